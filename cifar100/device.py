@@ -1,0 +1,64 @@
+"""Where a run computes, in which precision, and how its memory is kept."""
+
+import ctypes
+import platform
+import subprocess
+
+import torch
+
+from cifar100.errors import UserError
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The named device, else the best there is. Raises UserError if it is not there."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"There is no device {name!r} on this machine: leave --device away, or say --device cpu.") from error
+    return device
+
+
+def autocast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where a GPU computes in it, float16 on older ones, float32 on CPU and MPS."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library not to hand large buffers back to the kernel at every step.
+
+    Activations of a batch of 1,024 are buffers of 100 MB; fetching fresh pages for them again and
+    again takes a quarter of the time on a CPU. Without glibc this does nothing.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3  # from malloc.h
+        mallopt(mmap_threshold, 2**31 - 1)
+        mallopt(trim_threshold, -1)
+
+
+def describe_hardware(device: torch.device) -> str:
+    """For the log: the GPU's name, or the processor's with the number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    processor = platform.processor() or platform.machine()
+    try:
+        lines = open("/proc/cpuinfo").read().splitlines()
+        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{processor}, {torch.get_num_threads()} threads ({torch.backends.cpu.get_cpu_capability()}), {device.type}"
+
+
+def current_commit() -> str | None:
+    """The commit of the code that runs, with "+changes" behind it where files differ from it."""
+    try:
+        git = ["git", "-C", __file__.rsplit("/", 2)[0]]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--", "*.py"], capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changed.strip() else "")

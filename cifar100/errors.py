@@ -1,0 +1,6 @@
+"""The one exception that a user is meant to read."""
+
+
+class UserError(Exception):
+    """Something that the user can put right. The message is one sentence that says how; the
+    command line prints it alone and exits with 2."""

@@ -1,0 +1,234 @@
+"""The folder of a run: where it lies, what is in it, and how a finished run takes its place.
+
+    output/<recipe>/seed<k>/    recipe.json, history.csv, metrics.json, weights.safetensors
+
+A run grows in seed<k>.running beside it and replaces an older one only when it is complete.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar100.errors import UserError
+from cifar100.recipe import Recipe
+
+THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch. Losses are means over images; accuracies are top-1, 0..1.
+
+    The training figures are taken while the network learns: on augmented images, and with the
+    recipe's label smoothing in the loss. The evaluation is plain.
+    """
+
+    epoch: int  # from 1
+    lr: float  # of SGD in the epoch's last step
+    train_loss: float
+    train_accuracy: float
+    eval_loss: float
+    eval_accuracy: float
+    eval_split: str = "test"  # or "validation": images held out of the training set
+
+    def to_row(self) -> dict:
+        return {
+            "epoch": self.epoch,
+            "lr": float(f"{self.lr:.6g}"),
+            "train_loss": round(self.train_loss, 6),
+            "train_accuracy": round(self.train_accuracy, 6),
+            f"{self.eval_split}_loss": round(self.eval_loss, 6),
+            f"{self.eval_split}_accuracy": round(self.eval_accuracy, 6),
+        }
+
+    @classmethod
+    def from_row(cls, row: dict) -> "EpochRecord":
+        split = "validation" if "validation_loss" in row else "test"
+        names = ("lr", "train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy")
+        return cls(int(row["epoch"]), *(float(row[name]) for name in names), split)
+
+
+def run_folder(recipe: Recipe, output: str | Path = "output", sample: bool = False, holdout: bool = False) -> Path:
+    """Where the finished run lies."""
+    root = Path(output) / "sample" if sample else Path(output)
+    return root / recipe.name / ("holdout" if holdout else "") / f"seed{recipe.seed}"
+
+
+def running_folder(folder: Path) -> Path:
+    """Where the run grows until it is finished."""
+    return folder.with_name(folder.name + ".running")
+
+
+def find_run(path: str | Path) -> Path:
+    """The run that a path means: a run's folder itself, or for a recipe's folder the run with
+    the lowest seed that has weights. Raises UserError if there is none."""
+    path = Path(path)
+    if (path / "metrics.json").is_file():
+        if not (path / "weights.safetensors").is_file():
+            raise UserError(f"The run {path} has no weights.safetensors: train it with `{train_command(path)}`.")
+        return path
+    seeds = [p.parent for p in path.glob("seed*/weights.safetensors") if p.parent.name[4:].isdigit()]
+    if not seeds:
+        raise UserError(f"{path} holds no finished run with weights: train one, or name another folder.")
+    return min(seeds, key=lambda p: int(p.name[4:]))
+
+
+def train_command(folder: Path) -> str:
+    """The command that makes a run again."""
+    recipe = load_recipe(folder)
+    return f"python -m cifar100 train {recipe.name}" + (f" --seed {recipe.seed}" if recipe.seed else "")
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[Path]:
+    """Hold the run's place against a second process and yield the folder in which it grows.
+
+    Puts right what a crash has left first. Raises UserError if the place is taken, or can not be
+    written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.with_name(folder.name + ".lock"), timeout=0)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        recover(folder)
+        running_folder(folder).mkdir(exist_ok=True)
+        write_text(running_folder(folder) / "pid", str(os.getpid()))
+    except Timeout as error:
+        process = (running_folder(folder) / "pid").read_text() if (running_folder(folder) / "pid").exists() else "?"
+        raise UserError(f"Process {process} is training {folder} right now: wait for it, or choose another --output.") from error
+    except OSError as error:
+        raise UserError(f"The folder {folder.parent} cannot be written ({error.strerror}): choose another --output.") from error
+    try:
+        yield running_folder(folder)
+    finally:
+        if not (running_folder(folder) / "checkpoint.pt").exists():  # nothing in it is worth keeping
+            shutil.rmtree(running_folder(folder), ignore_errors=True)
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def recover(folder: Path) -> None:
+    """Finish a replacement that was cut off: forwards where the new run is complete, else back."""
+    running, replaced = running_folder(folder), folder.with_name(folder.name + ".replaced")
+    if (running / "metrics.json").is_file():
+        publish(folder)
+    elif replaced.exists() and not folder.exists():
+        replaced.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def publish(folder: Path) -> None:
+    """Let the complete run that grew beside it take the folder's place."""
+    running, replaced = running_folder(folder), folder.with_name(folder.name + ".replaced")
+    for scratch in ("checkpoint.pt", "pid"):
+        (running / scratch).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        folder.rename(replaced)
+    running.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def is_finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether the folder holds a finished run of just this recipe."""
+    return (folder / "metrics.json").is_file() and load_recipe(folder) == recipe
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises UserError if the disk is full or not writable; the
+    older file of that name stays."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): free some space; "
+            "what was there before is kept."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def save_recipe(folder: Path, recipe: Recipe) -> None:
+    write_text(folder / "recipe.json", json.dumps(recipe.to_dict(), indent=2) + "\n")
+
+
+def load_recipe(folder: Path) -> Recipe:
+    """Raises UserError if recipe.json is missing or damaged."""
+    return Recipe.from_dict(load_json(folder / "recipe.json"))
+
+
+def load_metrics(folder: Path) -> dict:
+    """Raises UserError if metrics.json is missing or damaged."""
+    return load_json(folder / "metrics.json")
+
+
+def load_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("no object")
+        return content
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {path}: this is not a finished run.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it, or train the run again.") from error
+
+
+def save_history(folder: Path, history: list[EpochRecord]) -> None:
+    text = io.StringIO()
+    rows = [record.to_row() for record in history]
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "history.csv", text.getvalue())
+
+
+def load_history(folder: Path) -> list[EpochRecord]:
+    """Raises UserError if history.csv is missing, damaged, or lacks an epoch."""
+    path = folder / "history.csv"
+    try:
+        with open(path, newline="") as file:
+            history = [EpochRecord.from_row(row) for row in csv.DictReader(file)]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error!r}): restore it, or train the run again.") from error
+    if not history or [record.epoch for record in history] != list(range(1, len(history) + 1)):
+        raise UserError(f"{path} does not hold every epoch from the first on: restore it, or train the run again.")
+    return history
+
+
+def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **facts) -> dict:
+    """What metrics.json holds. folder: with the run's weights and history; facts: seconds,
+    images_per_second, hardware, versions, commit."""
+
+    def row(record: EpochRecord) -> dict:
+        return {name: value for name, value in record.to_row().items() if name != "lr"}
+
+    first = {f"{t:.2f}": next((r.epoch for r in history if r.eval_accuracy >= t), None) for t in THRESHOLDS}
+    files = {"weights": "weights.safetensors", "history": "history.csv"}
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "epochs": recipe.epochs,
+        "final": row(history[-1]),
+        "best": row(max(history, key=lambda record: record.eval_accuracy)),
+        "reached": first,
+        **facts,
+        "sha256": {name: hashlib.sha256((folder / file).read_bytes()).hexdigest() for name, file in files.items()},
+    }

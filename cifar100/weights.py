@@ -1,0 +1,81 @@
+"""A network's weights on disk: safetensors for a finished run, a checkpoint for a running one."""
+
+import io
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+import model as networks
+from cifar100.data import FINE_NAMES
+from cifar100.errors import UserError
+from cifar100.recipe import Recipe
+from cifar100.runs import write_bytes
+
+
+def make_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network with new weights, drawn from the recipe's seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return networks.NETWORKS[recipe.network]().to(memory_format=torch.channels_last)
+
+
+def save_weights(path: Path, network: nn.Module, recipe: Recipe) -> None:
+    """Write a safetensors file with the recipe and the class names in its metadata.
+
+    With weights_precision "float16" filters and matrices are halved; norms, biases and running
+    statistics stay as they are, since they are small and a variance may leave float16's range.
+    """
+    halve = recipe.weights_precision == "float16"
+    tensors = {
+        name: (value.half() if halve and value.ndim > 1 else value).cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+    metadata = {"recipe": json.dumps(recipe.to_dict()), "classes": json.dumps(FINE_NAMES)}
+    write_bytes(path, save(tensors, metadata))
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Read a safetensors file into a network, in the network's own precision. Raises UserError if
+    the file is damaged, belongs to another network, or holds values that are not finite."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {path}: train the run, or name another.") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it, or train the run again.") from error
+    if not all(torch.isfinite(value).all() for value in tensors.values() if value.is_floating_point()):
+        raise UserError(f"{path} holds weights that are not finite numbers: restore it, or train the run again.")
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{path} holds the weights of another network than {type(network).__name__}: name its own run.") from error
+
+
+def save_checkpoint(path: Path, state: dict) -> None:
+    """Write a plain dict of tensors, numbers and strings, whole or not at all."""
+    buffer = io.BytesIO()  # first in memory: a full disk then meets one write of known size
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, recipe: Recipe) -> dict:
+    """Raises UserError if the file is damaged, holds anything but plain data, or belongs to
+    another recipe."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        theirs = state["recipe"]
+    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
+        raise UserError(f"The checkpoint {path} is damaged: delete its folder and train again.") from error
+    ours = recipe.to_dict()
+    changed = [name for name in ours if theirs.get(name) != ours[name]]
+    if changed:
+        difference = ", ".join(f"{name} {theirs.get(name)!r} there, {ours[name]!r} here" for name in changed)
+        raise UserError(
+            f"The checkpoint {path} is from another recipe ({difference}): resume with its settings, or delete its folder."
+        )
+    return state
