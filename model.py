@@ -78,6 +78,7 @@ class SprintGroup(nn.Module):
         super().__init__()
         first, second, third = kernels
         self.conv1 = nn.Conv2d(in_channels, out_channels, first, bias=False)
+        self.pool = nn.MaxPool2d(2)
         self.norm1 = nn.BatchNorm2d(out_channels, momentum=0.3)
         self.conv2 = nn.Conv2d(out_channels, inner, second, padding=second // 2, bias=False)
         self.norm2 = nn.BatchNorm2d(inner, momentum=0.3)
@@ -90,7 +91,7 @@ class SprintGroup(nn.Module):
         # "Same" padding, but an odd row or column that the pooling would drop is never computed.
         kernel = self.conv1.kernel_size[0]
         before, after = (kernel - 1) // 2, kernel // 2 - x.size(-1) % 2
-        x = F.max_pool2d(self.conv1(F.pad(x, (before, after, before, after))), 2)
+        x = self.pool(self.conv1(F.pad(x, (before, after, before, after))))
         x = F.silu(self.norm1(x))
         out = F.silu(self.norm2(self.conv2(x)))
         return F.silu(x + self.norm3(self.conv3(out)))
@@ -158,3 +159,25 @@ def sprint(num_classes: int = 100) -> SprintNet:
 
 
 NETWORKS = {builder.__name__: builder for builder in (resnet20, resnet56, resnet110, resnet18, resnet34, sprint)}
+
+
+if __name__ == "__main__":
+    import sys
+
+    from torchsummary import summary
+
+    from cifar100.receptive_field import count_multiply_adds, trace_blocks
+
+    chosen = sys.argv[1] if len(sys.argv) > 1 else "resnet56"
+    if chosen not in NETWORKS:
+        print(f"There is no network {chosen!r}; choose from {', '.join(NETWORKS)}.", file=sys.stderr)
+        sys.exit(2)
+    if len(sys.argv) == 1:
+        print(f"{'network':10} {'parameters':>12} {'multiply-adds':>14} {'receptive field':>16}")
+        for name, builder in NETWORKS.items():
+            network = builder()
+            parameters = sum(p.numel() for p in network.parameters())
+            field = trace_blocks(network)[-1].receptive_field
+            print(f"{name:10} {parameters:12,} {count_multiply_adds(network):14,} {field:13} px")
+    print(f"\n{chosen}, layer by layer:")
+    summary(NETWORKS[chosen](), (3, 32, 32), device="cpu")

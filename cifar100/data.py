@@ -178,7 +178,9 @@ def stratified_holdout(fine: np.ndarray, count: int = 5_000, seed: int = 0) -> t
     classes, sizes = np.unique(fine, return_counts=True)
     share = count // len(classes)
     if count % len(classes) or not 0 < share < sizes.min():
-        raise UserError(f"A hold-out of {count} can not take the same number from {len(classes)} classes: choose another.")
+        raise UserError(
+            f"A hold-out of {count} can not take the same number from {len(classes)} classes: choose another."
+        )
     generator = np.random.default_rng(seed)
     held = np.concatenate([generator.choice(np.flatnonzero(fine == c), share, replace=False) for c in classes])
     return np.setdiff1d(np.arange(len(fine)), held), np.sort(held)

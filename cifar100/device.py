@@ -17,7 +17,9 @@ def choose_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"There is no device {name!r} on this machine: leave --device away, or say --device cpu.") from error
+        raise UserError(
+            f"There is no device {name!r} on this machine: leave --device away, or say --device cpu."
+        ) from error
     return device
 
 

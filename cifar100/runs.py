@@ -104,9 +104,13 @@ def claim(folder: Path) -> Iterator[Path]:
         write_text(running_folder(folder) / "pid", str(os.getpid()))
     except Timeout as error:
         process = (running_folder(folder) / "pid").read_text() if (running_folder(folder) / "pid").exists() else "?"
-        raise UserError(f"Process {process} is training {folder} right now: wait for it, or choose another --output.") from error
+        raise UserError(
+            f"Process {process} is training {folder} right now: wait for it, or choose another --output."
+        ) from error
     except OSError as error:
-        raise UserError(f"The folder {folder.parent} cannot be written ({error.strerror}): choose another --output.") from error
+        raise UserError(
+            f"The folder {folder.parent} cannot be written ({error.strerror}): choose another --output."
+        ) from error
     try:
         yield running_folder(folder)
     finally:
@@ -214,8 +218,8 @@ def load_history(folder: Path) -> list[EpochRecord]:
 
 
 def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **facts) -> dict:
-    """What metrics.json holds. folder: with the run's weights and history; facts: seconds,
-    images_per_second, hardware, versions, commit."""
+    """What metrics.json holds. folder: with the run's weights and history; facts: data
+    ("CIFAR-100" or "sample"), seconds, images_per_second, hardware, versions, commit."""
 
     def row(record: EpochRecord) -> dict:
         return {name: value for name, value in record.to_row().items() if name != "lr"}

@@ -202,11 +202,12 @@ def fit(
             runs.save_history(running, history)
             if epoch < epochs:
                 yield history[-1]
-        finish(trainer, history, seconds, commit, folder)
+        facts = {"data": "sample" if is_sample(data) else "CIFAR-100", "commit": commit}
+        finish(trainer, history, seconds, facts, folder)
         yield history[-1]
 
 
-def finish(trainer: Trainer, history: list[EpochRecord], seconds: dict, commit: str | None, folder: Path) -> None:
+def finish(trainer: Trainer, history: list[EpochRecord], seconds: dict, facts: dict, folder: Path) -> None:
     """Complete the run that grew beside its folder, and let it take the folder's place."""
     running = runs.running_folder(folder)
     metrics = runs.make_metrics(
@@ -217,7 +218,7 @@ def finish(trainer: Trainer, history: list[EpochRecord], seconds: dict, commit: 
         images_per_second=round(images_seen(trainer) / seconds["training"], 1),
         hardware=describe_hardware(trainer.device),
         versions=versions(),
-        commit=commit,
+        **facts,
     )
     runs.write_text(running / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     runs.publish(folder)

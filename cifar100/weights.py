@@ -13,7 +13,7 @@ import model as networks
 from cifar100.data import FINE_NAMES
 from cifar100.errors import UserError
 from cifar100.recipe import Recipe
-from cifar100.runs import write_bytes
+from cifar100.runs import load_recipe, write_bytes
 
 
 def make_network(recipe: Recipe) -> nn.Module:
@@ -53,7 +53,17 @@ def load_weights(path: Path, network: nn.Module) -> None:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{path} holds the weights of another network than {type(network).__name__}: name its own run.") from error
+        raise UserError(
+            f"{path} holds the weights of another network than {type(network).__name__}: name its own run."
+        ) from error
+
+
+def load_network(folder: Path) -> nn.Module:
+    """A finished run's network, on the CPU and in float32, in evaluation mode. Raises UserError
+    if a file of the run is missing or damaged."""
+    network = make_network(load_recipe(folder))
+    load_weights(folder / "weights.safetensors", network)
+    return network.eval()
 
 
 def save_checkpoint(path: Path, state: dict) -> None:

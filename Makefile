@@ -1,0 +1,26 @@
+# `make run` and `make test` set up what they need. README.md has the plain commands for those without make.
+PYTHON ?= python3
+RECIPE ?= sprint
+BIN := .venv/bin
+
+.PHONY: setup run test train lint
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+run: setup
+	CIFAR100_DATA=sample $(BIN)/python -m cifar100 train smoke
+
+test: setup
+	$(BIN)/python -m pytest
+
+train: setup
+	$(BIN)/python -m cifar100 train $(RECIPE)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .

@@ -1,0 +1,90 @@
+"""What a network's blocks see: sizes, parameters and the theoretical receptive field."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block's figures at its output. Sizes, strides and fields are in pixels along one side."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    layers: str  # kernel / stride / padding of its convolutions and pools, in order
+    in_size: int
+    out_size: int
+    parameters: int
+    jump: int  # input pixels between neighbouring units
+    receptive_field: int  # input pixels that a unit can depend on
+
+
+@torch.no_grad()
+def record_layers(network: nn.Module, pixels: int = 32) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
+    """Run the network once on a blank picture and note each layer's input and output, by name and
+    in the order of the calls."""
+    layers: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
+
+    def note(name: str):
+        return lambda module, inputs, output: layers.update({name: (module, inputs[0], output)})
+
+    kinds = (nn.Conv2d, nn.MaxPool2d, nn.Linear)
+    hooks = [m.register_forward_hook(note(name)) for name, m in network.named_modules() if isinstance(m, kinds)]
+    was_training = network.training
+    network.eval()(torch.zeros(1, 3, pixels, pixels))
+    network.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return layers
+
+
+def block_names(network: nn.Module) -> dict[str, str]:
+    """The parts of a network that count as a block: module name -> what a reader calls it."""
+    names = {"stem": "stem"}
+    for stage, part in enumerate(network.stages):
+        if isinstance(part, nn.Sequential):
+            names |= {f"stages.{stage}.{k}": f"stage {stage + 1}, block {k + 1}" for k in range(len(part))}
+        else:
+            names[f"stages.{stage}"] = f"group {stage + 1}"
+    return names | {"head": "head"}
+
+
+def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
+    """One Block for the stem, each block of the stages, and the head.
+
+    Along the path of the convolutions (a shortcut never sees more), in order of the layers:
+    field += (kernel - 1) * jump, then jump *= stride (Araujo et al. 2019, "Computing Receptive
+    Fields of Convolutional Neural Networks"). The head keeps the field of the last block.
+    """
+    layers = record_layers(network, pixels)
+    blocks, jump, field = [], 1, 1
+    for prefix, name in block_names(network).items():
+        inside = [
+            entry for key, entry in layers.items() if (key + ".").startswith(prefix + ".") and "shortcut" not in key
+        ]
+        described = []
+        for module, _, _ in inside:
+            if not isinstance(module, nn.Linear):
+                kernel, stride, padding = (
+                    v[0] if isinstance(v, tuple) else v for v in (module.kernel_size, module.stride, module.padding)
+                )
+                field, jump = field + (kernel - 1) * jump, jump * stride
+                kind = "pool " if isinstance(module, nn.MaxPool2d) else ""
+                described.append(f"{kind}{kernel}x{kernel}/{stride}/{padding}")
+        (_, first, _), (_, _, last) = inside[0], inside[-1]
+        parameters = sum(p.numel() for p in network.get_submodule(prefix).parameters())
+        sizes = [t.size(-1) if t.ndim == 4 else 1 for t in (first, last)]
+        channels = [t.size(1) for t in (first, last)]
+        blocks.append(Block(name, *channels, ", ".join(described) or "linear", *sizes, parameters, jump, field))
+    return blocks
+
+
+def count_multiply_adds(network: nn.Module, pixels: int = 32) -> int:
+    """Multiply-adds of convolutions and matrices for one image, shortcuts included."""
+    total = 0
+    for module, _, output in record_layers(network, pixels).values():
+        if not isinstance(module, nn.MaxPool2d):  # every weight is used once for each output position
+            total += module.weight.numel() * (output.shape[2:].numel() if output.ndim == 4 else 1)
+    return total

@@ -1,0 +1,133 @@
+"""Render what the runs have left behind: training_logs.md and the README's tables."""
+
+import re
+import statistics
+from pathlib import Path
+
+from cifar100.progress import format_record, format_seconds
+from cifar100.recipe import RECIPES, Recipe
+from cifar100.runs import load_history, load_metrics, load_recipe, train_command, write_text
+
+LOGS_TITLE = """# Training logs
+
+Every epoch of every published run, rendered from `output/<recipe>/seed<k>/` by `python -m cifar100 report`.
+Training figures are taken while the network learns, on augmented images; the test figures are plain.
+"""
+
+
+def find_published(output: str | Path = "output") -> list[Path]:
+    """The folders of the finished runs on real data, recipes in the order of RECIPES, then seeds.
+    Runs on the sample and on a hold-out lie deeper and are not among them."""
+
+    def place(folder: Path):
+        names = list(RECIPES)
+        recipe = folder.parent.name
+        return (names.index(recipe) if recipe in names else len(names), recipe, int(folder.name[4:]))
+
+    found = [path.parent for path in Path(output).glob("*/seed*/metrics.json")]
+    return sorted((folder for folder in found if folder.name[4:].isdigit()), key=place)
+
+
+def render_run(folder: Path) -> str:
+    """The section of one run: settings, what it reached, and every epoch. Raises UserError if a
+    file of the run is missing or damaged."""
+    recipe, history, metrics = load_recipe(folder), load_history(folder), load_metrics(folder)
+    held = history[-1].eval_split
+    final, best = metrics["final"], metrics["best"]
+    gap = final["train_accuracy"] - final[f"{held}_accuracy"]
+    reached = ", ".join(f"{float(t):.0%} in epoch {epoch}" for t, epoch in metrics["reached"].items() if epoch)
+    title = f"{recipe.name}, seed {recipe.seed}" + (" (SAMPLE)" if metrics["data"] == "sample" else "")
+    lines = [
+        f"<!-- run {recipe.name}/seed{recipe.seed} -->",
+        f"## {title}",
+        "",
+        f"- Made by `{train_command(folder)}`" + describe_changes(recipe),
+        f"- Settings: {describe_recipe(recipe)}",
+        f"- Final epoch: {held} accuracy {final[f'{held}_accuracy']:.2%}, training accuracy "
+        f"{final['train_accuracy']:.2%}, gap {gap * 100:.2f} points",
+        f"- Best epoch (chosen on the {held} set): {best[f'{held}_accuracy']:.2%} in epoch {best['epoch']}",
+        f"- Reached: {reached or 'none of ' + ', '.join(f'{float(t):.0%}' for t in metrics['reached'])}",
+        f"- {format_seconds(metrics['seconds'])} on {metrics['hardware']}, "
+        f"{metrics['images_per_second']:,.0f} training images/s, torch {metrics['versions']['torch']}",
+        "",
+        "```",
+        *(format_record(record, len(history)) for record in history),
+        "```",
+        f"<!-- end of run {recipe.name}/seed{recipe.seed} -->",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def describe_recipe(recipe: Recipe) -> str:
+    """The recipe's settings in a line: all that are set."""
+    settings = recipe.to_dict()
+    del settings["name"], settings["seed"]
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value not in (None, [], 0)
+    )
+
+
+def describe_changes(recipe: Recipe) -> str:
+    """Where a run's settings differ from the recipe of its name."""
+    if recipe.name not in RECIPES:
+        return ", a recipe of its own"
+    named = RECIPES[recipe.name].to_dict()
+    changes = [f"{k} {v} instead of {named[k]}" for k, v in recipe.to_dict().items() if v != named[k] and k != "seed"]
+    return f", with {', '.join(changes)}" if changes else ""
+
+
+def render_logs(output: str | Path = "output") -> str:
+    """The text of training_logs.md."""
+    return "\n".join([LOGS_TITLE, *(render_run(folder) for folder in find_published(output))])
+
+
+def render_results(output: str | Path = "output") -> str:
+    """The README's table: a line a recipe, its seeds together."""
+    lines = [
+        "| recipe | network | epochs | final test accuracy | best epoch | time a run | hardware |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    runs: dict[str, list[Path]] = {}
+    for folder in find_published(output):
+        runs.setdefault(folder.parent.name, []).append(folder)
+    for name, folders in runs.items():
+        metrics = [load_metrics(folder) for folder in folders]
+        recipe = load_recipe(folders[0])
+        seconds = statistics.mean(m["seconds"] for m in metrics)
+        final = [m["final"]["test_accuracy"] for m in metrics]
+        best = [m["best"]["test_accuracy"] for m in metrics]
+        hardware = "; ".join(sorted({m["hardware"] for m in metrics}))
+        lines.append(
+            f"| `{name}` | {recipe.network} | {recipe.epochs:g} | **{format_spread(final)}** | {format_spread(best)} "
+            f"| {format_seconds(seconds)} | {hardware} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def format_spread(values: list[float]) -> str:
+    """Mean, and with several values their standard deviation and number. values: 0..1."""
+    mean = f"{statistics.mean(values):.2%}"
+    return f"{mean} ± {statistics.stdev(values) * 100:.2f} ({len(values)} seeds)" if len(values) > 1 else mean
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """The text with what stands between <!-- name --> and <!-- end of name --> replaced."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    return re.sub(re.escape(start) + ".*?" + re.escape(end), lambda _: start + content + end, text, flags=re.DOTALL)
+
+
+def render_all(root: Path) -> dict[Path, str]:
+    """Each rendered file of the project and its text, from root/output."""
+    readme = root / "README.md"
+    return {
+        root / "training_logs.md": render_logs(root / "output"),
+        readme: replace_block(readme.read_text(), "results", render_results(root / "output")),
+    }
+
+
+def write_all(root: Path) -> list[Path]:
+    """Render the project's files anew. Returns those whose text has changed."""
+    changed = [(path, text) for path, text in render_all(root).items() if not path.exists() or path.read_text() != text]
+    for path, text in changed:
+        write_text(path, text)
+    return [path for path, _ in changed]
