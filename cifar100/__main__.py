@@ -9,10 +9,9 @@ from pathlib import Path
 
 from cifar100 import report, runs
 from cifar100.errors import UserError
-from cifar100.recipe import RECIPES, find_recipe
+from cifar100.recipe import CHANGEABLE, RECIPES, find_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-FIELDS = ("epochs", "batch_size", "lr", "weight_decay", "seed")  # of the recipe, that `train` can change
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -47,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("recipe", metavar="RECIPE", help=", ".join(RECIPES))
     add_data(command)
     command.add_argument("--output", default="output", metavar="FOLDER", help="where runs are kept (default: output)")
-    for field, kind in zip(FIELDS, (float, int, float, float, int)):
+    for field, kind in zip(CHANGEABLE, (int, float, int, float, float)):
         command.add_argument(f"--{field.replace('_', '-')}", type=kind, help="instead of the recipe's")
     command.add_argument("--num-workers", type=int, default=0, help="processes that fetch the batches (default: none)")
     command.add_argument("--resume", action="store_true", help="continue a run that was cut off")
@@ -81,7 +80,9 @@ def list_recipes(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    recipe = find_recipe(options.recipe, **{f: getattr(options, f) for f in FIELDS if getattr(options, f) is not None})
+    recipe = find_recipe(
+        options.recipe, **{f: getattr(options, f) for f in CHANGEABLE if getattr(options, f) is not None}
+    )
     from cifar100.data import is_sample
     from cifar100.progress import Progress, format_record
     from cifar100.train import fit

@@ -31,6 +31,7 @@ class TrainingLoader:
                 batch_size=None,
                 num_workers=num_workers,
                 persistent_workers=True,
+                generator=torch.Generator(),  # its draws would move torch's own, which dropout uses
                 pin_memory=device.type == "cuda",
             )
 

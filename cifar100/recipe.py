@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from cifar100.errors import UserError
 
 NETWORKS = ("resnet20", "resnet56", "resnet110", "resnet18", "resnet34", "sprint")  # builders in model.py
+CHANGEABLE = ("seed", "epochs", "batch_size", "lr", "weight_decay")  # by an option of `train`
 SCHEDULES = ("triangle",)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar100.errors import UserError
-from cifar100.recipe import Recipe
+from cifar100.recipe import CHANGEABLE, RECIPES, Recipe
 
 THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
 
@@ -83,7 +83,11 @@ def find_run(path: str | Path) -> Path:
 def train_command(folder: Path) -> str:
     """The command that makes a run again."""
     recipe = load_recipe(folder)
-    return f"python -m cifar100 train {recipe.name}" + (f" --seed {recipe.seed}" if recipe.seed else "")
+    named = RECIPES.get(recipe.name, recipe)
+    changes = [
+        f" --{f.replace('_', '-')} {getattr(recipe, f)}" for f in CHANGEABLE if getattr(recipe, f) != getattr(named, f)
+    ]
+    return f"python -m cifar100 train {recipe.name}" + "".join(changes)
 
 
 @contextmanager

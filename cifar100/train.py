@@ -148,6 +148,8 @@ def fit(
     epoch, if there is one; a run that has finished is not trained again. holdout: train on nine tenths of the training set and evaluate on the rest.
     Raises UserError if anything asked for is not there, and if an unfinished run would be lost.
     """
+    if num_workers < 0:
+        raise UserError(f"The number of workers must be 0 or more, not {num_workers}.")
     chosen = choose_device(device)
     folder = runs.run_folder(recipe, output, is_sample(data), holdout)
     split = "validation" if holdout else "test"
@@ -231,4 +233,4 @@ def images_seen(trainer: Trainer) -> int:
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
+    return {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": numpy.__version__}

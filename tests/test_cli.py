@@ -1,0 +1,112 @@
+import os
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from cifar100.__main__ import main, make_parser
+from cifar100.recipe import RECIPES
+
+COMMANDS = ("recipes", "train", "evaluate", "report")
+
+
+def refused(capsys, *arguments):
+    """Run a command that has to end with 2 and one sentence; returns it."""
+    assert main([str(a) for a in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Error: ") and captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_recipes_answers_within_a_second_without_torch():
+    start = time.perf_counter()
+    check = "import sys; from cifar100.__main__ import main; main(['recipes']); assert 'torch' not in sys.modules"
+    run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 1
+    assert all(name in run.stdout for name in RECIPES)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_that_parses(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    example = capsys.readouterr().out.split("Example: ")[1].split("python -m cifar100 ")[1].split()
+    assert make_parser().parse_args(example).command == command
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["train", "sprnt"], "Did you mean sprint?"),
+        (["train", "smoke", "--epochs", "0"], "epochs must be more than 0"),
+        (["train", "smoke", "--lr", "-0.1"], "lr must be more than 0"),
+        (["train", "smoke", "--lr", "nan"], "lr must be a finite number"),
+        (["train", "smoke", "--batch-size", "0"], "batch_size must be a whole number above 0"),
+        (["train", "smoke", "--data", "nowhere"], "There is no data folder nowhere"),
+        (["train", "smoke", "--data", "."], "holds no CIFAR-100"),
+        (["train", "smoke", "--device", "abacus"], "There is no device 'abacus'"),
+        (["evaluate", "nowhere"], "holds no finished run"),
+        (["report", "--run", "nowhere"], "holds no finished run"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_without_one(capsys, tmp_path, tiny):
+    assert "say --device cpu" in refused(capsys, "train", "smoke", "--device", "cuda", "--output", tmp_path)
+
+
+def test_more_workers_than_none_or_less(capsys, tmp_path, tiny):
+    assert "0 or more" in refused(capsys, "train", "smoke", "--num-workers", "-1", "--output", tmp_path)
+
+
+def test_output_that_cannot_be_written(capsys, tmp_path, tiny):
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused(capsys, "train", "smoke", "--output", tmp_path / "file")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_read_only_output(tmp_path):
+    """As a user other than root, whom no permission stops."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    command = [sys.executable, "tests/conftest.py", "train", "smoke", "--output", str(closed), "--data", "elsewhere"]
+    if os.getuid() == 0:
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 2 and "cannot be written" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path, monkeypatch):
+    arguments = ["train", "smoke", "--epochs", "1", "--data", "elsewhere", "--output", str(tmp_path), "--device", "cpu"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Epoch [1/1] - Train Loss: ") and "Finished: " in out
+    folder = tmp_path / "smoke"
+    before = {p: p.read_bytes() for p in folder.rglob("*.*") if p.is_file()}
+    assert main(["evaluate", str(folder), "--data", "elsewhere", "--device", "cpu", "--batch-size", "33"]) == 0
+    first, second = (line.split("accuracy ")[-1] for line in capsys.readouterr().out.splitlines()[1:])
+    assert second.split()[2] == first.split(",")[0]  # metrics.json says what is computed
+    assert "trained on CIFAR-100" in refused(capsys, "evaluate", folder, "--data", "sample")
+    assert main(["report", "--run", str(folder)]) == 0
+    assert "Epoch [1/1] - Train Loss: " in capsys.readouterr().out
+    assert main([*arguments, "--epochs", "2"]) == 0
+    assert "finished run with other settings" in capsys.readouterr().out
+    assert main(["evaluate", str(folder / "seed0"), "--data", "elsewhere", "--batch-size", "0"]) == 2
+    assert {p for p in folder.rglob("*.*") if p.is_file()} == set(before)
+
+
+def test_a_pipe_that_closes_is_no_error():
+    run = subprocess.run(
+        f"{sys.executable} -m cifar100 recipes | head -n 0", shell=True, capture_output=True, text=True
+    )
+    assert run.stderr == ""
