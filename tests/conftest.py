@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cifar100.data import COARSE_OF_FINE, Images
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from cifar100.data import COARSE_OF_FINE, Images  # noqa: E402
+
 os.environ.pop("CIFAR100_DATA", None)
 
 
@@ -29,7 +31,6 @@ def tiny(monkeypatch):
 
 
 if __name__ == "__main__":  # python tests/conftest.py ARGUMENTS: the command line, on the tiny set
-    sys.path.insert(0, str(ROOT))
     import cifar100.train
     from cifar100.__main__ import main
 
