@@ -11,6 +11,7 @@ from cifar100 import report, runs
 from cifar100.errors import UserError
 from cifar100.recipe import CHANGEABLE, RECIPES, find_recipe
 
+BACKENDS = ("auto", "off", "inductor", "aot_eager", "eager")  # of torch.compile
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -48,7 +49,10 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--output", default="output", metavar="FOLDER", help="where runs are kept (default: output)")
     for field, kind in zip(CHANGEABLE, (int, float, int, float, float)):
         command.add_argument(f"--{field.replace('_', '-')}", type=kind, help="instead of the recipe's")
-    command.add_argument("--num-workers", type=int, default=0, help="processes that fetch the batches (default: none)")
+    command.add_argument(
+        "--num-workers", type=int, help="processes that prepare the batches (default: as many as serve)"
+    )
+    command.add_argument("--compile", default="auto", choices=BACKENDS, help="torch.compile's backend (default: auto)")
     command.add_argument("--resume", action="store_true", help="continue a run that was cut off")
     command.add_argument(
         "--holdout", action="store_true", help="train on nine tenths of the training set and evaluate on the rest"
@@ -97,6 +101,7 @@ def train(options: argparse.Namespace) -> None:
         output=options.output,
         device=options.device,
         num_workers=options.num_workers,
+        compile=options.compile,
         resume=options.resume,
         holdout=options.holdout,
         progress=Progress(recipe),

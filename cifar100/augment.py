@@ -1,8 +1,12 @@
-"""Turn uint8 pictures into the network's input: augmented for training, plain for evaluation.
+"""Turn uint8 pictures into the network's input: plain for evaluation, image by image through
+Albumentations for training.
 
 Every random draw is a function of (seed, epoch, image index), so that it does not matter in
-which order, by how many workers, or after how many interruptions an image is seen.
+which order, by how many workers, or after how many interruptions an image is seen. The same
+augmentations for whole batches on a GPU: batch_augment.py.
 """
+
+import random
 
 import numpy as np
 import torch
@@ -10,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cifar100.data import MEAN, STD
-from cifar100.recipe import Recipe
+from cifar100.recipe import Augmentation
 
 
 def make_generator(*key: int) -> torch.Generator:
@@ -21,8 +25,9 @@ def make_generator(*key: int) -> torch.Generator:
 def to_input(images: Tensor, pixels: int = 32) -> Tensor:
     """The one way from a picture to the network's input.
 
-    images: (N, 32, 32, 3) uint8 RGB -> (N, 3, pixels, pixels) float32, normalised, channels-last
-    in memory. Smaller sides are made by bilinear interpolation with antialiasing.
+    images: (N, 32, 32, 3) RGB, uint8 or float32 in 0..255 -> (N, 3, pixels, pixels) float32,
+    normalised, channels-last in memory. Smaller sides are made by bilinear interpolation with
+    antialiasing.
     """
     scaled = images.permute(0, 3, 1, 2).float()  # NHWC seen as NCHW is channels-last already
     if pixels != scaled.size(-1):
@@ -32,46 +37,67 @@ def to_input(images: Tensor, pixels: int = 32) -> Tensor:
     return (scaled - mean) / std
 
 
-class BatchAugmentation:
-    """Random crop with reflection, flip and resize, for a whole batch on its own device."""
+def make_albumentations(augmentation: Augmentation):
+    """The augmentation as an Albumentations pipeline: (H, W, 3) uint8 in and out.
 
-    def __init__(self, recipe: Recipe, count: int):
-        """count: size of the training set that the indices refer to."""
-        self.recipe, self.count = recipe, count
-
-    def draw(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """The epoch's draws for every image: shifts (count, 2) in pixels, from -padding to
-        padding, down and to the right; flips (count,) bool."""
-        padding, seed = self.recipe.crop_padding, self.recipe.seed
-        shifts = torch.randint(-padding, padding + 1, (self.count, 2), generator=make_generator(seed, epoch, 0))
-        if self.recipe.flip == "alternating":
-            # Jordan 2024, section 3.6: after two epochs every image was seen both ways exactly once.
-            first = torch.rand(self.count, generator=make_generator(seed, 1)) < 0.5
-            return shifts, first ^ (epoch % 2 == 0)
-        chance = 0.5 if self.recipe.flip == "random" else 0.0
-        return shifts, torch.rand(self.count, generator=make_generator(seed, epoch, 1)) < chance
-
-    def start_epoch(self, epoch: int, device: torch.device) -> None:
-        """Make the epoch's draws, once, where the batches will need them."""
-        self.shifts, self.flips = (draws.to(device) for draws in self.draw(epoch))
-
-    def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
-        """images: (N, 32, 32, 3) uint8; indices: (N,) int64, their places in the training set
-        -> (N, 3, pixels, pixels) float32, normalised."""
-        return to_input(crop_and_flip(images, self.shifts[indices], self.flips[indices]), pixels)
-
-
-def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
-    """Move each picture's window by its shift, the border reflected, and mirror it where asked.
-
-    One gather instead of padding, cropping and flipping in turn. images: (N, H, W, C);
-    shifts: (N, 2) pixels, smaller than H and W; flips: (N,) bool -> (N, H, W, C).
+    `strict`, because Albumentations otherwise takes its defaults for an argument it does not know.
+    Normalising is left to `to_input`, so that there is one place for it.
     """
-    count, height, width, _ = images.shape
-    rows = torch.arange(height, device=images.device) + shifts[:, :1]  # (N, H)
-    columns = torch.arange(width, device=images.device).expand(count, width)
-    columns = torch.where(flips[:, None], columns.flip(1), columns) + shifts[:, 1:]  # (N, W)
-    rows = (height - 1) - ((height - 1) - rows.abs()).abs()  # reflect about the first and last pixel
-    columns = (width - 1) - ((width - 1) - columns.abs()).abs()
-    batch = torch.arange(count, device=images.device)[:, None, None]
-    return images[batch, rows[:, :, None], columns[:, None, :]]
+    import albumentations as A
+    import cv2
+
+    a, size = augmentation, 32
+    transforms = []
+    if a.crop_padding:
+        border = cv2.BORDER_REFLECT_101 if a.crop_border == "reflect" else cv2.BORDER_CONSTANT
+        padded = size + 2 * a.crop_padding
+        transforms += [A.PadIfNeeded(padded, padded, border_mode=border, fill=0), A.RandomCrop(size, size)]
+    if a.flip == "random":
+        transforms.append(A.HorizontalFlip(p=0.5))
+    if a.affine:
+        shift = (-a.shift, a.shift)
+        transforms.append(
+            A.Affine(
+                translate_percent={"x": shift, "y": shift},
+                scale=a.scale,
+                keep_ratio=True,  # one factor for both axes
+                rotate=(-a.rotation, a.rotation),
+                border_mode=cv2.BORDER_CONSTANT,
+                fill=0,
+                p=a.affine_probability,
+            )
+        )
+    if a.cutout:
+        side = (a.cutout, a.cutout)
+        transforms.append(
+            A.CoarseDropout(
+                num_holes_range=(1, 1), hole_height_range=side, hole_width_range=side, fill=0, p=a.cutout_probability
+            )
+        )
+    if any(a.jitter):
+        transforms.append(A.ColorJitter(*a.jitter, p=a.jitter_probability))
+    if a.erasing:
+        transforms.append(A.Erasing(scale=ERASING_AREA, ratio=ERASING_RATIO, fill=0, p=a.erasing))
+    return A.Compose(transforms, strict=True)
+
+
+ERASING_AREA = (0.02, 0.3)  # fractions of the picture. 0.33 would not fit a 32x32 picture at every ratio
+ERASING_RATIO = (0.3, 3.3)  # width to height
+
+
+class ImageAugmentation:
+    """An Albumentations pipeline whose draws are keyed by (seed, epoch, image index)."""
+
+    def __init__(self, augmentation: Augmentation, seed: int):
+        self.seed = seed
+        # All transforms draw from these two. Setting them anew for each image costs 15 us;
+        # Compose.set_random_seed would make new ones in every transform.
+        self.numpy_random, self.python_random = np.random.default_rng(), random.Random()
+        self.pipeline = make_albumentations(augmentation)
+        self.pipeline.set_random_state(self.numpy_random, self.python_random)
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """image: (32, 32, 3) uint8 -> the same, augmented."""
+        self.python_random.seed(f"{self.seed}/{epoch}/{index}")
+        self.numpy_random.bit_generator.state = np.random.PCG64(self.python_random.getrandbits(64)).state
+        return self.pipeline(image=image)["image"]

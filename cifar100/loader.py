@@ -1,65 +1,95 @@
 """Batches of training images in an order that (seed, epoch) alone decides."""
 
+import os
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cifar100.augment import make_generator
+from cifar100.augment import ImageAugmentation, make_generator
 from cifar100.data import Images
+from cifar100.errors import UserError
+from cifar100.recipe import Recipe
+
+Batch = tuple[Tensor, Tensor, Tensor]  # images (B, 32, 32, 3) uint8, labels (B,) int64, indices (B,) int64
 
 
 class TrainingLoader:
     """Every image once an epoch, shuffled; the last batch may be smaller.
 
-    Without workers the whole set lies on the device as uint8 (150 MB) and a batch is a look-up.
-    With workers they fetch the batches ahead; the batches are the same.
+    Without an image augmentation and without workers the whole set lies on the device as uint8
+    (150 MB) and a batch is a look-up. Otherwise batches are made on the CPU, by workers where
+    there are some; the batches are the same for any number of them.
     """
 
-    def __init__(self, data: Images, batch_size: int, seed: int, device: torch.device, num_workers: int = 0):
-        self.count, self.batch_size, self.seed, self.device = len(data), batch_size, seed, device
-        self.images, self.labels = torch.from_numpy(data.images), torch.from_numpy(data.fine)
-        self.workers = None
-        if num_workers == 0:
-            self.images, self.labels = self.images.to(device), self.labels.to(device)
-        else:
-            self.order: list[Tensor] = []  # the workers' sampler, filled anew each epoch
+    def __init__(self, data: Images, recipe: Recipe, device: torch.device, num_workers: int | None = None):
+        """num_workers: None for as many as serve. Raises UserError if that is less than 0, or a batch
+        is larger than the set."""
+        if recipe.batch_size > len(data):
+            raise UserError(f"A batch of {recipe.batch_size} is larger than the {len(data):,} training images.")
+        if num_workers is not None and num_workers < 0:
+            raise UserError(f"The number of workers must be 0 or more, not {num_workers}.")
+        by_image = recipe.augmentation.pipeline == "albumentations"
+        if num_workers is None:  # next to a network on the CPU workers would only take its cores
+            num_workers = (os.cpu_count() or 1) if by_image and device.type == "cuda" else 0
+        self.count, self.batch_size, self.seed, self.device = len(data), recipe.batch_size, recipe.seed, device
+        self.num_workers = num_workers
+        augmentation = ImageAugmentation(recipe.augmentation, recipe.seed) if by_image else None
+        self.dataset = Batches(torch.from_numpy(data.images), torch.from_numpy(data.fine), augmentation)
+        if not by_image and num_workers == 0:
+            self.dataset = Batches(self.dataset.images.to(device), self.dataset.labels.to(device))
+        self.order: list[tuple[int, Tensor]] = []  # the workers' sampler, filled anew each epoch
+        if num_workers:
             self.workers = DataLoader(
-                Batches(self.images, self.labels),
+                self.dataset,
                 sampler=self.order,
                 batch_size=None,
                 num_workers=num_workers,
                 persistent_workers=True,
-                generator=torch.Generator(),  # its draws would move torch's own, which dropout uses
                 pin_memory=device.type == "cuda",
+                prefetch_factor=4,
+                generator=torch.Generator(),  # its draws would move torch's own, which dropout uses
+                worker_init_fn=use_one_thread,
             )
 
     def __len__(self) -> int:
         """Batches an epoch."""
         return -(-self.count // self.batch_size)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yields images (B, 32, 32, 3) uint8, labels (B,) int64 and indices (B,) int64, on the device."""
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yields the epoch's batches on the device. Raises UserError if a worker dies."""
         order = torch.randperm(self.count, generator=make_generator(self.seed, epoch, 2)).split(self.batch_size)
-        if self.workers is None:
-            for indices in order:
-                indices = indices.to(self.device)
-                yield self.images[indices], self.labels[indices], indices
-        else:
-            self.order[:] = order
-            for batch in self.workers:
+        self.order[:] = [(epoch, indices) for indices in order]
+        try:
+            for batch in self.workers if self.num_workers else map(self.dataset.__getitem__, self.order):
                 yield tuple(part.to(self.device, non_blocking=True) for part in batch)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UserError(
+                f"A process that prepares the batches has died ({error}): lower --num-workers, or free some memory, "
+                "and continue with --resume."
+            ) from error
+
+
+def use_one_thread(worker: int) -> None:
+    """Workers share the cores among themselves; OpenCV would start threads of its own in each."""
+    import cv2
+
+    cv2.setNumThreads(0)
 
 
 class Batches(Dataset):
-    """Whole batches by the indices in them, for the workers of a DataLoader."""
+    """Whole batches by (epoch, indices), augmented image by image where an augmentation is given."""
 
-    def __init__(self, images: Tensor, labels: Tensor):
-        self.images, self.labels = images, labels
+    def __init__(self, images: Tensor, labels: Tensor, augmentation: ImageAugmentation | None = None):
+        self.images, self.labels, self.augmentation = images, labels, augmentation
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.images[indices], self.labels[indices], indices
+    def __getitem__(self, key: tuple[int, Tensor]) -> Batch:
+        epoch, indices = key
+        images, labels = self.images[indices], self.labels[indices]
+        if self.augmentation is not None:
+            for image, index in zip(images.numpy(), indices.tolist()):
+                image[:] = self.augmentation(image, epoch, index)
+        return images, labels, indices.to(images.device)

@@ -20,7 +20,8 @@ def make_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with new weights, drawn from the recipe's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return networks.NETWORKS[recipe.network]().to(memory_format=torch.channels_last)
+        options = {"dropout": recipe.dropout} if recipe.dropout else {}
+        return networks.NETWORKS[recipe.network](**options).to(memory_format=torch.channels_last)
 
 
 def save_weights(path: Path, network: nn.Module, recipe: Recipe) -> None:

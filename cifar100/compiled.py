@@ -1,0 +1,71 @@
+"""The forward pass with its loss, compiled where that pays, and eager where it fails."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LossStep:
+    """Loss and logits of a batch, with the gradients left in the network's parameters.
+
+    A ResNet-56 in eager mode launches a thousand small kernels a step and waits for the launches.
+    On a GPU torch.compile fuses them and records the rest as CUDA graphs. Whole batches have one
+    shape; the smaller last one of an epoch runs in eager mode, which computes the same.
+    """
+
+    def __init__(
+        self, network: nn.Module, dtype: torch.dtype, label_smoothing: float, batch_size: int, device: torch.device
+    ):
+        self.network, self.dtype, self.batch_size, self.device = network, dtype, batch_size, device
+        self.label_smoothing = label_smoothing
+        self.compiled: Callable | None = None
+        self.proven = False  # whether the compiled step has once run to the end
+
+    def compile(self, backend: str, say: Callable[[str], None] = print) -> None:
+        """Choose a backend of torch.compile; "auto" is inductor on a GPU and none elsewhere."""
+        self.say = say
+        if backend == "auto":
+            backend = "inductor" if self.device.type == "cuda" else "off"
+        if backend == "off":
+            return
+        options = {"mode": "reduce-overhead"} if backend == "inductor" and self.device.type == "cuda" else {}
+        self.compiled = torch.compile(self.forward, backend=backend, dynamic=False, **options)
+        say(f"The training step is compiled ({backend}); the first one takes a minute or two.")
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.network(inputs)
+        return F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
+
+    def __call__(self, inputs: Tensor, targets: Tensor, scaler: torch.amp.GradScaler) -> tuple[Tensor, Tensor]:
+        """inputs: (N, 3, H, W); targets: (N,) labels or (N, classes) shares -> the mean loss and the
+        logits (N, classes), detached."""
+        for parameter in self.network.parameters():
+            parameter.grad = None
+        if self.compiled is None or len(inputs) != self.batch_size:
+            return self.run(self.forward, inputs, targets, scaler)
+        if self.proven:
+            torch.compiler.cudagraph_mark_step_begin()
+            return self.run(self.compiled, inputs, targets, scaler)
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
+        try:
+            loss, logits = self.run(self.compiled, inputs, targets, scaler)
+            self.proven = True
+            return loss, logits
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # a compiler, its back end or its tools may fail in any way
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            self.say(f"The training step could not be compiled and runs in eager mode ({reason[0]}).")
+            self.compiled = None
+            for buffer, before in zip(self.network.buffers(), buffers):
+                buffer.copy_(before)  # the norms may have counted the batch already
+            return self(inputs, targets, scaler)
+
+    @staticmethod
+    def run(forward: Callable, inputs: Tensor, targets: Tensor, scaler: torch.amp.GradScaler) -> tuple[Tensor, Tensor]:
+        loss, logits = forward(inputs, targets)
+        scaler.scale(loss).backward()
+        return loss.detach(), logits.detach()
