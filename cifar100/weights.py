@@ -35,7 +35,8 @@ def save_weights(path: Path, network: nn.Module, recipe: Recipe) -> None:
         name: (value.half() if halve and value.ndim > 1 else value).cpu().contiguous()
         for name, value in network.state_dict().items()
     }
-    metadata = {"recipe": json.dumps(recipe.to_dict()), "classes": json.dumps(FINE_NAMES)}
+    # One entry only: safetensors writes several in a random order, and equal runs would differ.
+    metadata = {"cifar100": json.dumps({"recipe": recipe.to_dict(), "classes": FINE_NAMES})}
     write_bytes(path, save(tensors, metadata))
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cifar100.augment import BatchAugmentation, crop_and_flip, to_input
+from cifar100.augment import to_input
+from cifar100.batch_augment import COLUMNS, BatchAugmentation, crop_and_flip
 from cifar100.data import MEAN, STD, Images
 from cifar100.loader import TrainingLoader
 from cifar100.recipe import SMOKE
@@ -36,28 +37,32 @@ def test_crop_equals_reflecting_padding_and_cutting(down, right, flip):
 
 
 def test_draws_depend_on_seed_and_epoch_alone():
-    augmentation = BatchAugmentation(SMOKE, 1000)
-    shifts, flips = augmentation.draw(1)
-    assert torch.equal(shifts, BatchAugmentation(SMOKE, 1000).draw(1)[0])
-    assert not torch.equal(shifts, augmentation.draw(2)[0]) and not torch.equal(flips, augmentation.draw(2)[1])
-    assert not torch.equal(shifts, BatchAugmentation(replace(SMOKE, seed=1), 1000).draw(1)[0])
-    assert shifts.unique().tolist() == [-2, -1, 0, 1, 2]
-    assert 400 < flips.sum() < 600
+    augmentation = BatchAugmentation(SMOKE.augmentation, 0, 1000)
+    draws = augmentation.draw(1)
+    assert draws.shape == (1000, len(COLUMNS)) and 0 <= draws.min() and draws.max() < 1
+    assert torch.equal(draws, BatchAugmentation(SMOKE.augmentation, 0, 1000).draw(1))
+    assert not torch.equal(draws, augmentation.draw(2))
+    assert not torch.equal(draws, BatchAugmentation(SMOKE.augmentation, 1, 1000).draw(1))
 
 
 def test_alternating_flips_show_both_sides_in_two_epochs():
-    augmentation = BatchAugmentation(replace(SMOKE, flip="alternating"), 1000)
-    flips = [augmentation.draw(epoch)[1] for epoch in (1, 2, 3)]
-    assert torch.equal(flips[0], ~flips[1]) and torch.equal(flips[0], flips[2])
-    assert 400 < flips[0].sum() < 600
+    augmentation = BatchAugmentation(replace(SMOKE.augmentation, crop_padding=0, flip="alternating"), 0, 1000)
+    images = torch.arange(32).byte().view(1, 1, 32, 1).expand(1000, 32, 32, 3)
+    mirrored = []
+    for epoch in (1, 2, 3):
+        augmentation.start_epoch(epoch, CPU)
+        mirrored.append(augmentation.augment(images, torch.arange(1000))[:, 0, 0, 0] == 31)
+    assert torch.equal(mirrored[0], ~mirrored[1]) and torch.equal(mirrored[0], mirrored[2])
+    assert 400 < mirrored[0].sum() < 600
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_are_the_same_for_any_number_of_workers(workers):
     images = np.arange(10 * 32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(10, 32, 32, 3)
     data = Images(images, np.arange(10), np.zeros(10, np.int64))
-    loader = TrainingLoader(data, 4, 0, CPU, workers)
-    reference = TrainingLoader(data, 4, 0, CPU)
+    recipe = replace(SMOKE, batch_size=4)
+    loader = TrainingLoader(data, recipe, CPU, workers)
+    reference = TrainingLoader(data, recipe, CPU, 0)
     epochs = [list(loader.epoch(epoch)) for epoch in (1, 2)]
     assert [len(batch[1]) for batch in epochs[0]] == [4, 4, 2] and len(loader) == 3
     for epoch, batches in enumerate(epochs, start=1):

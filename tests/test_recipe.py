@@ -29,8 +29,6 @@ def test_recipes_survive_json(name):
         ("momentum", 1),
         ("warmup", 1),
         ("label_smoothing", 1),
-        ("crop_padding", 32),
-        ("flip", "sometimes"),
         ("schedule", "cosine-ish"),
         ("network", "resnet57"),
         ("seed", -1),
