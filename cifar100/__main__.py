@@ -1,13 +1,13 @@
 """python -m cifar100: train, evaluate and report from the command line."""
 
 import argparse
-import math
+import json
 import os
 import signal
 import sys
 from pathlib import Path
 
-from cifar100 import report, runs
+from cifar100 import queue, report, runs
 from cifar100.errors import UserError
 from cifar100.recipe import CHANGEABLE, RECIPES, find_recipe
 
@@ -20,56 +20,65 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run, text: str, example: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=f"Example: {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        epilog = f"Example: {example}"
+        command = commands.add_parser(name, help=text, description=text, epilog=epilog)
         command.set_defaults(run=run)
         return command
 
-    def add_data(command: argparse.ArgumentParser) -> None:
-        command.add_argument(
-            "--data", metavar="FOLDER", help='where CIFAR-100 lies, or "sample" for the embedded sample'
-        )
+    def add_device(command: argparse.ArgumentParser) -> None:
         command.add_argument("--device", help="cpu, cuda, cuda:1 or mps; the best there is if left away")
 
-    command = add(
-        "recipes", list_recipes, "List the recipes, and what they have reached.", "python -m cifar100 recipes"
-    )
-    command.add_argument("--output", default="output", metavar="FOLDER", help="where the runs lie (default: output)")
+    def add_data(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--data", metavar="FOLDER", help="where CIFAR-100 lies, or sample for the embedded sample")
+
+    def add_output(command: argparse.ArgumentParser) -> None:
+        command.add_argument(
+            "--output", default="output", metavar="FOLDER", help="where runs are kept (default: output)"
+        )
+
+    def add_speed(command: argparse.ArgumentParser) -> None:
+        command.add_argument(
+            "--num-workers", type=int, help="processes that prepare batches (default: as many as serve)"
+        )
+        command.add_argument(
+            "--compile", default="auto", choices=BACKENDS, help="torch.compile's backend (default: auto)"
+        )
+
+    command = add("recipes", list_recipes, "List the recipes and what they have reached.", "python -m cifar100 recipes")
+    add_output(command)
 
     command = add(
-        "train", train, "Train a recipe to the end.", "CIFAR100_DATA=sample python -m cifar100 train smoke --epochs 2"
+        "train", train, "Train recipes to the end.", "CIFAR100_DATA=sample python -m cifar100 train smoke --epochs 2"
     )
-    command.add_argument("recipe", metavar="RECIPE", help=", ".join(RECIPES))
-    add_data(command)
-    command.add_argument("--output", default="output", metavar="FOLDER", help="where runs are kept (default: output)")
+    command.add_argument("recipe", metavar="RECIPE", nargs="?", help=", ".join(RECIPES))
+    command.add_argument("--all", action="store_true", help="all recipes that have no finished run yet")
+    command.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="one run for each of these seeds")
+    command.add_argument("--skip-finished", action="store_true", help="leave finished runs alone, resume the others")
+    command.add_argument("--minutes", type=float, help="stop before so many minutes are over")
     for field, kind in zip(CHANGEABLE, (int, float, int, float, float)):
         command.add_argument(f"--{field.replace('_', '-')}", type=kind, help="instead of the recipe's")
-    command.add_argument(
-        "--num-workers", type=int, help="processes that prepare the batches (default: as many as serve)"
-    )
-    command.add_argument("--compile", default="auto", choices=BACKENDS, help="torch.compile's backend (default: auto)")
     command.add_argument("--resume", action="store_true", help="continue a run that was cut off")
     command.add_argument(
         "--holdout", action="store_true", help="train on nine tenths of the training set and evaluate on the rest"
     )
+    for add_options in (add_data, add_output, add_device, add_speed):
+        add_options(command)
 
     command = add("evaluate", evaluate, "Evaluate a finished run.", "python -m cifar100 evaluate output/sprint")
     command.add_argument("folder", metavar="RUN", help="a run's folder, or a recipe's")
-    add_data(command)
     command.add_argument("--batch-size", type=int, default=500, help="images at a time (default: 500)")
+    add_data(command)
+    add_device(command)
 
-    command = add(
-        "report",
-        write_report,
-        "Render training_logs.md and the README's tables.",
-        "python -m cifar100 report --run output/sprint",
-    )
+    example = "python -m cifar100 report --run output/sprint"
+    command = add("report", write_report, "Render training_logs.md and the README's tables.", example)
     command.add_argument("--run", dest="folder", metavar="RUN", help="print this run's section instead")
+
+    command = add("bench", bench, "Measure how fast a recipe runs here.", "python -m cifar100 bench smoke")
+    command.add_argument("recipe", metavar="RECIPE", help=", ".join(RECIPES))
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_device(command)
+    add_speed(command)
     return parser
 
 
@@ -79,44 +88,32 @@ def list_recipes(options: argparse.Namespace) -> None:
         finished.setdefault(folder.parent.name, []).append(runs.load_metrics(folder)["final"]["test_accuracy"])
     print(f"{'recipe':24}{'network':10}{'epochs':>7}{'batch':>7}  final test accuracy")
     for name, recipe in RECIPES.items():
-        result = report.format_spread(finished[name]) if name in finished else "not trained yet"
+        result = report.format_spread(finished[name]) if name in finished else "no finished run here"
         print(f"{name:24}{recipe.network:10}{recipe.epochs:7g}{recipe.batch_size:7}  {result}")
 
 
 def train(options: argparse.Namespace) -> None:
-    recipe = find_recipe(
-        options.recipe, **{f: getattr(options, f) for f in CHANGEABLE if getattr(options, f) is not None}
-    )
-    from cifar100.data import is_sample
-    from cifar100.progress import Progress, format_record
-    from cifar100.train import fit
-
-    folder = runs.run_folder(recipe, options.output, is_sample(options.data), options.holdout)
-    if (folder / "recipe.json").exists() and runs.load_recipe(folder) != recipe:
-        print(f"{folder} holds a finished run with other settings; this one takes its place when it has finished.")
+    if bool(options.recipe) == options.all:
+        raise UserError("Name one recipe, or say --all.")
+    changes = {f: getattr(options, f) for f in CHANGEABLE if getattr(options, f) is not None}
+    seeds = options.seeds or [changes.pop("seed", 0)]
+    if options.all:
+        chosen = list(queue.list_all(seeds, **changes))
+    else:
+        chosen = [find_recipe(options.recipe, **changes | {"seed": seed}) for seed in seeds]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    records = fit(
-        recipe,
-        data=options.data,
-        output=options.output,
-        device=options.device,
-        num_workers=options.num_workers,
-        compile=options.compile,
-        resume=options.resume,
-        holdout=options.holdout,
-        progress=Progress(recipe),
-    )
+    names = ("data", "output", "device", "num_workers", "compile", "resume", "holdout")
     try:
-        for record in records:
-            print(format_record(record, math.ceil(recipe.epochs)), flush=True)
-    except KeyboardInterrupt:
-        kept = (runs.running_folder(folder) / "checkpoint.pt").exists()
-        print(
-            "\nStopped. "
-            + ("The finished epochs are kept: continue with --resume." if kept else "No epoch was finished.")
+        queue.train_all(
+            chosen,
+            minutes=options.minutes,
+            skip_finished=options.all or options.skip_finished,
+            say=lambda text: print(text, flush=True),
+            **{name: getattr(options, name) for name in names},
         )
+    except KeyboardInterrupt:
+        print("\nStopped. The finished epochs are kept: continue with --resume.")
         sys.exit(130)
-    print(f"Finished: {folder}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -132,8 +129,15 @@ def write_report(options: argparse.Namespace) -> None:
     if options.folder:
         print(report.render_run(runs.find_run(options.folder)), end="")
         return
-    for path in report.write_all(ROOT) or ["Nothing: every rendered text"]:
-        print(f"{path} is up to date.")
+    changed = report.write_all(ROOT)
+    print("\n".join(f"{path} is rendered anew." for path in changed) or "Everything was up to date.")
+
+
+def bench(options: argparse.Namespace) -> None:
+    from cifar100.bench import format_bench, run_bench
+
+    result = run_bench(find_recipe(options.recipe), options.device, options.num_workers, options.compile)
+    print(json.dumps(result.to_dict(), indent=2) if options.json else format_bench(result))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -151,6 +151,11 @@ def is_finished(folder: Path, recipe: Recipe) -> bool:
     return (folder / "metrics.json").is_file() and load_recipe(folder) == recipe
 
 
+def holds_another(folder: Path, recipe: Recipe) -> bool:
+    """Whether the folder holds a finished run that the recipe's would replace by different settings."""
+    return (folder / "metrics.json").is_file() and load_recipe(folder) != recipe
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all. Raises UserError if the disk is full or not writable; the
     older file of that name stays."""

@@ -95,11 +95,7 @@ def train_one_epoch(trainer: Trainer, epoch: int, progress: Progress | None = No
     if progress:
         batches = progress(batches, epoch, steps, done, trainer.total_steps)
     for step, (images, labels, indices) in enumerate(batches):
-        pixels = recipe.resolution((done + step) / trainer.total_steps)
-        if recipe.augmentation.pipeline == "device":
-            inputs = trainer.augmentation(images, indices, pixels)
-        else:
-            inputs = to_input(images, pixels)
+        inputs = make_inputs(trainer, images, indices, recipe.resolution((done + step) / trainer.total_steps))
         losses[step], hits = train_step(trainer, *mix(inputs, labels, recipe.augmentation))
         sizes[step] = len(labels)
         correct += hits
@@ -111,6 +107,13 @@ def train_one_epoch(trainer: Trainer, epoch: int, progress: Progress | None = No
                     "learning rate and start again, or resume from the last epoch, which is kept."
                 )
     return ((losses.double() * sizes).sum() / sizes.sum()).item(), (correct / sizes.sum()).item()
+
+
+def make_inputs(trainer: Trainer, images: Tensor, indices: Tensor, pixels: int) -> Tensor:
+    """The network's input from a batch of the loader, augmented where the loader has not done so."""
+    if trainer.recipe.augmentation.pipeline == "device":
+        return trainer.augmentation(images, indices, pixels)
+    return to_input(images, pixels)
 
 
 def mix(inputs: Tensor, labels: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,116 @@
+"""Measure how fast a recipe's parts run on this machine."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+
+import torch
+
+from cifar100.augment import to_input
+from cifar100.data import load_split
+from cifar100.device import autocast_dtype, choose_device, describe_hardware
+from cifar100.recipe import Recipe
+from cifar100.train import Trainer, make_inputs, make_trainer, mix, predict_logits, train_step
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Images per second of a recipe's parts, and the seconds of an epoch on CIFAR-100 that follow."""
+
+    recipe: str
+    hardware: str
+    precision: str
+    num_workers: int
+    batch_size: int
+    pipeline: float  # loading and augmentation alone
+    training_step: float  # forward, backward and optimizers, on batches that lie ready
+    evaluation: float
+    epoch_seconds: float  # 50,000 training and 10,000 test images; workers run beside the network
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def run_bench(
+    recipe: Recipe,
+    device: str | None = None,
+    num_workers: int | None = None,
+    compile: str = "auto",
+    seconds: float = 5.0,
+) -> Bench:
+    """Measure each part for about `seconds` after a warm-up, at 32 pixels, on the embedded sample,
+    whose images cost what CIFAR-100's cost."""
+    chosen = choose_device(device)
+    training, held = load_split("train", "sample"), load_split("test", "sample")
+    trainer = make_trainer(recipe, training, chosen, num_workers)
+    trainer.loss_step.compile(compile)
+    trainer.network.train()
+    pipeline = rate(each_input(trainer), lambda inputs: len(inputs), chosen, seconds)
+    batches = list(itertools.islice(whole_batches(trainer), 4))
+    step = rate(
+        itertools.cycle(batches), lambda batch: (train_step(trainer, *batch), recipe.batch_size)[1], chosen, seconds
+    )
+    images = torch.from_numpy(held.images).to(chosen)
+    evaluation = rate(itertools.repeat(images), lambda i: len(predict_logits(trainer.result, i)), chosen, seconds)
+    parts = [1 / step, 1 / pipeline]
+    per_image = max(parts) if trainer.loader.num_workers else sum(parts)
+    epoch = 50_000 * per_image + 10_000 / evaluation
+    precision = str(autocast_dtype(chosen)).removeprefix("torch.")
+    figures = (pipeline, step, evaluation, epoch)
+    loader = trainer.loader
+    return Bench(recipe.name, describe_hardware(chosen), precision, loader.num_workers, loader.batch_size, *figures)
+
+
+def each_input(trainer: Trainer) -> Iterable[torch.Tensor]:
+    """Augmented inputs, epoch after epoch."""
+    for epoch in itertools.count(1):
+        trainer.augmentation.start_epoch(epoch, trainer.device)
+        for images, _, indices in trainer.loader.epoch(epoch):
+            yield make_inputs(trainer, images, indices, 32)
+
+
+def whole_batches(trainer: Trainer) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    """Inputs and targets of the recipe's own batch size, mixed as the recipe says; with repeats
+    where the sample is smaller than a batch."""
+    images, labels = trainer.loader.dataset.images, trainer.loader.dataset.labels
+    while True:
+        indices = torch.randint(len(images), (trainer.recipe.batch_size,), device=images.device)
+        inputs = to_input(images[indices].to(trainer.device))
+        yield mix(inputs, labels[indices].to(trainer.device), trainer.recipe.augmentation)
+
+
+def rate(items: Iterable, work: Callable[..., int], device: torch.device, seconds: float) -> float:
+    """Images per second of `work`, which takes an item and returns its number of images. The first
+    two items warm up, and at least two are timed."""
+    done, start, items = 0, 0.0, iter(items)
+    for number in itertools.count():
+        if number == 2:
+            synchronise(device)
+            start = time.perf_counter()
+        images = work(next(items))
+        if number >= 2:
+            done += images
+            if number >= 3 and time.perf_counter() - start > seconds:
+                break
+    synchronise(device)
+    return done / (time.perf_counter() - start)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def format_bench(bench: Bench) -> str:
+    """A table for the screen."""
+    return "\n".join(
+        (
+            f"{bench.recipe} on {bench.hardware}, {bench.precision}, batch {bench.batch_size}, {bench.num_workers} workers",
+            f"{'pipeline':16}{bench.pipeline:12,.0f} images/s",
+            f"{'training step':16}{bench.training_step:12,.0f} images/s",
+            f"{'evaluation':16}{bench.evaluation:12,.0f} images/s",
+            f"{'an epoch':16}{bench.epoch_seconds:12,.1f} s",
+        )
+    )
