@@ -33,7 +33,7 @@ def record_layers(network: nn.Module, pixels: int = 32) -> dict[str, tuple[nn.Mo
     kinds = (nn.Conv2d, nn.MaxPool2d, nn.Linear)
     hooks = [m.register_forward_hook(note(name)) for name, m in network.named_modules() if isinstance(m, kinds)]
     was_training = network.training
-    network.eval()(torch.zeros(1, 3, pixels, pixels))
+    network.eval()(next(network.parameters()).new_zeros(1, 3, pixels, pixels))
     network.train(was_training)
     for hook in hooks:
         hook.remove()
@@ -79,6 +79,19 @@ def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
         channels = [t.size(1) for t in (first, last)]
         blocks.append(Block(name, *channels, ", ".join(described) or "linear", *sizes, parameters, jump, field))
     return blocks
+
+
+def blocks_as_markdown(blocks: list[Block]) -> str:
+    """A table, a row a block."""
+    lines = [
+        "| block | channels | kernel / stride / padding | input | output | parameters | jump | receptive field |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for b in blocks:
+        sizes = f"{b.in_size}x{b.in_size} | {b.out_size}x{b.out_size}"
+        numbers = f"{b.parameters:,} | {b.jump} | {b.receptive_field}"
+        lines.append(f"| {b.name} | {b.in_channels} -> {b.out_channels} | {b.layers} | {sizes} | {numbers} |")
+    return "\n".join(lines) + "\n"
 
 
 def count_multiply_adds(network: nn.Module, pixels: int = 32) -> int:

@@ -30,9 +30,14 @@ def tiny(monkeypatch):
     monkeypatch.setattr("cifar100.train.load_split", tiny_split)
 
 
-if __name__ == "__main__":  # python tests/conftest.py ARGUMENTS: the command line, on the tiny set
+if __name__ == "__main__":  # python tests/conftest.py ARGUMENTS: the command line, tiny
+    from dataclasses import replace
+
     import cifar100.train
     from cifar100.__main__ import main
+    from cifar100.recipe import RECIPES
 
     cifar100.train.load_split = tiny_split
+    for name, recipe in RECIPES.items():
+        RECIPES[name] = replace(recipe, network="resnet20", muon_lr=None)
     sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ from torch import nn
 
 import model
 from cifar100 import recipe
-from cifar100.receptive_field import count_multiply_adds, trace_blocks
+from cifar100.receptive_field import blocks_as_markdown, count_multiply_adds, trace_blocks
 
 
 def randomise_norms(network):
@@ -109,6 +109,33 @@ def test_receptive_field_and_parameters_of_resnet18_block_by_block():
         51_300,
     ]
     assert [b.out_size for b in blocks] == [32, 32, 32, 16, 16, 8, 8, 4, 4, 1]
+
+
+@pytest.mark.parametrize("name", model.NETWORKS)
+def test_receptive_field_equals_the_footprint_of_the_input_gradient(name):
+    """With positive weights no path cancels another, so that every pixel in the field shows."""
+    network = model.NETWORKS[name]().double().eval()
+    *_, last, _ = trace_blocks(network)
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d):
+            module.weight.data.fill_(1 / module.weight[0].numel())
+        if isinstance(module, model.SprintGroup):
+            module.pool = nn.AvgPool2d(2)  # the maximum would pass the gradient to one pixel alone
+    for shape in ((last.receptive_field + 4 * last.jump, 32), (32, last.receptive_field + 4 * last.jump)):
+        images = torch.ones(1, 3, *shape, dtype=torch.double, requires_grad=True)  # a strip, to save time
+        stem = network.stem(images)
+        features = network.stages(F.silu(stem) if name == "sprint" else stem)
+        row, column = features.size(2) // 2, features.size(3) // 2
+        (gradient,) = torch.autograd.grad(features[0, :, row, column].sum(), images)
+        axis = 2 if shape[0] > 32 else 3
+        seen = (gradient != 0).sum((0, 1, 5 - axis)).nonzero()
+        assert seen.max() - seen.min() + 1 == last.receptive_field
+
+
+def test_blocks_as_markdown():
+    table = blocks_as_markdown(trace_blocks(model.resnet18())).splitlines()
+    assert len(table) == 12 and "| stage 4, block 2 | 512 -> 512 | 3x3/1/1, 3x3/1/1 |" in table[10]
+    assert table[10].endswith("| 4,720,640 | 8 | 109 |")
 
 
 def test_multiply_adds():

@@ -1,10 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
 import model
 from cifar100.optim import Muon, make_optimizers, make_schedulers, orthogonalise, triangle
-from cifar100.recipe import SMOKE, SPRINT
+from cifar100.recipe import RECIPES, SMOKE, SPRINT, find_recipe
 
 
 def test_triangle_equals_its_closed_form_at_every_step():
@@ -50,3 +52,41 @@ def test_every_trained_parameter_has_one_optimizer_and_its_decay():
     assert [group["weight_decay"] for group in sgd.param_groups] == [5e-4, 0.0]
     (only,) = make_optimizers(model.resnet20(), SMOKE)
     assert [group["weight_decay"] for group in only.param_groups] == [5e-4, 5e-4]
+
+
+CLOSED_FORMS = {
+    "multistep": lambda s, total, warm, per_epoch: 0.2 ** sum(s >= m * per_epoch for m in (4, 7, 8.5)),
+    "cosine": lambda s, total, warm, per_epoch: (
+        1 / warm + (1 - 1 / warm) * s / warm
+        if s < warm
+        else 0.5 + 0.5 * math.cos(math.pi * (s - warm) / (total - warm))
+    ),
+    "onecycle": lambda s, total, warm, per_epoch: (
+        1 / 25 + (1 - 1 / 25) * (0.5 - 0.5 * math.cos(math.pi * s / (warm - 1)))
+        if s < warm - 1
+        else 4e-6 + (1 - 4e-6) * (0.5 + 0.5 * math.cos(math.pi * (s - warm + 1) / (total - warm)))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.schedule in CLOSED_FORMS])
+def test_schedule_equals_its_closed_form_at_every_epoch(name):
+    recipe = find_recipe(name, epochs=10)
+    per_epoch, total = 40, 400
+    warm = recipe.warmup * total
+    (optimizer,) = make_optimizers(model.resnet20(), recipe)
+    (scheduler,) = make_schedulers([optimizer], recipe, per_epoch)
+    for step in range(total):
+        if step % per_epoch == 0 or step == total - 1:
+            expected = recipe.lr * CLOSED_FORMS[recipe.schedule](step, total, warm, per_epoch)
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(expected, rel=1e-6), step
+            assert optimizer.param_groups[0]["momentum"] == recipe.momentum
+        optimizer.step()
+        if step < total - 1:
+            scheduler.step()
+
+
+def test_norms_and_biases_are_spared_where_the_recipe_says_so():
+    (optimizer,) = make_optimizers(model.resnet20(), RECIPES["resnet56_best"])
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [5e-4, 0.0]
+    assert all(p.ndim > 1 for p in optimizer.param_groups[0]["params"])

@@ -76,7 +76,14 @@ def test_values_stay_in_range_and_epochs_and_seeds_differ(pipeline, sample_image
         {"jitter": (0.2, 0.2, 0.2, 0.1)},
         {"jitter": (0.0, 0.0, 0.0, 0.5)},
         {"erasing": 0.5},
-        {"flip": "random", "shift": 0.1, "scale": (0.9, 1.1), "rotation": 15, "cutout": 16, "jitter": (0.2, 0.2, 0.2, 0.1)},
+        {
+            "flip": "random",
+            "shift": 0.1,
+            "scale": (0.9, 1.1),
+            "rotation": 15,
+            "cutout": 16,
+            "jitter": (0.2, 0.2, 0.2, 0.1),
+        },
     ],
     ids=lambda fields: "-".join(fields),
 )
