@@ -6,6 +6,7 @@ which order, by how many workers, or after how many interruptions an image is se
 augmentations for whole batches on a GPU: batch_augment.py.
 """
 
+import functools
 import random
 
 import numpy as np
@@ -32,9 +33,15 @@ def to_input(images: Tensor, pixels: int = 32) -> Tensor:
     scaled = images.permute(0, 3, 1, 2).float()  # NHWC seen as NCHW is channels-last already
     if pixels != scaled.size(-1):
         scaled = F.interpolate(scaled, size=(pixels, pixels), mode="bilinear", antialias=True)
-    mean = torch.tensor(MEAN, device=images.device).view(3, 1, 1) * 255
-    std = torch.tensor(STD, device=images.device).view(3, 1, 1) * 255
+    mean, std = channel_statistics(images.device)
     return (scaled - mean) / std
+
+
+@functools.cache
+def channel_statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the channels in 0..255, (3, 1, 1) each. Kept, since making them anew
+    would let a GPU wait for the CPU at every step."""
+    return tuple(255 * torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
 
 
 def make_albumentations(augmentation: Augmentation):

@@ -62,8 +62,10 @@ class BatchAugmentation:
         if any(a.jitter):
             chosen = (draws["jitter"] < a.jitter_probability)[:, None, None, None]
             factors = [1 + (2 * draws[k] - 1) * j for k, j in zip(("brightness", "contrast", "saturation"), a.jitter)]
-            turn = (2 * draws["hue"] - 1) * a.jitter[3]
-            images = torch.where(chosen, jitter(images.float(), *factors, turn), images.float())
+            changed = jitter(images.float(), *factors)
+            if a.jitter[3]:
+                changed = turn_hue(changed, (2 * draws["hue"] - 1) * a.jitter[3])
+            images = torch.where(chosen, changed, images.float())
         if a.erasing:
             area = 32 * 32 * (ERASING_AREA[0] + draws["area"] * (ERASING_AREA[1] - ERASING_AREA[0]))
             ratio = ERASING_RATIO[0] + draws["ratio"] * (ERASING_RATIO[1] - ERASING_RATIO[0])
@@ -125,20 +127,23 @@ def black_out(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: 
     return images * ~hole[..., None]
 
 
-def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
-    """Change brightness, contrast, saturation and hue, in this order, each clipped to 0..255.
+def make_grey(images: Tensor) -> Tensor:
+    """The luma of ITU-R 601: (N, H, W, 3) -> (N, H, W, 1)."""
+    red, green, blue = images.split(1, dim=-1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
-    The first three are factors: times the picture, from its mean grey, from its grey version.
-    hue: part of a full turn. images: float32 in 0..255.
+
+def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+    """Change brightness, contrast and saturation, in this order, each clipped to 0..255.
+
+    Factors: times the picture, from its mean grey, from its grey version. images: float32 in 0..255.
     """
-    weights = torch.tensor((0.299, 0.587, 0.114), device=images.device)  # of R, G and B in grey, ITU-R 601
     brightness, contrast, saturation = (f[:, None, None, None] for f in (brightness, contrast, saturation))
     images = (images * brightness).clamp(0, 255)
-    grey = (images @ weights).mean((1, 2), keepdim=True)[..., None]
+    grey = make_grey(images).mean((1, 2), keepdim=True)
     images = (grey + contrast * (images - grey)).clamp(0, 255)
-    grey = (images @ weights)[..., None]
-    images = (grey + saturation * (images - grey)).clamp(0, 255)
-    return turn_hue(images, hue) if hue.any() else images
+    grey = make_grey(images)
+    return (grey + saturation * (images - grey)).clamp(0, 255)
 
 
 def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
@@ -153,5 +158,5 @@ def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
         torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )  # the hue in sixths of a turn
     sixth = sixth + 6 * turn[:, None, None]
-    k = (torch.tensor((5.0, 3.0, 1.0), device=images.device) + sixth[..., None]) % 6
+    k = torch.stack((5 + sixth, 3 + sixth, 1 + sixth), -1) % 6
     return value[..., None] - chroma[..., None] * torch.minimum(k, 4 - k).clamp(0, 1)

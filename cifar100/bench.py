@@ -10,8 +10,9 @@ import torch
 from cifar100.augment import to_input
 from cifar100.data import load_split
 from cifar100.device import autocast_dtype, choose_device, describe_hardware
+from cifar100.evaluation import predict_logits
 from cifar100.recipe import Recipe
-from cifar100.train import Trainer, make_inputs, make_trainer, mix, predict_logits, train_step
+from cifar100.trainer import Trainer, make_inputs, make_trainer, mix, train_step
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,16 @@ def load_split(split: str, data: str | Path | None = None) -> Images:
     return read_file(split, found)
 
 
+def load_training_and_held(data: str | Path | None = None, holdout: bool = False) -> tuple[Images, Images]:
+    """The images to train on and those to evaluate on: the two splits, or with `holdout` two parts
+    of the training split, a tenth held out; the test split is not read then."""
+    training = load_split("train", data)
+    if not holdout:
+        return training, load_split("test", data)
+    kept, held = stratified_holdout(training.fine, len(training) // 10)
+    return training.take(kept), training.take(held)
+
+
 def find_file(split: str, folder: Path) -> Path | None:
     """The file in `folder` that holds the split, or None. Unpacked files are preferred to archives.
     A folder named like an unpacked archive may be given itself."""

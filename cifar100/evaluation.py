@@ -1,14 +1,32 @@
-"""Evaluate a finished run on the images that its numbers were taken on."""
+"""Evaluate a network, and a finished run on the images that its numbers were taken on."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
 from cifar100 import runs
-from cifar100.data import is_sample
+from cifar100.augment import to_input
+from cifar100.data import Images, is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
-from cifar100.train import evaluate, load_data
 from cifar100.weights import load_network
+
+
+@torch.no_grad()
+def predict_logits(network: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+    """images: (N, 32, 32, 3) uint8 on the network's device -> logits (N, classes) float32. One view an image."""
+    network.eval()
+    return torch.cat([network(to_input(batch)).float() for batch in images.split(batch_size)])
+
+
+def evaluate(network: nn.Module, data: Images, device: torch.device, batch_size: int = 500) -> tuple[float, float]:
+    """The mean cross-entropy and the top-1 accuracy (0..1) over all images, in float32."""
+    labels = torch.from_numpy(data.fine)
+    logits = predict_logits(network, torch.from_numpy(data.images).to(device), batch_size).cpu()
+    return F.cross_entropy(logits.double(), labels).item(), (logits.argmax(1) == labels).double().mean().item()
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ def evaluate_run(
         )
     split = "validation" if "validation_loss" in metrics["final"] else "test"
     network = load_network(folder).to(chosen)
-    _, held = load_data(data, holdout=split == "validation")
+    _, held = load_training_and_held(data, holdout=split == "validation")
     loss, accuracy = evaluate(network, held, chosen, batch_size)
     recorded = metrics["final"]
     return RunEvaluation(

@@ -59,7 +59,8 @@ class TrainingLoader:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yields the epoch's batches on the device. Raises UserError if a worker dies."""
-        order = torch.randperm(self.count, generator=make_generator(self.seed, epoch, 2)).split(self.batch_size)
+        order = torch.randperm(self.count, generator=make_generator(self.seed, epoch, 2))
+        order = order.to(self.dataset.images.device).split(self.batch_size)
         self.order[:] = [(epoch, indices) for indices in order]
         try:
             for batch in self.workers if self.num_workers else map(self.dataset.__getitem__, self.order):
@@ -92,4 +93,4 @@ class Batches(Dataset):
         if self.augmentation is not None:
             for image, index in zip(images.numpy(), indices.tolist()):
                 image[:] = self.augmentation(image, epoch, index)
-        return images, labels, indices.to(images.device)
+        return images, labels, indices

@@ -4,9 +4,10 @@ import re
 import statistics
 from pathlib import Path
 
+from cifar100.files import write_text
 from cifar100.progress import format_record, format_seconds
 from cifar100.recipe import RECIPES, Recipe
-from cifar100.runs import load_history, load_metrics, load_recipe, train_command, write_text
+from cifar100.runs import load_history, load_metrics, load_recipe, train_command
 
 LOGS_TITLE = """# Training logs
 
@@ -96,12 +97,28 @@ def render_results(output: str | Path = "output") -> str:
         seconds = statistics.mean(m["seconds"] for m in metrics)
         final = [m["final"]["test_accuracy"] for m in metrics]
         best = [m["best"]["test_accuracy"] for m in metrics]
-        hardware = "; ".join(sorted({m["hardware"] for m in metrics}))
         lines.append(
             f"| `{name}` | {recipe.network} | {recipe.epochs:g} | **{format_spread(final)}** | {format_spread(best)} "
-            f"| {format_seconds(seconds)} | {hardware} |"
+            f"| {format_seconds(seconds)} | {format_hardware(metrics)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def render_headline(output: str | Path = "output") -> str:
+    """The README's first sentence with a number: what `sprint` reaches, in what time, on what."""
+    runs = [load_metrics(folder) for folder in find_published(output) if folder.parent.name == "sprint"]
+    if not runs:
+        return ""
+    accuracy = format_spread([metrics["final"]["test_accuracy"] for metrics in runs])
+    seconds = statistics.mean(metrics["seconds"] for metrics in runs)
+    return (
+        f"`python -m cifar100 train sprint` reaches **{accuracy}** top-1 on the test set in "
+        f"{format_seconds(seconds)} on {format_hardware(runs)}.\n"
+    )
+
+
+def format_hardware(runs: list[dict]) -> str:
+    return "; ".join(sorted({metrics["hardware"] for metrics in runs}))
 
 
 def format_spread(values: list[float]) -> str:
@@ -118,10 +135,11 @@ def replace_block(text: str, name: str, content: str) -> str:
 
 def render_all(root: Path) -> dict[Path, str]:
     """Each rendered file of the project and its text, from root/output."""
-    readme = root / "README.md"
+    readme, output = root / "README.md", root / "output"
+    text = replace_block(readme.read_text(), "headline", render_headline(output))
     return {
-        root / "training_logs.md": render_logs(root / "output"),
-        readme: replace_block(readme.read_text(), "results", render_results(root / "output")),
+        root / "training_logs.md": render_logs(output),
+        readme: replace_block(text, "results", render_results(output)),
     }
 
 

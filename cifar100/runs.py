@@ -9,16 +9,14 @@ import csv
 import hashlib
 import io
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cifar100.errors import UserError
+from cifar100.files import load_json, write_text
 from cifar100.recipe import CHANGEABLE, RECIPES, Recipe
 
+RUN_FILES = ("recipe.json", "history.csv", "metrics.json", "weights.safetensors")
 THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
 
 
@@ -90,62 +88,6 @@ def train_command(folder: Path) -> str:
     return f"python -m cifar100 train {recipe.name}" + "".join(changes)
 
 
-@contextmanager
-def claim(folder: Path) -> Iterator[Path]:
-    """Hold the run's place against a second process and yield the folder in which it grows.
-
-    Puts right what a crash has left first. Raises UserError if the place is taken, or can not be
-    written.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder.with_name(folder.name + ".lock"), timeout=0)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        recover(folder)
-        running_folder(folder).mkdir(exist_ok=True)
-        write_text(running_folder(folder) / "pid", str(os.getpid()))
-    except Timeout as error:
-        process = (running_folder(folder) / "pid").read_text() if (running_folder(folder) / "pid").exists() else "?"
-        raise UserError(
-            f"Process {process} is training {folder} right now: wait for it, or choose another --output."
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"The folder {folder.parent} cannot be written ({error.strerror}): choose another --output."
-        ) from error
-    try:
-        yield running_folder(folder)
-    finally:
-        if not (running_folder(folder) / "checkpoint.pt").exists():  # nothing in it is worth keeping
-            shutil.rmtree(running_folder(folder), ignore_errors=True)
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def recover(folder: Path) -> None:
-    """Finish a replacement that was cut off: forwards where the new run is complete, else back."""
-    running, replaced = running_folder(folder), folder.with_name(folder.name + ".replaced")
-    if (running / "metrics.json").is_file():
-        publish(folder)
-    elif replaced.exists() and not folder.exists():
-        replaced.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def publish(folder: Path) -> None:
-    """Let the complete run that grew beside it take the folder's place."""
-    running, replaced = running_folder(folder), folder.with_name(folder.name + ".replaced")
-    for scratch in ("checkpoint.pt", "pid"):
-        (running / scratch).unlink(missing_ok=True)
-    if folder.exists():
-        shutil.rmtree(replaced, ignore_errors=True)
-        folder.rename(replaced)
-    running.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
 def is_finished(folder: Path, recipe: Recipe) -> bool:
     """Whether the folder holds a finished run of just this recipe."""
     return (folder / "metrics.json").is_file() and load_recipe(folder) == recipe
@@ -154,28 +96,6 @@ def is_finished(folder: Path, recipe: Recipe) -> bool:
 def holds_another(folder: Path, recipe: Recipe) -> bool:
     """Whether the folder holds a finished run that the recipe's would replace by different settings."""
     return (folder / "metrics.json").is_file() and load_recipe(folder) != recipe
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises UserError if the disk is full or not writable; the
-    older file of that name stays."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): free some space; "
-            "what was there before is kept."
-        ) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
 
 
 def save_recipe(folder: Path, recipe: Recipe) -> None:
@@ -190,18 +110,6 @@ def load_recipe(folder: Path) -> Recipe:
 def load_metrics(folder: Path) -> dict:
     """Raises UserError if metrics.json is missing or damaged."""
     return load_json(folder / "metrics.json")
-
-
-def load_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text())
-        if not isinstance(content, dict):
-            raise ValueError("no object")
-        return content
-    except FileNotFoundError as error:
-        raise UserError(f"There is no {path}: this is not a finished run.") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): restore it, or train the run again.") from error
 
 
 def save_history(folder: Path, history: list[EpochRecord]) -> None:

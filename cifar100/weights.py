@@ -12,8 +12,9 @@ from torch import nn
 import model as networks
 from cifar100.data import FINE_NAMES
 from cifar100.errors import UserError
+from cifar100.files import write_bytes
 from cifar100.recipe import Recipe
-from cifar100.runs import load_recipe, write_bytes
+from cifar100.runs import load_recipe
 
 
 def make_network(recipe: Recipe) -> nn.Module:

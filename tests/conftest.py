@@ -27,17 +27,17 @@ def tiny_split(split: str, data=None) -> Images:
 @pytest.fixture
 def tiny(monkeypatch):
     """Let every run train and evaluate on the tiny set."""
-    monkeypatch.setattr("cifar100.train.load_split", tiny_split)
+    monkeypatch.setattr("cifar100.data.load_split", tiny_split)
 
 
 if __name__ == "__main__":  # python tests/conftest.py ARGUMENTS: the command line, tiny
     from dataclasses import replace
 
-    import cifar100.train
+    import cifar100.data
     from cifar100.__main__ import main
     from cifar100.recipe import RECIPES
 
-    cifar100.train.load_split = tiny_split
+    cifar100.data.load_split = tiny_split
     for name, recipe in RECIPES.items():
         RECIPES[name] = replace(recipe, network="resnet20", muon_lr=None)
     sys.exit(main(sys.argv[1:]))

@@ -120,9 +120,9 @@ def test_black_out_needs_no_room_for_nothing():
 def test_jitter_of_nothing_changes_nothing_and_a_third_of_a_turn_swaps_channels():
     images = torch.rand(3, 4, 4, 3) * 255
     ones, none = torch.ones(3), torch.zeros(3)
-    torch.testing.assert_close(jitter(images, ones, ones, ones, none), images)
+    torch.testing.assert_close(jitter(images, ones, ones, ones), images)
     torch.testing.assert_close(turn_hue(images, none + 1 / 3), images[..., [2, 0, 1]], rtol=1e-4, atol=1e-2)
-    grey = jitter(images, ones, ones, none, none)
+    grey = jitter(images, ones, ones, none)
     torch.testing.assert_close(grey[..., 0], grey[..., 1])
 
 

@@ -14,14 +14,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cifar100 import runs, train
+from cifar100 import data, runs, train, trainer
 from cifar100.__main__ import main
 from cifar100.compiled import LossStep
 from cifar100.data import COARSE_OF_FINE, Images
 from cifar100.errors import UserError
 from cifar100.recipe import RECIPES, SMOKE, Augmentation, find_recipe
 from cifar100.sample import make_sample
-from cifar100.train import make_trainer, mix, train_one_epoch
+from cifar100.trainer import make_trainer, mix, train_one_epoch, train_step
 from cifar100.weights import load_network
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ def records_of(recipe, output, **options):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains_to_the_same_numbers_with_0_and_2_workers(name, few, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "load_split", lambda split, data: few[split])
+    monkeypatch.setattr(data, "load_split", lambda split, data: few[split])
     recipe = find_recipe(name, epochs=1.5, batch_size=24)
     first = records_of(recipe, tmp_path / "a", num_workers=0)
     assert len(first) == 2 and all(np.isfinite(list(row.values())).all() for row in first)
@@ -53,17 +53,17 @@ def test_every_recipe_trains_to_the_same_numbers_with_0_and_2_workers(name, few,
 
 
 def test_averaged_weights_are_those_that_are_saved_and_evaluated(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "load_split", lambda split, data: few[split])
+    monkeypatch.setattr(data, "load_split", lambda split, data: few[split])
     recipe = replace(SHORT, batch_size=24, ema_decay=0.5)
     seen = []
-    original = train.train_step
+    original = trainer.train_step
 
     def step(trainer, inputs, targets):
         result = original(trainer, inputs, targets)
         seen.append(trainer.network.head.weight.detach().clone())
         return result
 
-    monkeypatch.setattr(train, "train_step", step)
+    monkeypatch.setattr(trainer, "train_step", step)
     rows = records_of(recipe, tmp_path)
     expected = seen[0]  # the average starts from the first step's weights
     for weight in seen[1:]:
@@ -107,7 +107,7 @@ def test_training_accuracy_counts_the_label_with_the_larger_share(few):
     inputs, targets = torch.randn(24, 3, 32, 32), torch.zeros(24, 100)
     targets[:, 3], targets[:, 5] = 0.4, 0.6
     trainer.network.head.bias.data[5] = 100.0
-    assert train.train_step(trainer, inputs, targets)[1] == 24
+    assert train_step(trainer, inputs, targets)[1] == 24
 
 
 # --- compiling -------------------------------------------------------------------------------------

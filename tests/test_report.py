@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from cifar100 import report, runs
 from cifar100.errors import UserError
+from cifar100.files import write_text
 from cifar100.progress import format_record, format_seconds
 from cifar100.recipe import SMOKE, SPRINT
 from cifar100.runs import EpochRecord
@@ -23,7 +25,7 @@ def make_run(output, recipe, accuracies, **facts):
     (folder / "weights.safetensors").write_bytes(b"weights")
     facts = {"data": "CIFAR-100", "seconds": 90, "images_per_second": 1.0, "hardware": "abacus"} | facts
     metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2"}, commit=None, **facts)
-    runs.write_text(folder / "metrics.json", runs.json.dumps(metrics))
+    write_text(folder / "metrics.json", json.dumps(metrics))
     return folder
 
 

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import nn
 
-from cifar100 import runs, train
+from cifar100 import data, publish, runs, train, trainer
 from cifar100.data import Images
 from cifar100.errors import UserError
-from cifar100.evaluation import evaluate_run
+from cifar100.evaluation import evaluate_run, predict_logits
 from cifar100.recipe import SMOKE, SPRINT
 from cifar100.weights import load_network, make_network
 
@@ -141,11 +141,11 @@ def test_a_replacement_that_was_cut_off_is_finished(tiny, tmp_path):
     _, folder = finished(SHORT, tmp_path)
     running, replaced = runs.running_folder(folder), folder.with_name("seed0.replaced")
     folder.rename(replaced)  # killed between the two renames, before the new run was complete
-    with runs.claim(folder):
+    with publish.claim(folder):
         assert folder.exists() and not replaced.exists()
     expected = content(folder)
     folder.rename(running)  # killed when it was
-    with runs.claim(folder):
+    with publish.claim(folder):
         assert content(folder) == expected
 
 
@@ -165,12 +165,12 @@ def test_two_runs_in_one_folder(tiny, tmp_path):
 
 
 def test_holdout_leaves_the_test_split_unread(monkeypatch, tmp_path):
-    def split(name, data):
+    def split(name, folder):
         assert name == "train"
         fine = np.repeat(np.arange(10), 20)
         return Images(np.zeros((200, 32, 32, 3), np.uint8), fine, fine)
 
-    monkeypatch.setattr(train, "load_split", split)
+    monkeypatch.setattr(data, "load_split", split)
     records, folder = finished(SHORT, tmp_path, holdout=True)
     assert folder == tmp_path / "smoke/holdout/seed0"
     assert records[-1].eval_split == "validation"
@@ -188,7 +188,7 @@ def test_evaluate_is_a_mean_over_images_whatever_the_batch_size():
     reference = train.evaluate(network, data, torch.device("cpu"), 101)
     for batch_size in (1, 7, 100):
         assert train.evaluate(network, data, torch.device("cpu"), batch_size) == pytest.approx(reference, rel=1e-6)
-    logits = train.predict_logits(network, torch.from_numpy(data.images)).double().numpy()
+    logits = predict_logits(network, torch.from_numpy(data.images)).double().numpy()
     losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(101), fine]
     assert reference == pytest.approx((losses.mean(), (logits.argmax(1) == fine).mean()), rel=1e-6)
 
@@ -196,24 +196,24 @@ def test_evaluate_is_a_mean_over_images_whatever_the_batch_size():
 def test_training_loss_is_weighted_by_the_size_of_the_batches(tiny, monkeypatch, tmp_path):
     """300 images in batches of 256 and 44: a mean of batch means would be another number."""
     values = iter([1.0, 3.0])
-    monkeypatch.setattr(train, "train_step", lambda *_: (torch.tensor(next(values)), torch.tensor(22)))
+    monkeypatch.setattr(trainer, "train_step", lambda *_: (torch.tensor(next(values)), torch.tensor(22)))
     records, _ = finished(replace(SMOKE, epochs=1, batch_size=256), tmp_path)
     assert records[0].train_loss == pytest.approx((256 * 1.0 + 44 * 3.0) / 300)
     assert records[0].train_accuracy == pytest.approx(44 / 300)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tiny, tmp_path, monkeypatch):
-    original = train.train_step
+    original = trainer.train_step
 
     def step(trainer, inputs, labels):
         if trainer.schedulers[0].last_epoch == 7:  # the third step of the second epoch
             trainer.network.head.weight.data.fill_(torch.nan)
         return original(trainer, inputs, labels)
 
-    monkeypatch.setattr(train, "train_step", step)
+    monkeypatch.setattr(trainer, "train_step", step)
     with pytest.raises(UserError, match="not a finite number in epoch 2, step 3"):
         finished(SHORT, tmp_path)
-    monkeypatch.setattr(train, "train_step", original)
+    monkeypatch.setattr(trainer, "train_step", original)
     records, _ = finished(SHORT, tmp_path, resume=True)
     assert len(records) == 3
 

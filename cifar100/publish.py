@@ -1,0 +1,69 @@
+"""How a run holds its place against others, and takes it when it is complete."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cifar100.errors import UserError
+from cifar100.files import write_text
+from cifar100.runs import RUN_FILES, running_folder
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[Path]:
+    """Hold the run's place against a second process and yield the folder in which it grows.
+
+    Puts right what a crash has left first. Raises UserError if the place is taken, or can not be
+    written.
+    """
+    lock = FileLock(folder.with_name(folder.name + ".lock"), timeout=0)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        recover(folder)
+        running_folder(folder).mkdir(exist_ok=True)
+        write_text(running_folder(folder) / "pid", str(os.getpid()))
+    except Timeout as error:
+        process = (running_folder(folder) / "pid").read_text() if (running_folder(folder) / "pid").exists() else "?"
+        raise UserError(
+            f"Process {process} is training {folder} right now: wait for it, or choose another --output."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder.parent} cannot be written ({error.strerror}): choose another --output."
+        ) from error
+    try:
+        yield running_folder(folder)
+    finally:
+        running = running_folder(folder)
+        if not (running / "checkpoint.pt").exists() and not (running / "metrics.json").exists():
+            shutil.rmtree(running, ignore_errors=True)  # nothing in it is worth keeping
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def recover(folder: Path) -> None:
+    """Finish a replacement that was cut off: forwards where the new run is complete, else back."""
+    running, replaced = running_folder(folder), folder.with_name(folder.name + ".replaced")
+    if (running / "metrics.json").is_file():
+        publish(folder)
+    elif replaced.exists() and not folder.exists():
+        replaced.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def publish(folder: Path) -> None:
+    """Let the complete run that grew beside it take the folder's place."""
+    running, replaced = running_folder(folder), folder.with_name(folder.name + ".replaced")
+    for path in running.iterdir():
+        if path.name not in RUN_FILES:  # checkpoint, process number, what a crash left half-written
+            path.unlink()
+    if folder.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        folder.rename(replaced)
+    running.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,150 @@
+"""One epoch of training: the steps that turn images into weights."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.transforms import v2
+
+from cifar100.augment import make_generator, to_input
+from cifar100.batch_augment import BatchAugmentation
+from cifar100.compiled import LossStep
+from cifar100.data import FINE_NAMES, Images
+from cifar100.device import autocast_dtype, keep_freed_memory
+from cifar100.errors import UserError
+from cifar100.loader import TrainingLoader
+from cifar100.optim import make_optimizers, make_schedulers
+from cifar100.recipe import Augmentation, Recipe
+from cifar100.weights import make_network
+
+# Wraps an epoch's batches: (batches, epoch, steps in it, steps before it, steps of the run) -> batches
+Progress = Callable[[Iterable, int, int, int, int], Iterable]
+
+
+class Trainer:
+    """All that changes while a recipe trains, and what feeds it."""
+
+    def __init__(self, recipe: Recipe, network: nn.Module, loader: TrainingLoader, device: torch.device):
+        self.recipe, self.network, self.loader, self.device = recipe, network, loader, device
+        self.total_steps = math.ceil(recipe.epochs * len(loader))
+        self.augmentation = BatchAugmentation(recipe.augmentation, recipe.seed, loader.count)
+        self.optimizers = make_optimizers(network, recipe)
+        self.schedulers = make_schedulers(self.optimizers, recipe, len(loader))
+        self.average = None
+        if recipe.ema_decay:
+            update = get_ema_multi_avg_fn(recipe.ema_decay)
+            self.average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+        dtype = autocast_dtype(device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        self.loss_step = LossStep(network, dtype, recipe.label_smoothing, recipe.batch_size, device)
+        self.lr = 0.0  # SGD's rate in the latest step
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that is evaluated and saved: the averaged one where the recipe averages."""
+        return self.average.module if self.average else self.network
+
+    def steps_in(self, epoch: int) -> int:
+        """Steps of an epoch, counted from 1; the last may be cut short."""
+        return min(len(self.loader), self.total_steps - (epoch - 1) * len(self.loader))
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.total_steps / len(self.loader))
+
+    def images_seen(self) -> int:
+        """Training images in all steps of the run, repeats included."""
+        whole, rest = divmod(self.total_steps, len(self.loader))
+        return whole * self.loader.count + rest * self.loader.batch_size
+
+    def parts(self) -> list:
+        """All that has a state_dict, in a fixed order."""
+        averages = [self.average] if self.average else []
+        return [self.network, *averages, *self.optimizers, *self.schedulers, self.scaler]
+
+
+def make_trainer(recipe: Recipe, training: Images, device: torch.device, num_workers: int | None = None) -> Trainer:
+    """A trainer before its first step."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    network = make_network(recipe).to(device)
+    if hasattr(network, "fit_stem"):
+        network.fit_stem(to_input(torch.from_numpy(training.images[:5000]).to(device)))
+    return Trainer(recipe, network, TrainingLoader(training, recipe, device, num_workers), device)
+
+
+def train_one_epoch(trainer: Trainer, epoch: int, progress: Progress | None = None) -> tuple[float, float]:
+    """Train for an epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) over
+    its images, as they were seen; a mixed image counts for the label with the larger share.
+
+    Raises UserError, with epoch and step, if a loss is not finite.
+    """
+    recipe, device = trainer.recipe, trainer.device
+    # torch's own generator is left to dropout and to mixing. A seed for each epoch makes them
+    # depend on neither what ran before nor an interruption.
+    torch.manual_seed(make_generator(recipe.seed, epoch, 3).initial_seed())
+    trainer.network.train()
+    if recipe.augmentation.pipeline == "device":
+        trainer.augmentation.start_epoch(epoch, device)
+    steps, done = trainer.steps_in(epoch), (epoch - 1) * len(trainer.loader)
+    losses, sizes = torch.zeros(steps, device=device), torch.zeros(steps, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    check_every = 1 if device.type == "cpu" else 50  # reading a GPU's loss waits for the GPU
+    batches = itertools.islice(trainer.loader.epoch(epoch), steps)
+    if progress:
+        batches = progress(batches, epoch, steps, done, trainer.total_steps)
+    for step, (images, labels, indices) in enumerate(batches):
+        inputs = make_inputs(trainer, images, indices, recipe.resolution((done + step) / trainer.total_steps))
+        losses[step], hits = train_step(trainer, *mix(inputs, labels, recipe.augmentation))
+        sizes[step] = len(labels)
+        correct += hits
+        if (step + 1) % check_every == 0 or step + 1 == steps:
+            wrong = (~losses[: step + 1].isfinite()).nonzero()
+            if len(wrong):
+                raise UserError(
+                    f"The loss is not a finite number in epoch {epoch}, step {wrong[0].item() + 1}: lower the "
+                    "learning rate and start again, or resume from the last epoch, which is kept."
+                )
+    losses, sizes = losses.cpu().double(), sizes.cpu()
+    return ((losses * sizes).sum() / sizes.sum()).item(), correct.item() / int(sizes.sum())
+
+
+def make_inputs(trainer: Trainer, images: Tensor, indices: Tensor, pixels: int) -> Tensor:
+    """The network's input from a batch of the loader, augmented where the loader has not done so."""
+    if trainer.recipe.augmentation.pipeline == "device":
+        return trainer.augmentation(images, indices, pixels)
+    return to_input(images, pixels)
+
+
+def mix(inputs: Tensor, labels: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
+    """Mix the images of a batch by CutMix or mixup, where the augmentation says so.
+
+    Returns the inputs and the targets: (N,) labels where the recipe never mixes, else the
+    (N, classes) share of each label, one kind for all batches of a run.
+    """
+    kinds = ((v2.CutMix, augmentation.cutmix_alpha), (v2.MixUp, augmentation.mixup_alpha))
+    mixers = [kind(alpha=alpha, num_classes=len(FINE_NAMES)) for kind, alpha in kinds if alpha]
+    if not mixers:
+        return inputs, labels
+    if torch.rand(()) >= augmentation.mix_probability:
+        return inputs, F.one_hot(labels, len(FINE_NAMES)).to(inputs.dtype)
+    return mixers[int(torch.randint(len(mixers), ()))](inputs, labels)
+
+
+def train_step(trainer: Trainer, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of all optimizers. Returns the mean loss and the number of correct predictions."""
+    loss, logits = trainer.loss_step(inputs, targets, trainer.scaler)
+    for optimizer in trainer.optimizers:
+        trainer.scaler.step(optimizer)
+    trainer.scaler.update()
+    trainer.lr = trainer.optimizers[0].param_groups[0]["lr"]
+    for scheduler in trainer.schedulers:
+        scheduler.step()
+    if trainer.average:
+        trainer.average.update_parameters(trainer.network)
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    return loss, (logits.argmax(1) == labels).sum()
