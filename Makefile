@@ -13,13 +13,13 @@ setup: .venv/installed
 	touch $@
 
 run: setup
-	CIFAR100_DATA=sample $(BIN)/python -m cifar100 train smoke
+	$(BIN)/python -m cifar100 train smoke --data sample --resume
 
 test: setup
 	$(BIN)/python -m pytest
 
 train: setup
-	$(BIN)/python -m cifar100 train $(RECIPE)
+	$(BIN)/python -m cifar100 train $(RECIPE) $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -124,7 +124,7 @@ class SprintNet(nn.Module):
     def fit_stem(self, images: Tensor, epsilon: float = 5e-4) -> None:
         """Set the stem's filters to the eigenvectors of the 2x2 patches' covariance, each divided
         by its deviation, and to their negatives. images: (N, 3, H, W) float32, normalised."""
-        patches = F.unfold(images, 2).transpose(1, 2).reshape(-1, 12).double()  # (N * 31 * 31, 12)
+        patches = F.unfold(images.cpu(), 2).transpose(1, 2).reshape(-1, 12).double()  # (N * 31 * 31, 12)
         variances, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (vectors / (variances + epsilon).sqrt()).T.reshape(12, 3, 2, 2)
         self.stem.weight.copy_(torch.cat((filters, -filters)))

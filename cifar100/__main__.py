@@ -48,14 +48,16 @@ def make_parser() -> argparse.ArgumentParser:
     add_output(command)
 
     command = add(
-        "train", train, "Train recipes to the end.", "CIFAR100_DATA=sample python -m cifar100 train smoke --epochs 2"
+        "train", train, "Train recipes to the end.", "python -m cifar100 train smoke --data sample --epochs 2"
     )
     command.add_argument("recipe", metavar="RECIPE", nargs="?", help=", ".join(RECIPES))
     command.add_argument("--all", action="store_true", help="all recipes that have no finished run yet")
-    command.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="one run for each of these seeds")
+    several = command.add_mutually_exclusive_group()
+    several.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="one run for each of these seeds")
     command.add_argument("--skip-finished", action="store_true", help="leave finished runs alone, resume the others")
     command.add_argument("--minutes", type=float, help="stop before so many minutes are over")
-    for field, kind in zip(CHANGEABLE, (int, float, int, float, float)):
+    several.add_argument("--seed", type=int, help="instead of the recipe's")
+    for field, kind in {"epochs": float, "batch_size": int, "lr": float, "weight_decay": float}.items():
         command.add_argument(f"--{field.replace('_', '-')}", type=kind, help="instead of the recipe's")
     command.add_argument("--resume", action="store_true", help="continue a run that was cut off")
     command.add_argument(
@@ -96,7 +98,7 @@ def train(options: argparse.Namespace) -> None:
     if bool(options.recipe) == options.all:
         raise UserError("Name one recipe, or say --all.")
     changes = {f: getattr(options, f) for f in CHANGEABLE if getattr(options, f) is not None}
-    seeds = options.seeds or [changes.pop("seed", 0)]
+    seeds = dict.fromkeys(options.seeds or [changes.pop("seed", 0)])
     if options.all:
         chosen = list(queue.list_all(seeds, **changes))
     else:
@@ -112,7 +114,7 @@ def train(options: argparse.Namespace) -> None:
             **{name: getattr(options, name) for name in names},
         )
     except KeyboardInterrupt:
-        print("\nStopped. The finished epochs are kept: continue with --resume.")
+        print("\nStopped. Finished epochs are kept, if there are any: continue with --resume.")
         sys.exit(130)
 
 
@@ -146,6 +148,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
         return 0
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does

@@ -20,7 +20,10 @@ from cifar100.recipe import Augmentation
 
 def make_generator(*key: int) -> torch.Generator:
     """A CPU generator that depends on all the numbers of the key, and on nothing else."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+    state = np.random.SeedSequence((len(key), *key)).generate_state(
+        1, np.uint64
+    )  # (1,) and (1, 0) count as one without
+    return torch.Generator().manual_seed(int(state[0] >> 1))
 
 
 def to_input(images: Tensor, pixels: int = 32) -> Tensor:

@@ -1,6 +1,7 @@
 """Measure how fast a recipe's parts run on this machine."""
 
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -45,7 +46,7 @@ def run_bench(
     chosen = choose_device(device)
     training, held = load_split("train", "sample"), load_split("test", "sample")
     trainer = make_trainer(recipe, training, chosen, num_workers)
-    trainer.loss_step.compile(compile)
+    trainer.loss_step.compile(compile, say=lambda text: print(text, file=sys.stderr))
     trainer.network.train()
     pipeline = rate(each_input(trainer), lambda inputs: len(inputs), chosen, seconds)
     batches = list(itertools.islice(whole_batches(trainer), 4))
@@ -81,18 +82,20 @@ def whole_batches(trainer: Trainer) -> Iterable[tuple[torch.Tensor, torch.Tensor
         yield mix(inputs, labels[indices].to(trainer.device), trainer.recipe.augmentation)
 
 
+WARM_UP = 5  # items that are not timed: they compile, and fetch memory
+
+
 def rate(items: Iterable, work: Callable[..., int], device: torch.device, seconds: float) -> float:
-    """Images per second of `work`, which takes an item and returns its number of images. The first
-    two items warm up, and at least two are timed."""
+    """Images per second of `work`, which takes an item and returns its number of images."""
     done, start, items = 0, 0.0, iter(items)
     for number in itertools.count():
-        if number == 2:
+        if number == WARM_UP:
             synchronise(device)
             start = time.perf_counter()
         images = work(next(items))
-        if number >= 2:
+        if number >= WARM_UP:
             done += images
-            if number >= 3 and time.perf_counter() - start > seconds:
+            if time.perf_counter() - start > seconds:
                 break
     synchronise(device)
     return done / (time.perf_counter() - start)
@@ -100,8 +103,8 @@ def rate(items: Iterable, work: Callable[..., int], device: torch.device, second
 
 def synchronise(device: torch.device) -> None:
     """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
 
 
 def format_bench(bench: Bench) -> str:

@@ -1,6 +1,7 @@
 """The forward pass with its loss, compiled where that pays, and eager where it fails."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,8 @@ class LossStep:
         self.network, self.dtype, self.batch_size, self.device = network, dtype, batch_size, device
         self.label_smoothing = label_smoothing
         self.compiled: Callable | None = None
-        self.proven = False  # whether the compiled step has once run to the end
+        self.proven: set[tuple] = set()  # shapes for which the compiled step has once run to the end
+        self.say: Callable[[str], None] = print
 
     def compile(self, backend: str, say: Callable[[str], None] = print) -> None:
         """Choose a backend of torch.compile; "auto" is inductor on a GPU and none elsewhere."""
@@ -31,11 +33,20 @@ class LossStep:
         if backend == "off":
             return
         options = {"mode": "reduce-overhead"} if backend == "inductor" and self.device.type == "cuda" else {}
-        self.compiled = torch.compile(self.forward, backend=backend, dynamic=False, **options)
+        # Without this, the shapes of earlier runs in this process count against Dynamo's limit of
+        # eight, behind which it silently stops compiling; and their graphs would keep memory.
+        torch.compiler.reset()
+        try:
+            self.compiled = torch.compile(self.forward, backend=backend, dynamic=False, **options)
+        except RuntimeError as error:  # this platform or this Python is not supported
+            self.give_up(error)
+            return
         say(f"The training step is compiled ({backend}); the first one takes a minute or two.")
 
     def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        # Not autocast(enabled=False): older releases do not know Apple's GPU there at all.
+        plain = self.dtype == torch.float32
+        with nullcontext() if plain else torch.autocast(self.device.type, self.dtype):
             logits = self.network(inputs)
         return F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
 
@@ -46,23 +57,28 @@ class LossStep:
             parameter.grad = None
         if self.compiled is None or len(inputs) != self.batch_size:
             return self.run(self.forward, inputs, targets, scaler)
-        if self.proven:
+        key = (inputs.shape, targets.ndim)
+        if key in self.proven:
             torch.compiler.cudagraph_mark_step_begin()
             return self.run(self.compiled, inputs, targets, scaler)
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         try:
             loss, logits = self.run(self.compiled, inputs, targets, scaler)
-            self.proven = True
+            self.proven.add(key)
             return loss, logits
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:  # a compiler, its back end or its tools may fail in any way
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            self.say(f"The training step could not be compiled and runs in eager mode ({reason[0]}).")
-            self.compiled = None
+            self.give_up(error)
             for buffer, before in zip(self.network.buffers(), buffers):
                 buffer.copy_(before)  # the norms may have counted the batch already
             return self(inputs, targets, scaler)
+
+    def give_up(self, error: Exception) -> None:
+        """Go on in eager mode, and say so."""
+        self.compiled = None
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        self.say(f"The training step could not be compiled and runs in eager mode ({reason[0]}).")
 
     @staticmethod
     def run(forward: Callable, inputs: Tensor, targets: Tensor, scaler: torch.amp.GradScaler) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import subprocess
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,8 @@ def choose_device(name: str | None = None) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError(f"unknown device {name}")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
@@ -48,7 +51,7 @@ def describe_hardware(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     processor = platform.processor() or platform.machine()
     try:
-        lines = open("/proc/cpuinfo").read().splitlines()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
@@ -58,7 +61,7 @@ def describe_hardware(device: torch.device) -> str:
 def current_commit() -> str | None:
     """The commit of the code that runs, with "+changes" behind it where files differ from it."""
     try:
-        git = ["git", "-C", __file__.rsplit("/", 2)[0]]
+        git = ["git", "-C", str(Path(__file__).parents[1])]
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "--", "*.py"], capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError):

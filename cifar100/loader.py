@@ -32,7 +32,7 @@ class TrainingLoader:
             raise UserError(f"The number of workers must be 0 or more, not {num_workers}.")
         by_image = recipe.augmentation.pipeline == "albumentations"
         if num_workers is None:  # next to a network on the CPU workers would only take its cores
-            num_workers = (os.cpu_count() or 1) if by_image and device.type == "cuda" else 0
+            num_workers = min(16, count_cores()) if by_image and device.type == "cuda" else 0
         self.count, self.batch_size, self.seed, self.device = len(data), recipe.batch_size, recipe.seed, device
         self.num_workers = num_workers
         augmentation = ImageAugmentation(recipe.augmentation, recipe.seed) if by_image else None
@@ -72,6 +72,11 @@ class TrainingLoader:
                 f"A process that prepares the batches has died ({error}): lower --num-workers, or free some memory, "
                 "and continue with --resume."
             ) from error
+
+
+def count_cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_one_thread(worker: int) -> None:

@@ -20,30 +20,42 @@ def claim(folder: Path) -> Iterator[Path]:
     Puts right what a crash has left first. Raises UserError if the place is taken, or can not be
     written.
     """
-    lock = FileLock(folder.with_name(folder.name + ".lock"), timeout=0)
+    running = running_folder(folder)
+    # The lock file stays behind: who deletes it might delete the one that a third process holds.
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        recover(folder)
-        running_folder(folder).mkdir(exist_ok=True)
-        write_text(running_folder(folder) / "pid", str(os.getpid()))
+        with clear_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout as error:
-        process = (running_folder(folder) / "pid").read_text() if (running_folder(folder) / "pid").exists() else "?"
+        process = (running / "pid").read_text() if (running / "pid").exists() else "?"
         raise UserError(
-            f"Process {process} is training {folder} right now: wait for it, or choose another --output."
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"The folder {folder.parent} cannot be written ({error.strerror}): choose another --output."
+            f"Process {process} is training {folder} right now: wait, or choose another --output."
         ) from error
     try:
-        yield running_folder(folder)
+        with clear_errors(folder):
+            recover(folder)
+            running.mkdir(exist_ok=True)
+            write_text(running / "pid", str(os.getpid()))
+        yield running
     finally:
-        running = running_folder(folder)
         if not (running / "checkpoint.pt").exists() and not (running / "metrics.json").exists():
             shutil.rmtree(running, ignore_errors=True)  # nothing in it is worth keeping
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+@contextmanager
+def clear_errors(folder: Path) -> Iterator[None]:
+    """Raises UserError in place of an OSError about the run's folders."""
+    try:
+        yield
+    except Timeout:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder.parent} cannot be written ({error}): make it writable and closed elsewhere, or choose "
+            "another --output; what was finished is kept."
+        ) from error
 
 
 def recover(folder: Path) -> None:
@@ -59,11 +71,12 @@ def recover(folder: Path) -> None:
 def publish(folder: Path) -> None:
     """Let the complete run that grew beside it take the folder's place."""
     running, replaced = running_folder(folder), folder.with_name(folder.name + ".replaced")
-    for path in running.iterdir():
-        if path.name not in RUN_FILES:  # checkpoint, process number, what a crash left half-written
-            path.unlink()
-    if folder.exists():
+    with clear_errors(folder):
+        for path in running.iterdir():
+            if path.name not in RUN_FILES:  # checkpoint, process number, what a crash left half-written
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if folder.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            folder.rename(replaced)
+        running.rename(folder)
         shutil.rmtree(replaced, ignore_errors=True)
-        folder.rename(replaced)
-    running.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)

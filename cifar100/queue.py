@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 
 from cifar100 import runs
 from cifar100.data import is_sample
-from cifar100.progress import OutOfTime, Progress, format_record, format_seconds
+from cifar100.errors import UserError
+from cifar100.progress import OutOfTime, Progress, format_record
 from cifar100.recipe import RECIPES, Recipe, find_recipe
 
 
 def list_all(seeds: list[int], **changes) -> Iterator[Recipe]:
     """Every recipe that is published, the reports' first; all recipes with one seed, then with the next."""
-    for seed in seeds:
+    for seed in dict.fromkeys(seeds):
         yield from (find_recipe(name, **changes | {"seed": seed}) for name in RECIPES if name != "smoke")
 
 
@@ -23,28 +24,41 @@ def train_all(
 
     With skip_finished, runs that are finished are left alone, and those that were cut off are
     continued. Stops within `minutes`, after an epoch or at the loss of one that would not have
-    ended in time; the next call goes on from there.
+    ended in time; the next call goes on from there. Raises UserError, after the others have been
+    trained, if a recipe could not be.
     """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise UserError(f"The minutes must be a finite number above 0, not {minutes}.")
+    deadline = time.monotonic() + 60 * minutes if minutes else math.inf
+    failures = []
+    for recipe in recipes:
+        try:
+            train_next(recipe, deadline, skip_finished, say, options)
+        except OutOfTime:
+            say(f"The {minutes:g} minutes are over: what {recipe.name}, seed {recipe.seed}, has finished is kept.")
+            break
+        except UserError as error:
+            failures.append(str(error))
+            if len(recipes) > 1:
+                say(f"Not trained: {error}")
+    if failures:
+        raise UserError(
+            failures[0] if len(recipes) == 1 else f"{len(failures)} of {len(recipes)} runs were not trained."
+        )
+
+
+def train_next(recipe: Recipe, deadline: float, skip_finished: bool, say: Callable, options: dict) -> None:
+    """Train one recipe, or pass it over. Raises OutOfTime, and what `fit` raises."""
     from cifar100.train import fit
 
-    deadline = time.monotonic() + 60 * minutes if minutes else math.inf
-    for number, recipe in enumerate(recipes, start=1):
-        name = f"{recipe.name}, seed {recipe.seed}"
-        folder = runs.run_folder(
-            recipe, options["output"], is_sample(options.get("data")), options.get("holdout", False)
-        )
-        if skip_finished and runs.is_finished(folder, recipe):
-            say(f"{name}: finished already, in {folder}")
-            continue
-        if len(recipes) > 1:
-            say(f"{name} ({number} of {len(recipes)})")
-        if runs.holds_another(folder, recipe):
-            say(f"{folder} holds a finished run with other settings; this one takes its place when it has finished.")
-        resume = options.get("resume", False) or skip_finished
-        try:
-            for record in fit(recipe, progress=Progress(recipe, deadline), say=say, **options | {"resume": resume}):
-                say(format_record(record, math.ceil(recipe.epochs)))
-        except OutOfTime:
-            say(f"The time of {format_seconds(60 * minutes)} is over: the finished epochs of {name} are kept.")
-            return
-        say(f"Finished: {folder}")
+    folder = runs.run_folder(recipe, options["output"], is_sample(options.get("data")), options.get("holdout", False))
+    say(f"{recipe.name}, seed {recipe.seed}: {folder}")
+    if skip_finished and runs.is_finished(folder, recipe):
+        say("finished already")
+        return
+    if runs.holds_another(folder, recipe):
+        say("A finished run with other settings lies there; this one takes its place when it has finished.")
+    resume = options.get("resume", False) or skip_finished
+    for record in fit(recipe, progress=Progress(recipe, deadline, say), say=say, **options | {"resume": resume}):
+        say(format_record(record, math.ceil(recipe.epochs)))
+    say(f"Finished: {folder}")

@@ -2,11 +2,13 @@
 
 import re
 import statistics
+from dataclasses import fields
 from pathlib import Path
 
+from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.progress import format_record, format_seconds
-from cifar100.recipe import RECIPES, Recipe
+from cifar100.recipe import RECIPES, Augmentation, Recipe, as_tuples
 from cifar100.runs import load_history, load_metrics, load_recipe, train_command
 
 LOGS_TITLE = """# Training logs
@@ -60,12 +62,14 @@ def render_run(folder: Path) -> str:
 
 
 def describe_recipe(recipe: Recipe) -> str:
-    """The recipe's settings in a line: all that are set."""
+    """The recipe's settings in a line: all that differ from doing nothing, and all that are necessary."""
     settings = recipe.to_dict()
     del settings["name"], settings["seed"]
-    return ", ".join(
-        f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value not in (None, [], 0)
-    )
+    nothing = {field.name: field.default for field in fields(Recipe)} | Augmentation().to_dict()
+    settings |= settings.pop("augmentation")
+    if not recipe.milestones:
+        del settings["gamma"]
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in settings.items() if as_tuples(v) != as_tuples(nothing[k]))
 
 
 def describe_changes(recipe: Recipe) -> str:
@@ -82,21 +86,27 @@ def render_logs(output: str | Path = "output") -> str:
     return "\n".join([LOGS_TITLE, *(render_run(folder) for folder in find_published(output))])
 
 
+def published_metrics(output: str | Path = "output") -> dict[str, list[dict]]:
+    """The metrics of every recipe's runs, seeds together. Runs whose settings are not the recipe's
+    have a section in the logs, but no place in its mean."""
+    runs: dict[str, list[dict]] = {}
+    for folder in find_published(output):
+        recipe = load_recipe(folder)
+        if recipe.name in RECIPES and not describe_changes(recipe):
+            runs.setdefault(recipe.name, []).append(load_metrics(folder))
+    return runs
+
+
 def render_results(output: str | Path = "output") -> str:
     """The README's table: a line a recipe, its seeds together."""
     lines = [
         "| recipe | network | epochs | final test accuracy | best epoch | time a run | hardware |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
-    runs: dict[str, list[Path]] = {}
-    for folder in find_published(output):
-        runs.setdefault(folder.parent.name, []).append(folder)
-    for name, folders in runs.items():
-        metrics = [load_metrics(folder) for folder in folders]
-        recipe = load_recipe(folders[0])
+    for name, metrics in published_metrics(output).items():
+        recipe = RECIPES[name]
         seconds = statistics.mean(m["seconds"] for m in metrics)
-        final = [m["final"]["test_accuracy"] for m in metrics]
-        best = [m["best"]["test_accuracy"] for m in metrics]
+        final, best = ([m[which]["test_accuracy"] for m in metrics] for which in ("final", "best"))
         lines.append(
             f"| `{name}` | {recipe.network} | {recipe.epochs:g} | **{format_spread(final)}** | {format_spread(best)} "
             f"| {format_seconds(seconds)} | {format_hardware(metrics)} |"
@@ -106,7 +116,7 @@ def render_results(output: str | Path = "output") -> str:
 
 def render_headline(output: str | Path = "output") -> str:
     """The README's first sentence with a number: what `sprint` reaches, in what time, on what."""
-    runs = [load_metrics(folder) for folder in find_published(output) if folder.parent.name == "sprint"]
+    runs = published_metrics(output).get("sprint")
     if not runs:
         return ""
     accuracy = format_spread([metrics["final"]["test_accuracy"] for metrics in runs])
@@ -128,15 +138,22 @@ def format_spread(values: list[float]) -> str:
 
 
 def replace_block(text: str, name: str, content: str) -> str:
-    """The text with what stands between <!-- name --> and <!-- end of name --> replaced."""
+    """The text with what stands between <!-- name --> and <!-- end of name --> replaced.
+    Raises UserError unless it has just one such place."""
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    return re.sub(re.escape(start) + ".*?" + re.escape(end), lambda _: start + content + end, text, flags=re.DOTALL)
+    pattern = re.escape(start) + ".*?" + re.escape(end)
+    text, count = re.subn(pattern, lambda _: start + content + end, text, flags=re.DOTALL)
+    if count != 1:
+        raise UserError(
+            f"README.md must have one line <!-- {name} --> and, below, one <!-- end of {name} -->: add them."
+        )
+    return text
 
 
 def render_all(root: Path) -> dict[Path, str]:
     """Each rendered file of the project and its text, from root/output."""
     readme, output = root / "README.md", root / "output"
-    text = replace_block(readme.read_text(), "headline", render_headline(output))
+    text = replace_block(readme.read_text(encoding="utf-8"), "headline", render_headline(output))
     return {
         root / "training_logs.md": render_logs(output),
         readme: replace_block(text, "results", render_results(output)),
@@ -145,7 +162,11 @@ def render_all(root: Path) -> dict[Path, str]:
 
 def write_all(root: Path) -> list[Path]:
     """Render the project's files anew. Returns those whose text has changed."""
-    changed = [(path, text) for path, text in render_all(root).items() if not path.exists() or path.read_text() != text]
+    changed = [
+        (path, text)
+        for path, text in render_all(root).items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
     for path, text in changed:
         write_text(path, text)
     return [path for path, _ in changed]

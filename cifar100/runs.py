@@ -1,4 +1,4 @@
-"""The folder of a run: where it lies, what is in it, and how a finished run takes its place.
+"""The folder of a run: where it lies and what is in it.
 
     output/<recipe>/seed<k>/    recipe.json, history.csv, metrics.json, weights.safetensors
 
@@ -16,6 +16,10 @@ from cifar100.errors import UserError
 from cifar100.files import load_json, write_text
 from cifar100.recipe import CHANGEABLE, RECIPES, Recipe
 
+METRICS = (
+    *("recipe", "seed", "epochs", "final", "best", "reached", "data", "seconds", "images_per_second"),
+    *("hardware", "versions", "commit", "sha256"),
+)  # the keys of metrics.json
 RUN_FILES = ("recipe.json", "history.csv", "metrics.json", "weights.safetensors")
 THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
 
@@ -108,8 +112,12 @@ def load_recipe(folder: Path) -> Recipe:
 
 
 def load_metrics(folder: Path) -> dict:
-    """Raises UserError if metrics.json is missing or damaged."""
-    return load_json(folder / "metrics.json")
+    """Raises UserError if metrics.json is missing or damaged, or lacks what every run has."""
+    metrics = load_json(folder / "metrics.json")
+    missing = [name for name in METRICS if name not in metrics]
+    if missing:
+        raise UserError(f"{folder / 'metrics.json'} lacks {', '.join(missing)}: restore it, or train the run again.")
+    return metrics
 
 
 def save_history(folder: Path, history: list[EpochRecord]) -> None:

@@ -1,6 +1,7 @@
 """Train a recipe: one generator that yields a record an epoch and leaves a finished run behind."""
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from cifar100.evaluation import evaluate
 from cifar100.files import write_text
 from cifar100.recipe import Recipe
 from cifar100.runs import EpochRecord
-from cifar100.trainer import Progress, Trainer, make_trainer, train_one_epoch
+from cifar100.trainer import AFTER_A_LOSS, Trainer, WrapBatches, make_trainer, train_one_epoch
 from cifar100.weights import load_checkpoint, load_weights, save_checkpoint, save_weights
 
 
@@ -41,7 +42,7 @@ def fit(
     compile: str = "auto",
     resume: bool = False,
     holdout: bool = False,
-    progress: Progress | None = None,
+    progress: WrapBatches | None = None,
     say: Callable[[str], None] = print,
 ) -> Iterator[EpochRecord]:
     """Train the recipe, yielding a record after each epoch, and leave the finished run in its
@@ -61,6 +62,7 @@ def fit(
         if unfinished and not resume:
             raise UserError(f"{running} holds an unfinished run: continue it with --resume, or delete that folder.")
         if resume and not unfinished and runs.is_finished(folder, recipe):
+            say(f"{folder} is finished already. Without resuming it is trained again.")
             yield from runs.load_history(folder)
             return
         trainer = make_trainer(recipe, training, chosen, num_workers)
@@ -68,7 +70,8 @@ def fit(
         # The commit is asked for now: the files may change while the run goes on.
         log = load_progress(trainer, running) if unfinished else Log(current_commit())
         runs.save_recipe(running, recipe)
-        yield from log.history
+        done = len(log.history) == trainer.epochs  # cut off between its last checkpoint and its end
+        yield from log.history[: -1 if done else None]
         for epoch in range(len(log.history) + 1, trainer.epochs + 1):
             run_epoch(trainer, epoch, held, "validation" if holdout else "test", log, running, progress)
             if epoch < trainer.epochs:
@@ -78,7 +81,7 @@ def fit(
 
 
 def run_epoch(
-    trainer: Trainer, epoch: int, held: Images, split: str, log: Log, running: Path, progress: Progress | None
+    trainer: Trainer, epoch: int, held: Images, split: str, log: Log, running: Path, progress: WrapBatches | None
 ) -> None:
     """Train and evaluate, and keep checkpoint and history."""
     start = time.perf_counter()
@@ -88,6 +91,8 @@ def run_epoch(
         save_weights(running / "weights.safetensors", trainer.result, trainer.recipe)
         load_weights(running / "weights.safetensors", trainer.result)
     loss, accuracy = evaluate(trainer.result, held, trainer.device)
+    if not math.isfinite(loss):
+        raise UserError(f"The network has lost its numbers in epoch {epoch}: {AFTER_A_LOSS}")
     log.seconds["training"] += trained - start
     log.seconds["evaluation"] += time.perf_counter() - trained
     log.history.append(EpochRecord(epoch, trainer.lr, train_loss, train_accuracy, loss, accuracy, split))
@@ -99,7 +104,7 @@ def save_progress(trainer: Trainer, log: Log, running: Path) -> None:
     """Write the checkpoint from which `load_progress` continues."""
     state = asdict(log) | {
         "recipe": trainer.recipe.to_dict(),
-        "parts": [part.state_dict() for part in trainer.parts()],
+        "parts": {name: part.state_dict() for name, part in trainer.parts().items()},
         "versions": versions(),
     }
     save_checkpoint(running / "checkpoint.pt", state)
@@ -108,15 +113,20 @@ def save_progress(trainer: Trainer, log: Log, running: Path) -> None:
 def load_progress(trainer: Trainer, running: Path) -> Log:
     """Bring a fresh trainer to where the checkpoint was written. Raises UserError if the
     checkpoint is damaged or from another recipe."""
-    state = load_checkpoint(running / "checkpoint.pt", trainer.recipe)
-    for part, part_state in zip(trainer.parts(), state["parts"], strict=True):
-        part.load_state_dict(part_state)
-    return Log(state["commit"], [EpochRecord(**record) for record in state["history"]], state["seconds"])
+    path = running / "checkpoint.pt"
+    state = load_checkpoint(path, trainer.recipe)
+    try:
+        for name, part in trainer.parts().items():
+            part.load_state_dict(state["parts"][name])
+        return Log(state["commit"], [EpochRecord(**record) for record in state["history"]], state["seconds"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"The checkpoint {path} does not fit its recipe: delete {running} and train again.") from error
 
 
 def finish(trainer: Trainer, log: Log, folder: Path, data: str) -> None:
     """Complete the run that grew beside its folder, and let it take the folder's place."""
     running = runs.running_folder(folder)
+    runs.save_history(running, log.history)  # a crash may have come between checkpoint and history
     metrics = runs.make_metrics(
         trainer.recipe,
         log.history,

@@ -20,9 +20,12 @@ from cifar100.loader import TrainingLoader
 from cifar100.optim import make_optimizers, make_schedulers
 from cifar100.recipe import Augmentation, Recipe
 from cifar100.weights import make_network
+from model import SprintNet
 
 # Wraps an epoch's batches: (batches, epoch, steps in it, steps before it, steps of the run) -> batches
-Progress = Callable[[Iterable, int, int, int, int], Iterable]
+WrapBatches = Callable[[Iterable, int, int, int, int], Iterable]
+
+AFTER_A_LOSS = "lower the learning rate and start again, or resume from the last epoch, which is kept."
 
 
 class Trainer:
@@ -61,10 +64,12 @@ class Trainer:
         whole, rest = divmod(self.total_steps, len(self.loader))
         return whole * self.loader.count + rest * self.loader.batch_size
 
-    def parts(self) -> list:
-        """All that has a state_dict, in a fixed order."""
-        averages = [self.average] if self.average else []
-        return [self.network, *averages, *self.optimizers, *self.schedulers, self.scaler]
+    def parts(self) -> dict:
+        """All that has a state, by name."""
+        named = {"network": self.network} | ({"average": self.average} if self.average else {})
+        named |= {f"optimizer{k}": optimizer for k, optimizer in enumerate(self.optimizers)}
+        named |= {f"scheduler{k}": scheduler for k, scheduler in enumerate(self.schedulers)}
+        return named | ({"scaler": self.scaler} if self.scaler.is_enabled() else {})
 
 
 def make_trainer(recipe: Recipe, training: Images, device: torch.device, num_workers: int | None = None) -> Trainer:
@@ -72,12 +77,12 @@ def make_trainer(recipe: Recipe, training: Images, device: torch.device, num_wor
     if device.type == "cpu":
         keep_freed_memory()
     network = make_network(recipe).to(device)
-    if hasattr(network, "fit_stem"):
+    if isinstance(network, SprintNet):
         network.fit_stem(to_input(torch.from_numpy(training.images[:5000]).to(device)))
     return Trainer(recipe, network, TrainingLoader(training, recipe, device, num_workers), device)
 
 
-def train_one_epoch(trainer: Trainer, epoch: int, progress: Progress | None = None) -> tuple[float, float]:
+def train_one_epoch(trainer: Trainer, epoch: int, progress: WrapBatches | None = None) -> tuple[float, float]:
     """Train for an epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) over
     its images, as they were seen; a mixed image counts for the label with the larger share.
 
@@ -105,10 +110,8 @@ def train_one_epoch(trainer: Trainer, epoch: int, progress: Progress | None = No
         if (step + 1) % check_every == 0 or step + 1 == steps:
             wrong = (~losses[: step + 1].isfinite()).nonzero()
             if len(wrong):
-                raise UserError(
-                    f"The loss is not a finite number in epoch {epoch}, step {wrong[0].item() + 1}: lower the "
-                    "learning rate and start again, or resume from the last epoch, which is kept."
-                )
+                place = f"epoch {epoch}, step {wrong[0].item() + 1}"
+                raise UserError(f"The loss is not a finite number in {place}: {AFTER_A_LOSS}")
     losses, sizes = losses.cpu().double(), sizes.cpu()
     return ((losses * sizes).sum() / sizes.sum()).item(), correct.item() / int(sizes.sum())
 

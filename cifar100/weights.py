@@ -81,7 +81,9 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict:
     another recipe."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        theirs = state["recipe"]
+        theirs = dict(state["recipe"])
+    except (OSError, MemoryError) as error:
+        raise UserError(f"The checkpoint {path} could not be read ({error}): try again.") from error
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
         raise UserError(f"The checkpoint {path} is damaged: delete its folder and train again.") from error
     ours = recipe.to_dict()

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cifar100.augment import to_input
+from cifar100.augment import make_generator, to_input
 from cifar100.batch_augment import COLUMNS, BatchAugmentation, crop_and_flip
 from cifar100.data import MEAN, STD, Images
 from cifar100.loader import TrainingLoader
@@ -34,6 +34,12 @@ def test_crop_equals_reflecting_padding_and_cutting(down, right, flip):
     window = padded[:, :, 2 + down : 34 + down, 2 + right : 34 + right]
     expected = (window.flip(3) if flip else window).permute(0, 2, 3, 1).byte()
     assert torch.equal(crop_and_flip(images, torch.tensor([[down, right]]), torch.tensor([flip])), expected)
+
+
+def test_generators_of_different_keys_differ():
+    keys = ((1,), (1, 0), (1, 0, 0), (0, 1), (2,))
+    assert len({torch.rand(1, generator=make_generator(*key)).item() for key in keys}) == len(keys)
+    assert torch.equal(torch.rand(3, generator=make_generator(1, 2)), torch.rand(3, generator=make_generator(1, 2)))
 
 
 def test_draws_depend_on_seed_and_epoch_alone():

