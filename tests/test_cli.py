@@ -1,17 +1,20 @@
+import json
 import os
 import re
 import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 
 from cifar100.__main__ import main, make_parser
 from cifar100.recipe import RECIPES
+from tests.conftest import ROOT, tiny_split
 
-COMMANDS = ("recipes", "train", "evaluate", "report")
+COMMANDS = ("recipes", "train", "evaluate", "report", "bench")
 
 
 def refused(capsys, *arguments):
@@ -50,6 +53,10 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["train", "smoke", "--data", "nowhere"], "There is no data folder nowhere"),
         (["train", "smoke", "--data", "."], "holds no CIFAR-100"),
         (["train", "smoke", "--device", "abacus"], "There is no device 'abacus'"),
+        (["train", "smoke", "--device", "meta"], "There is no device 'meta'"),
+        (["train", "smoke", "--minutes", "0"], "minutes must be a finite number above 0"),
+        (["train", "smoke", "--minutes", "nan"], "minutes must be a finite number above 0"),
+        (["bench", "smoek"], "Did you mean smoke?"),
         (["evaluate", "nowhere"], "holds no finished run"),
         (["report", "--run", "nowhere"], "holds no finished run"),
     ],
@@ -80,7 +87,16 @@ def test_read_only_output(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir()
     closed.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    command = [sys.executable, "tests/conftest.py", "train", "smoke", "--output", str(closed), "--data", "elsewhere"]
+    command = [
+        sys.executable,
+        str(ROOT / "tests/conftest.py"),
+        "train",
+        "smoke",
+        "--output",
+        str(closed),
+        "--data",
+        "elsewhere",
+    ]
     if os.getuid() == 0:
         command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
     run = subprocess.run(command, capture_output=True, text=True)
@@ -91,7 +107,7 @@ def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path,
     arguments = ["train", "smoke", "--epochs", "1", "--data", "elsewhere", "--output", str(tmp_path), "--device", "cpu"]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    assert out.startswith("Epoch [1/1] - Train Loss: ") and "Finished: " in out
+    assert "\nEpoch [1/1] - Train Loss: " in out and "Finished: " in out
     folder = tmp_path / "smoke"
     before = {p: p.read_bytes() for p in folder.rglob("*.*") if p.is_file()}
     assert main(["evaluate", str(folder), "--data", "elsewhere", "--device", "cpu", "--batch-size", "33"]) == 0
@@ -104,6 +120,33 @@ def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path,
     assert "finished run with other settings" in capsys.readouterr().out
     assert main(["evaluate", str(folder / "seed0"), "--data", "elsewhere", "--batch-size", "0"]) == 2
     assert {p for p in folder.rglob("*.*") if p.is_file()} == set(before)
+
+
+def test_bench_as_a_table_and_as_json(capsys, monkeypatch):
+    from cifar100 import bench
+
+    monkeypatch.setattr(bench, "load_split", lambda split, folder: tiny_split(split))
+    for name in ("smoke", "resnet56_multistep"):
+        monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], network="resnet20", batch_size=16))
+    measure = bench.run_bench
+    monkeypatch.setattr(bench, "run_bench", lambda *arguments: measure(*arguments, seconds=0.1))
+    assert main(["bench", "smoke", "--device", "cpu"]) == 0
+    table = capsys.readouterr().out
+    assert all(part in table for part in ("pipeline", "training step", "evaluation", "an epoch"))
+    assert main(["bench", "resnet56_multistep", "--device", "cpu", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    per_image = 1 / result["pipeline"] + 1 / result["training_step"]
+    assert result["epoch_seconds"] == pytest.approx(50_000 * per_image + 10_000 / result["evaluation"])
+    assert result["precision"] == "float32" and result["num_workers"] == 0
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"recipe": "smoke"}'])
+def test_damaged_metrics(text, capsys, tmp_path):
+    (tmp_path / "smoke/seed0").mkdir(parents=True)
+    (tmp_path / "smoke/seed0/metrics.json").write_text(text)
+    (tmp_path / "smoke/seed0/weights.safetensors").write_bytes(b"")
+    for arguments in (["recipes", "--output", tmp_path], ["evaluate", tmp_path / "smoke"]):
+        assert "metrics.json" in refused(capsys, *arguments)
 
 
 def test_a_pipe_that_closes_is_no_error():

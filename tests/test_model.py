@@ -10,6 +10,7 @@ from torch import nn
 import model
 from cifar100 import recipe
 from cifar100.receptive_field import blocks_as_markdown, count_multiply_adds, trace_blocks
+from tests.conftest import ROOT
 
 
 def randomise_norms(network):
@@ -147,7 +148,10 @@ def test_multiply_adds():
 
 
 def test_script_prints_a_table_or_one_network():
-    run = subprocess.run([sys.executable, "model.py", "resnet20"], capture_output=True, text=True)
-    assert run.returncode == 0 and "278,324" in run.stdout
-    run = subprocess.run([sys.executable, "model.py", "resnet19"], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "model.py"], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0 and all(name in run.stdout for name in model.NETWORKS)
+    assert "11,220,132" in run.stdout and "Total params: 861,620" in run.stdout
+    run = subprocess.run([sys.executable, "model.py", "resnet20"], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0 and "Total params: 278,324" in run.stdout
+    run = subprocess.run([sys.executable, "model.py", "resnet19"], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 2 and "resnet18" in run.stderr and "Traceback" not in run.stderr

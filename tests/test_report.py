@@ -66,6 +66,29 @@ def test_seeds_of_a_recipe_share_a_line_and_the_sample_stays_out(tmp_path):
     assert report.render_run(tmp_path / "sample/smoke/seed0").count("(SAMPLE)") == 1
 
 
+def test_runs_with_other_settings_have_no_place_in_the_mean(tmp_path):
+    make_run(tmp_path, SPRINT, [0.74])
+    make_run(tmp_path, replace(SPRINT, seed=1, lr=1.0), [0.1])
+    assert "**74.00%**" in report.render_results(tmp_path) and "**74.00%**" in report.render_headline(tmp_path)
+    assert report.render_logs(tmp_path).count("\n## ") == 2
+
+
+def test_a_missing_place_in_the_readme_is_an_error():
+    text = "a\n<!-- results -->\nold\n<!-- end of results -->\nb"
+    assert report.replace_block(text, "results", "new\n").split("\n")[2] == "new"
+    for damaged in ("", text + text, "<!-- results -->"):
+        with pytest.raises(UserError, match="README.md must have one line"):
+            report.replace_block(damaged, "results", "new\n")
+
+
+def test_settings_are_told(tmp_path):
+    line = report.describe_recipe(SPRINT)
+    assert "norm weight decay False" in line and "crop padding 2" in line and "flip alternating" in line
+    assert "gamma" not in line and "gamma" not in report.describe_recipe(SMOKE)
+    stepwise = replace(SMOKE, schedule="multistep", milestones=(2,), gamma=0.5, warmup=0)
+    assert "gamma 0.5" in report.describe_recipe(stepwise) and "milestones [2]" in report.describe_recipe(stepwise)
+
+
 def test_history_must_be_whole(tmp_path):
     folder = make_run(tmp_path, SPRINT, [0.5, 0.6])
     text = (folder / "history.csv").read_text()

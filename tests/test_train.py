@@ -2,7 +2,6 @@ import errno
 import json
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -19,8 +18,11 @@ from cifar100 import data, publish, runs, train, trainer
 from cifar100.data import Images
 from cifar100.errors import UserError
 from cifar100.evaluation import evaluate_run, predict_logits
+from cifar100.progress import OutOfTime, Progress
 from cifar100.recipe import SMOKE, SPRINT
-from cifar100.weights import load_network, make_network
+from cifar100.report import find_published
+from cifar100.weights import load_network, make_network, save_weights
+from tests.conftest import tiny_split
 
 TINY_RUN = [sys.executable, str(Path(__file__).with_name("conftest.py"))]
 SHORT = replace(SMOKE, epochs=2.5, batch_size=64)  # 5 steps an epoch on 300 images, 13 in all
@@ -162,6 +164,25 @@ def test_resuming_a_finished_run_trains_nothing(tiny, tmp_path, monkeypatch):
     assert [r.to_row() for r in again] == [r.to_row() for r in records]
 
 
+def test_a_crash_between_checkpoint_and_history_loses_no_epoch(tiny, tmp_path, monkeypatch):
+    expected = content(finished(SHORT, tmp_path / "a")[1])
+    save, calls = runs.save_history, []
+
+    def fails_at_the_end(folder, history):
+        calls.append(folder)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        save(folder, history)
+
+    monkeypatch.setattr(runs, "save_history", fails_at_the_end)
+    with pytest.raises(KeyboardInterrupt):
+        finished(SHORT, tmp_path / "b")
+    monkeypatch.setattr(runs, "save_history", save)
+    records, folder = finished(SHORT, tmp_path / "b", resume=True)
+    assert [record.epoch for record in records] == [1, 2, 3]
+    assert content(folder) == expected
+
+
 def test_two_runs_in_one_folder(tiny, tmp_path):
     first = train.fit(SHORT, data="elsewhere", output=tmp_path, device="cpu")
     next(first)
@@ -224,6 +245,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tiny, 
     assert len(records) == 3
 
 
+def test_weights_that_turn_nan_in_the_last_step_do_not_replace_the_checkpoint(tiny, tmp_path, monkeypatch):
+    checkpoint = cut_off(SHORT, tmp_path)
+    before, original = checkpoint.read_bytes(), trainer.train_step
+
+    def step(own, inputs, labels):
+        result = original(own, inputs, labels)
+        if own.schedulers[0].last_epoch == 10:  # the second epoch's last: its loss was still a number
+            own.network.head.weight.data.fill_(torch.nan)
+        return result
+
+    monkeypatch.setattr(trainer, "train_step", step)
+    with pytest.raises(UserError, match="lost its numbers in epoch 2"):
+        finished(SHORT, tmp_path, resume=True)
+    assert checkpoint.read_bytes() == before
+
+
 def cut_off(recipe, output):
     """A run after its first epoch; returns its checkpoint."""
     records = train.fit(recipe, data="elsewhere", output=output, device="cpu")
@@ -244,6 +281,26 @@ def test_checkpoints_that_do_not_fit_are_refused(tiny, tmp_path):
         with pytest.raises(UserError, match="checkpoint .* is damaged"):
             finished(SHORT, tmp_path, resume=True)
     assert checkpoint.exists()  # nobody deletes it but the user
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("parts"),
+        lambda state: state.pop("history"),
+        lambda state: state["parts"].pop("scheduler0"),
+        lambda state: state["parts"]["network"].pop("head.bias"),
+        lambda state: state.update(history=[{"epoch": 1}]),
+        lambda state: state.update(recipe=3),
+    ],
+)
+def test_a_checkpoint_that_loads_but_does_not_fit(change, tiny, tmp_path):
+    checkpoint = cut_off(SHORT, tmp_path)
+    state = torch.load(checkpoint, weights_only=True)
+    change(state)
+    torch.save(state, checkpoint)
+    with pytest.raises(UserError, match="does not fit its recipe|is damaged"):
+        finished(SHORT, tmp_path, resume=True)
 
 
 def test_a_checkpoint_with_code_in_it_is_never_opened(tiny, tmp_path):
@@ -282,8 +339,6 @@ def test_weights_of_another_network_or_not_finite_are_refused(tiny, tmp_path):
     runs.save_recipe(folder, replace(SHORT, network="resnet56"))
     with pytest.raises(UserError, match="another network"):
         load_network(folder)
-    from cifar100.weights import save_weights
-
     network = make_network(SHORT)
     nn.init.constant_(network.head.bias, torch.inf)
     save_weights(folder / "weights.safetensors", network, SHORT)
@@ -294,12 +349,47 @@ def test_weights_of_another_network_or_not_finite_are_refused(tiny, tmp_path):
         load_network(folder)
 
 
-def test_the_estimate_counts_pixels(capsys):
-    from cifar100.progress import Progress
+class Clock:
+    """time.monotonic in the hands of a test."""
 
-    progress = Progress(replace(SPRINT, resolutions=((0.5, 16),)))
-    for _ in progress(range(6), 1, 6, 0, 12):
-        time.sleep(0.01)
-    # Six steps at 16 px are done; six at 32 px, four times as large, are to come.
-    assert progress.left == pytest.approx(4 * progress.seconds)
-    assert not re.search("to go", capsys.readouterr().out)  # said once, after ten seconds
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr("cifar100.progress.time.monotonic", lambda: self.now)
+
+    def train(self, progress, seconds, epoch=1, total=None):
+        """An epoch of steps that take so many seconds each."""
+        for step, _ in enumerate(progress(range(len(seconds)), epoch, len(seconds), 0, total or len(seconds))):
+            self.now += seconds[step]
+
+
+def test_the_estimate_counts_pixels_and_leaves_the_first_steps_out(monkeypatch):
+    clock, said = Clock(monkeypatch), []
+    progress = Progress(replace(SPRINT, resolutions=((0.5, 16),)), say=said.append)
+    clock.train(progress, [600.0, 9.0, 9.0, *[1.0] * 7], total=20)  # it compiles first
+    assert said == ["About 44 s to go, evaluation aside."]  # after 5 steps of 1 s: 4 more, and 10 of 4 s
+
+
+def test_a_run_stops_before_the_deadline_and_not_for_a_slow_start(monkeypatch):
+    clock = Clock(monkeypatch)
+    progress = Progress(SMOKE, deadline=300.0)
+    clock.train(progress, [60.0, *[0.1] * 99])  # 70 s and the evaluation: it fits
+    late = Progress(SMOKE, deadline=clock.now + 50)
+    with pytest.raises(OutOfTime):
+        clock.train(late, [1.0] * 100)
+    assert clock.now < 70 + 10  # it is seen at once, not when the time is over
+
+
+def test_a_run_on_the_sample_stays_out_of_the_reports(tmp_path):
+    recipe = replace(SMOKE, epochs=0.1)
+    folder = tmp_path / "sample/smoke/seed0"
+    assert len(list(train.fit(recipe, data="sample", output=tmp_path, device="cpu"))) == 1
+    assert runs.load_metrics(folder)["data"] == "sample" and not find_published(tmp_path)
+    result = evaluate_run(runs.find_run(tmp_path / "sample/smoke"), device="cpu")
+    assert result.count == 1000 and result.accuracy == pytest.approx(result.recorded_accuracy)
+
+
+def test_a_holdout_run_is_evaluated_on_its_own_images(monkeypatch, tmp_path):
+    monkeypatch.setattr(data, "load_split", lambda split, folder: tiny_split(split).take(np.tile(np.arange(100), 10)))
+    finished(replace(SHORT, epochs=1), tmp_path, holdout=True)
+    result = evaluate_run(runs.find_run(tmp_path / "smoke/holdout"), data="elsewhere", device="cpu")
+    assert result.split == "validation" and result.accuracy == pytest.approx(result.recorded_accuracy)
