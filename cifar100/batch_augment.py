@@ -110,7 +110,8 @@ def move(images: Tensor, right: Tensor, down: Tensor, scale: Tensor, angle: Tens
     matrices = torch.stack((torch.stack((cos, sin, x), 1), torch.stack((-sin, cos, y), 1)), 1)  # (N, 2, 3)
     nchw = images.permute(0, 3, 1, 2)
     grid = F.affine_grid(matrices, list(nchw.shape), align_corners=False)
-    return F.grid_sample(nchw, grid, mode="bilinear", padding_mode="zeros", align_corners=False).permute(0, 2, 3, 1)
+    moved = F.grid_sample(nchw, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved.permute(0, 2, 3, 1).clamp(0, 255)  # rounding may leave the range by a hair
 
 
 def black_out(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:

@@ -366,7 +366,7 @@ def test_the_estimate_counts_pixels_and_leaves_the_first_steps_out(monkeypatch):
     clock, said = Clock(monkeypatch), []
     progress = Progress(replace(SPRINT, resolutions=((0.5, 16),)), say=said.append)
     clock.train(progress, [600.0, 9.0, 9.0, *[1.0] * 7], total=20)  # it compiles first
-    assert said == ["About 44 s to go, evaluation aside."]  # after 5 steps of 1 s: 4 more, and 10 of 4 s
+    assert said == ["About 41 s to go, evaluation aside."]  # after 6 steps of 1 s: one more, and 10 of 4 s
 
 
 def test_a_run_stops_before_the_deadline_and_not_for_a_slow_start(monkeypatch):
