@@ -271,7 +271,7 @@ def cut_off(recipe, output):
 
 def test_checkpoints_that_do_not_fit_are_refused(tiny, tmp_path):
     checkpoint = cut_off(SHORT, tmp_path)
-    with pytest.raises(UserError, match="from another recipe .lr 0.2 there, 0.3 here"):
+    with pytest.raises(UserError, match="from another recipe .lr 0.05 there, 0.3 here"):
         finished(replace(SHORT, lr=0.3), tmp_path, resume=True)
     with pytest.raises(UserError, match="another recipe .network 'resnet20' there, 'resnet18' here"):
         finished(replace(SHORT, network="resnet18"), tmp_path, resume=True)
