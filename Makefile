@@ -3,7 +3,7 @@ PYTHON ?= python3
 RECIPE ?= sprint
 BIN := .venv/bin
 
-.PHONY: setup run test train lint
+.PHONY: setup run notebooks test train lint
 
 setup: .venv/installed
 
@@ -13,7 +13,10 @@ setup: .venv/installed
 	touch $@
 
 run: setup
-	$(BIN)/python -m cifar100 train smoke --data sample --resume
+	$(BIN)/python -m cifar100 notebook CIFAR100_ResNet.ipynb --data sample --to output/sample
+
+notebooks: setup
+	$(BIN)/python -m cifar100 notebook CIFAR100_ResNet.ipynb cifar100_eda.ipynb
 
 test: setup
 	$(BIN)/python -m pytest

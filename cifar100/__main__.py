@@ -1,4 +1,4 @@
-"""python -m cifar100: train, evaluate and report from the command line."""
+"""python -m cifar100: train, evaluate, report and execute notebooks from the command line."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from cifar100 import queue, report, runs
 from cifar100.errors import UserError
 from cifar100.recipe import CHANGEABLE, RECIPES, find_recipe
+from cifar100.repository import save_address
 
 BACKENDS = ("auto", "off", "inductor", "aot_eager", "eager")  # of torch.compile
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,22 @@ def make_parser() -> argparse.ArgumentParser:
     example = "python -m cifar100 report --run output/sprint"
     command = add("report", write_report, "Render training_logs.md and the README's tables.", example)
     command.add_argument("--run", dest="folder", metavar="RUN", help="print this run's section instead")
+    command.add_argument("--repository", metavar="OWNER/NAME", help="keep this address: for the badge and for Colab")
+
+    example = "python -m cifar100 find-lr resnet56_multistep"
+    command = add("find-lr", find_lr, "Find a learning rate for a recipe by a range test.", example)
+    command.add_argument("recipe", metavar="RECIPE", help=", ".join(RECIPES))
+    command.add_argument("--start-lr", type=float, default=1e-4, help="first rate (default: 0.0001)")
+    command.add_argument("--end-lr", type=float, default=1.0, help="last rate (default: 1)")
+    command.add_argument("--steps", type=int, default=200, help="number of steps (default: 200)")
+    for add_options in (add_data, add_output, add_device):
+        add_options(command)
+
+    example = "python -m cifar100 notebook CIFAR100_ResNet.ipynb --to output/sample"
+    command = add("notebook", run_notebooks, "Execute notebooks from top to bottom.", example)
+    command.add_argument("paths", metavar="NOTEBOOK", nargs="+", type=Path)
+    command.add_argument("--to", metavar="FOLDER", type=Path, help="write them there (default: where they are)")
+    add_data(command)
 
     command = add("bench", bench, "Measure how fast a recipe runs here.", "python -m cifar100 bench smoke")
     command.add_argument("recipe", metavar="RECIPE", help=", ".join(RECIPES))
@@ -131,8 +148,34 @@ def write_report(options: argparse.Namespace) -> None:
     if options.folder:
         print(report.render_run(runs.find_run(options.folder)), end="")
         return
+    if options.repository:
+        save_address(ROOT, options.repository)
     changed = report.write_all(ROOT)
     print("\n".join(f"{path} is rendered anew." for path in changed) or "Everything was up to date.")
+
+
+def find_lr(options: argparse.Namespace) -> None:
+    from cifar100.figures import plot_lr_curve, save_figure
+    from cifar100.lr_finder import find_recipe_lr
+
+    recipe = find_recipe(options.recipe)
+    curve, path = find_recipe_lr(
+        recipe, options.data, options.output, options.device, options.start_lr, options.end_lr, options.steps
+    )
+    picture = path.with_suffix(".png")
+    save_figure(plot_lr_curve(curve, recipe.lr, recipe.name), picture)
+    print(f"{recipe.name}: {curve.suggestion:.3g}, by {curve.method}. {curve.reason} The recipe uses {recipe.lr:g}.")
+    print(f"Curve and picture: {path}, {picture}")
+
+
+def run_notebooks(options: argparse.Namespace) -> None:
+    from cifar100.notebooks import execute_notebook
+
+    environment = {"CIFAR100_DATA": options.data} if options.data else {}
+    for path in options.paths:
+        target = options.to / path.name if options.to else path
+        execute_notebook(path, target, environment)
+        print(f"\nThe executed notebook: {target}")
 
 
 def bench(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """Measure how fast a recipe's parts run on this machine."""
 
 import itertools
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -9,9 +10,10 @@ from dataclasses import asdict, dataclass
 import torch
 
 from cifar100.augment import to_input
-from cifar100.data import load_split
+from cifar100.data import SIZES, load_split
 from cifar100.device import autocast_dtype, choose_device, describe_hardware
 from cifar100.evaluation import predict_logits
+from cifar100.progress import format_seconds
 from cifar100.recipe import Recipe
 from cifar100.trainer import Trainer, make_inputs, make_trainer, mix, train_step
 
@@ -29,6 +31,7 @@ class Bench:
     training_step: float  # forward, backward and optimizers, on batches that lie ready
     evaluation: float
     epoch_seconds: float  # 50,000 training and 10,000 test images; workers run beside the network
+    run_seconds: float  # all epochs; a smaller picture counts as it has fewer pixels
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -40,26 +43,32 @@ def run_bench(
     num_workers: int | None = None,
     compile: str = "auto",
     seconds: float = 5.0,
+    warm_up: int = 5,
 ) -> Bench:
-    """Measure each part for about `seconds` after a warm-up, at 32 pixels, on the embedded sample,
-    whose images cost what CIFAR-100's cost."""
+    """Measure each part for about `seconds` after `warm_up` batches, which compile and fetch memory, at 32 pixels,
+    on the embedded sample, whose images cost what CIFAR-100's cost."""
     chosen = choose_device(device)
     training, held = load_split("train", "sample"), load_split("test", "sample")
+
+    def rate(items: Iterable, work: Callable[..., int]) -> float:
+        return measure_rate(items, work, chosen, seconds, warm_up)
+
     trainer = make_trainer(recipe, training, chosen, num_workers)
     trainer.loss_step.compile(compile, say=lambda text: print(text, file=sys.stderr))
     trainer.network.train()
-    pipeline = rate(each_input(trainer), lambda inputs: len(inputs), chosen, seconds)
+    pipeline = rate(each_input(trainer), lambda inputs: len(inputs))
     batches = list(itertools.islice(whole_batches(trainer), 4))
-    step = rate(
-        itertools.cycle(batches), lambda batch: (train_step(trainer, *batch), recipe.batch_size)[1], chosen, seconds
-    )
+    step = rate(itertools.cycle(batches), lambda batch: (train_step(trainer, *batch), recipe.batch_size)[1])
     images = torch.from_numpy(held.images).to(chosen)
-    evaluation = rate(itertools.repeat(images), lambda i: len(predict_logits(trainer.result, i)), chosen, seconds)
+    evaluation = rate(itertools.cycle(images.split(500)), lambda part: len(predict_logits(trainer.result, part)))
     parts = [1 / step, 1 / pipeline]
     per_image = max(parts) if trainer.loader.num_workers else sum(parts)
-    epoch = 50_000 * per_image + 10_000 / evaluation
+    training_seconds, evaluation_seconds = SIZES["train"] * per_image, SIZES["test"] / evaluation
+    pixels = statistics.mean(recipe.resolution(k / 1000) ** 2 for k in range(1000)) / 32**2  # of a step, on average
+    epoch = training_seconds + evaluation_seconds
+    run = recipe.epochs * (training_seconds * pixels + evaluation_seconds)
     precision = str(autocast_dtype(chosen)).removeprefix("torch.")
-    figures = (pipeline, step, evaluation, epoch)
+    figures = (pipeline, step, evaluation, epoch, run)
     loader = trainer.loader
     return Bench(recipe.name, describe_hardware(chosen), precision, loader.num_workers, loader.batch_size, *figures)
 
@@ -82,18 +91,18 @@ def whole_batches(trainer: Trainer) -> Iterable[tuple[torch.Tensor, torch.Tensor
         yield mix(inputs, labels[indices].to(trainer.device), trainer.recipe.augmentation)
 
 
-WARM_UP = 5  # items that are not timed: they compile, and fetch memory
-
-
-def rate(items: Iterable, work: Callable[..., int], device: torch.device, seconds: float) -> float:
-    """Images per second of `work`, which takes an item and returns its number of images."""
+def measure_rate(
+    items: Iterable, work: Callable[..., int], device: torch.device, seconds: float, warm_up: int
+) -> float:
+    """Images per second of `work`, which takes an item and returns its number of images; the first `warm_up` items
+    are not timed."""
     done, start, items = 0, 0.0, iter(items)
     for number in itertools.count():
-        if number == WARM_UP:
+        if number == warm_up:
             synchronise(device)
             start = time.perf_counter()
         images = work(next(items))
-        if number >= WARM_UP:
+        if number >= warm_up:
             done += images
             if time.perf_counter() - start > seconds:
                 break
@@ -116,5 +125,6 @@ def format_bench(bench: Bench) -> str:
             f"{'training step':16}{bench.training_step:12,.0f} images/s",
             f"{'evaluation':16}{bench.evaluation:12,.0f} images/s",
             f"{'an epoch':16}{bench.epoch_seconds:12,.1f} s",
+            f"{'a run':16}{format_seconds(bench.run_seconds):>12}",
         )
     )

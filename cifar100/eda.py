@@ -26,6 +26,12 @@ def channel_statistics(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt((histograms * (values - mean[:, None]) ** 2).sum(1))
 
 
+def examples_of_classes(split: Images, seed: int = 0) -> np.ndarray:
+    """One picture of each class, drawn at random: (100, 32, 32, 3) uint8."""
+    generator = np.random.default_rng(seed)
+    return split.images[[generator.choice(np.flatnonzero(split.fine == k)) for k in range(100)]]
+
+
 def mean_images(split: Images) -> np.ndarray:
     """The mean picture of each class: (100, 32, 32, 3) float64 in 0..255."""
     return np.stack([split.images[split.fine == k].mean(0) for k in range(100)])

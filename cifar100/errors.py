@@ -4,3 +4,7 @@
 class UserError(Exception):
     """Something that the user can put right. The message is one sentence that says how; the
     command line prints it alone and exits with 2."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the message alone, as the last thing on the screen."""
+        return [f"Error: {self}"]

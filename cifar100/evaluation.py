@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +28,12 @@ def evaluate(network: nn.Module, data: Images, device: torch.device, batch_size:
     labels = torch.from_numpy(data.fine)
     logits = predict_logits(network, torch.from_numpy(data.images).to(device), batch_size).cpu()
     return F.cross_entropy(logits.double(), labels).item(), (logits.argmax(1) == labels).double().mean().item()
+
+
+def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
+    """How often the right class is among the `count` with the highest scores, 0..1. scores: (N, classes)."""
+    own = np.take_along_axis(scores, labels[:, None], 1)
+    return float(((scores > own).sum(1) < count).mean())
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,15 @@ def stage_layers(network: nn.Module) -> tuple[str, str]:
     return f"stages.{count - 1}", f"stages.{count - 2}"
 
 
+def explain_stages(network: nn.Module, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Grad-CAM of the predicted classes at the last stage and the one before it, by what a figure calls them.
+
+    images: (N, 32, 32, 3) uint8 -> (N, h, w) in 0..1 each.
+    """
+    maps = (grad_cam(network, images, layer) for layer in stage_layers(network))
+    return {f"{name},\n{m.shape[1]} x {m.shape[2]}": m for name, m in zip(("last stage", "stage before"), maps)}
+
+
 def grad_cam(
     network: nn.Module, images: np.ndarray, layer: str | nn.Module, targets: np.ndarray | None = None
 ) -> np.ndarray:

@@ -26,12 +26,15 @@ from torch import Tensor, nn
 from tqdm import TqdmWarning, tqdm
 
 from cifar100.augment import make_generator
+from cifar100.data import is_sample, load_split
+from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.loader import TrainingLoader
 from cifar100.optim import make_optimizers
 from cifar100.recipe import Recipe
-from cifar100.trainer import Trainer, make_inputs, mix
+from cifar100.runs import run_folder
+from cifar100.trainer import Trainer, make_inputs, make_trainer, mix
 
 DIVERGED = 5  # times the lowest loss so far: there the test stops
 MIN_POINTS = 10  # before the loss diverges, else there is no slope to speak of
@@ -106,6 +109,32 @@ def lr_range_test(
     if not math.isfinite(finder.history["loss"][0]):
         raise UserError("The loss is not a finite number before the first step: give the range test sound weights.")
     return suggest_lr(finder.history["lr"], finder.history["loss"])
+
+
+def find_recipe_lr(
+    recipe: Recipe,
+    data: str | Path | None = None,
+    output: str | Path = "output",
+    device: str | None = None,
+    start_lr: float = 1e-4,
+    end_lr: float = 1.0,
+    steps: int = 200,
+) -> tuple[LrCurve, Path]:
+    """The range test of a recipe from its own start, on the training split, kept as <recipe>/lr_curve.csv in `output`.
+
+    Returns the curve and its file. Raises UserError as `lr_range_test` and `load_split` do.
+    """
+    trainer = make_trainer(recipe, load_split("train", data), choose_device(device))
+    curve = lr_range_test(trainer.network, recipe, trainer.loader, start_lr, end_lr, steps)
+    path = curve_file(recipe, output, is_sample(data))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_curve(curve, path)
+    return curve, path
+
+
+def curve_file(recipe: Recipe, output: str | Path = "output", sample: bool = False) -> Path:
+    """Where a recipe's curve is kept."""
+    return run_folder(recipe, output, sample).with_name("lr_curve.csv")
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What a network's blocks see: sizes, parameters and the theoretical receptive field."""
 
+import contextlib
+import io
 from dataclasses import dataclass
 
 import torch
@@ -101,3 +103,17 @@ def count_multiply_adds(network: nn.Module, pixels: int = 32) -> int:
         if not isinstance(module, nn.MaxPool2d):  # every weight is used once for each output position
             total += module.weight.numel() * (output.shape[2:].numel() if output.ndim == 4 else 1)
     return total
+
+
+def summarise(network: nn.Module, rows: int = 24) -> str:
+    """torchsummary's table for a 32x32 picture; of a long one the first and the last rows."""
+    from torchsummary import summary
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        summary(network, (3, 32, 32), device="cpu")
+    lines = printed.getvalue().splitlines()
+    left_out = len(lines) - rows
+    if left_out > 0:
+        lines[rows // 2 : -rows // 2] = [f"{f'... {left_out} rows more ...':>40}"]
+    return "\n".join(lines)

@@ -9,6 +9,7 @@ from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.progress import format_record, format_seconds
 from cifar100.recipe import RECIPES, Augmentation, Recipe, as_tuples
+from cifar100.repository import insert_address, load_address, render_notebook
 from cifar100.runs import load_history, load_metrics, load_recipe, train_command
 
 LOGS_TITLE = """# Training logs
@@ -61,15 +62,20 @@ def render_run(folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def describe_recipe(recipe: Recipe) -> str:
-    """The recipe's settings in a line: all that differ from doing nothing, and all that are necessary."""
+def list_settings(recipe: Recipe) -> dict:
+    """The recipe's settings by name: all that differ from doing nothing, and all that are necessary."""
     settings = recipe.to_dict()
     del settings["name"], settings["seed"]
     nothing = {field.name: field.default for field in fields(Recipe)} | Augmentation().to_dict()
     settings |= settings.pop("augmentation")
     if not recipe.milestones:
         del settings["gamma"]
-    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in settings.items() if as_tuples(v) != as_tuples(nothing[k]))
+    return {k.replace("_", " "): v for k, v in settings.items() if as_tuples(v) != as_tuples(nothing[k])}
+
+
+def describe_recipe(recipe: Recipe) -> str:
+    """The recipe's settings in a line."""
+    return ", ".join(f"{name} {value}" for name, value in list_settings(recipe).items())
 
 
 def describe_changes(recipe: Recipe) -> str:
@@ -153,10 +159,13 @@ def replace_block(text: str, name: str, content: str) -> str:
 def render_all(root: Path) -> dict[Path, str]:
     """Each rendered file of the project and its text, from root/output."""
     readme, output = root / "README.md", root / "output"
-    text = replace_block(readme.read_text(encoding="utf-8"), "headline", render_headline(output))
+    address = load_address(root)
+    text = insert_address(readme.read_text(encoding="utf-8"), address, "CIFAR100_ResNet.ipynb")
+    text = replace_block(text, "headline", render_headline(output))
     return {
         root / "training_logs.md": render_logs(output),
         readme: replace_block(text, "results", render_results(output)),
+        **{path: render_notebook(path, address) for path in sorted(root.glob("*.ipynb"))},
     }
 
 

@@ -69,6 +69,9 @@ def fit(
         trainer.loss_step.compile(compile, say)
         # The commit is asked for now: the files may change while the run goes on.
         log = load_progress(trainer, running) if unfinished else Log(current_commit())
+        if unfinished:
+            say(f"Continuing after epoch {len(log.history)}, from the checkpoint; history.csv is written anew from it.")
+            runs.save_history(running, log.history)
         runs.save_recipe(running, recipe)
         done = len(log.history) == trainer.epochs  # cut off between its last checkpoint and its end
         yield from log.history[: -1 if done else None]
@@ -78,6 +81,14 @@ def fit(
                 yield log.history[-1]
         finish(trainer, log, folder, "sample" if is_sample(data) else "CIFAR-100")
         yield log.history[-1]
+
+
+def fit_in_memory(recipe: Recipe, training: Images, held: Images, device: torch.device) -> Iterator[EpochRecord]:
+    """Train the recipe on these images, yielding a record after each epoch. Nothing is kept."""
+    trainer = make_trainer(recipe, training, device)
+    for epoch in range(1, trainer.epochs + 1):
+        figures = train_one_epoch(trainer, epoch)
+        yield EpochRecord(epoch, trainer.lr, *figures, *evaluate(trainer.result, held, device))
 
 
 def run_epoch(

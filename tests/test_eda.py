@@ -72,7 +72,7 @@ def test_every_figure_can_be_saved(split, tmp_path):
     pictures = [
         figures.plot_class_balance(eda.count_classes([split, split])),
         figures.plot_superclasses(split.images, split.fine),
-        figures.plot_mean_images(means),
+        figures.plot_classes(means, "title"),
         figures.plot_channels(histograms, *eda.channel_statistics(histograms)),
         figures.plot_brightness(np.linspace(0, 1, 100), np.linspace(0, 1, 100) ** 2),
         figures.plot_distances(eda.distances_between_classes(means), 0.5),

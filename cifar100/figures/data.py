@@ -1,72 +1,19 @@
-"""One function for each figure: plain arrays in, a matplotlib Figure out.
+"""Figures of the data: what is in CIFAR-100 before any network sees it."""
 
-One visual language: superclasses keep their colour and their order everywhere, classes stand in
-the order of their superclass, titles state the finding or the question.
-"""
+import textwrap
 
-import io
-from pathlib import Path
-
-import matplotlib
-import matplotlib.lines
 import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
 
 from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
-from cifar100.files import write_bytes
-
-DPI = 100
-LARGE = 600_000  # bytes of a PNG
-COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
-BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
-
-
-def readable(name: str) -> str:
-    """A class name without underscores."""
-    return name.replace("_", " ")
-
-
-class Picture(Figure):
-    """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by
-    itself and needs no closing."""
-
-    def _repr_png_(self) -> bytes:
-        """PNG; one of many photographs in 256 colours, which is a third of the size and looks the same."""
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
-        if buffer.tell() < LARGE:
-            return buffer.getvalue()
-        reduced = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        smaller = io.BytesIO()
-        reduced.save(smaller, format="png", optimize=True)
-        return smaller.getvalue()
-
-
-def make_figure(width: float, height: float, title: str, rows: int = 1, columns: int = 1, **options):
-    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes."""
-    fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
-    fig.suptitle(title, fontsize=13, x=0.01, ha="left")
-    return fig, fig.subplots(rows, columns, **options)
-
-
-def save_figure(fig: Picture, path: str | Path) -> Picture:
-    """Write the figure and return it, so that a notebook's cell may end in it and stores it once."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(Path(path), fig._repr_png_())
-    return fig
-
-
-def show_pictures(ax, pictures: np.ndarray, columns: int, gap: int = 2) -> None:
-    """Pictures in rows on one pair of axes. pictures: (N, H, W, 3) uint8."""
-    count, height, width, _ = pictures.shape
-    rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
-    for k, picture in enumerate(pictures):
-        top, left = (k // columns) * (height + gap), (k % columns) * (width + gap)
-        sheet[top : top + height, left : left + width] = picture
-    ax.imshow(sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap], interpolation="nearest")
-    ax.set_axis_off()
+from cifar100.figures.style import (
+    BY_SUPERCLASS,
+    COLOURS,
+    Picture,
+    add_superclass_legend,
+    make_figure,
+    readable,
+    show_pictures,
+)
 
 
 def plot_class_balance(counts: np.ndarray) -> Picture:
@@ -99,13 +46,19 @@ def plot_superclasses(images: np.ndarray, fine: np.ndarray, each: int = 3, seed:
     return fig
 
 
-def plot_mean_images(means: np.ndarray) -> Picture:
-    """means: (100, 32, 32, 3) in 0..255, by class."""
-    fig, axes = make_figure(9, 10.5, "The mean picture of a class shows its pose and its background", 10, 10)
+def plot_classes(pictures: np.ndarray, title: str) -> Picture:
+    """One picture of each class, two superclasses a row, named at the edges. pictures: (100, 32, 32, 3) in 0..255."""
+    fig, axes = make_figure(9, 9.6, title, 10, 10)
     for ax, fine_class in zip(axes.flat, BY_SUPERCLASS):
-        ax.imshow(means[fine_class].round().astype(np.uint8))
+        ax.imshow(pictures[fine_class].round().astype(np.uint8))
         ax.set_title(readable(FINE_NAMES[fine_class]), fontsize=7, pad=2)
         ax.set_axis_off()
+    for rank, name in enumerate(COARSE_NAMES):
+        row, right = divmod(rank, 2)
+        text = textwrap.fill(readable(name), 14)
+        place = {"x": 1.12, "ha": "left"} if right else {"x": -0.12, "ha": "right"}
+        ax = axes[row, 9 if right else 0]
+        ax.text(**place, y=0.5, s=text, transform=ax.transAxes, va="center", fontsize=8, fontweight="bold")
     return fig
 
 
@@ -141,12 +94,6 @@ def plot_brightness(brightness: np.ndarray, contrast: np.ndarray, labelled: int 
     ax.set(xlabel="mean grey value of the class, 0 to 1", ylabel="mean contrast (deviation of the grey values)")
     add_superclass_legend(fig)
     return fig
-
-
-def add_superclass_legend(fig: Picture) -> None:
-    """The colours of the superclasses, at the right."""
-    handles = [matplotlib.lines.Line2D([], [], marker="o", linestyle="", color=colour) for colour in COLOURS]
-    fig.legend(handles, map(readable, COARSE_NAMES), loc="outside right center", frameon=False, fontsize=7)
 
 
 def plot_distances(distances: np.ndarray, share: float) -> Picture:

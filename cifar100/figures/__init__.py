@@ -1,0 +1,38 @@
+"""One function for each figure: plain arrays in, a matplotlib Figure out. A room for each group of chapters."""
+
+from cifar100.figures.augmentation import plot_draws, plot_transforms
+from cifar100.figures.data import (
+    plot_brightness,
+    plot_channels,
+    plot_class_balance,
+    plot_classes,
+    plot_distances,
+    plot_embedding,
+    plot_picture_groups,
+    plot_superclasses,
+)
+from cifar100.figures.explanation import plot_classification, plot_grad_cam
+from cifar100.figures.network import plot_receptive_fields, plot_stages
+from cifar100.figures.style import save_figure
+from cifar100.figures.training import plot_history, plot_lr_curve, plot_predictions
+
+__all__ = [
+    "plot_brightness",
+    "plot_channels",
+    "plot_class_balance",
+    "plot_classes",
+    "plot_classification",
+    "plot_distances",
+    "plot_draws",
+    "plot_embedding",
+    "plot_grad_cam",
+    "plot_history",
+    "plot_lr_curve",
+    "plot_picture_groups",
+    "plot_predictions",
+    "plot_receptive_fields",
+    "plot_stages",
+    "plot_superclasses",
+    "plot_transforms",
+    "save_figure",
+]

@@ -1,0 +1,32 @@
+"""Figures of the augmentations: what each transform does, and what all of them together make of a picture."""
+
+import numpy as np
+
+from cifar100.figures.style import Picture, make_figure, show_pictures
+
+
+def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Picture:
+    """A row for each transform by itself, under the pictures it was applied to.
+
+    originals: (N, 32, 32, 3) uint8; alone: what a transform does -> (N, 32, 32, 3) uint8.
+    """
+    rows = {"nothing": originals} | alone
+    fig, axes = make_figure(9, 0.5 + 0.85 * len(rows), "What each transform does by itself", len(rows), 1)
+    for ax, (name, pictures) in zip(axes, rows.items()):
+        show_pictures(ax, pictures, len(pictures))
+        ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center", fontsize=9)
+    return fig
+
+
+def plot_draws(originals: np.ndarray, draws: np.ndarray, title: str) -> Picture:
+    """A row for each picture: at the left as it is, then as the network sees it in one epoch after another.
+
+    originals: (N, 32, 32, 3) uint8; draws: (N, epochs, 32, 32, 3) uint8.
+    """
+    count, epochs = draws.shape[:2]
+    fig, (left, right) = make_figure(9, 0.6 + 0.75 * count, title, 1, 2, width_ratios=(1, epochs))
+    show_pictures(left, originals, 1)
+    show_pictures(right, draws.reshape(-1, *draws.shape[2:]), epochs)
+    left.set_title("original", fontsize=9)
+    right.set_title(f"in epochs 1 to {epochs}", fontsize=9)
+    return fig

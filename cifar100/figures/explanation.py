@@ -1,0 +1,68 @@
+"""Figures of a network's reasons: Grad-CAM overlays, and the classification of one picture."""
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from cifar100.data import FINE_NAMES
+from cifar100.explain import enlarge, overlay
+from cifar100.figures.style import Picture, make_figure, readable
+from cifar100.figures.training import HELD, TRAINING
+
+
+def plot_grad_cam(
+    images: np.ndarray, labels: np.ndarray, guesses: np.ndarray, maps: dict[str, np.ndarray], title: str
+) -> Picture:
+    """Columns of pictures: each as it is, enlarged, and below under the heatmap of each layer.
+
+    images: (N, 32, 32, 3) uint8; labels, guesses: (N,) true and predicted classes; maps: what the layer is
+    called -> (N, h, w) in 0..1, of any resolution.
+    """
+    count = len(images)
+    fig, axes = make_figure(1.5 * count, 0.9 + 1.45 * (1 + len(maps)), title, 1 + len(maps), count, squeeze=False)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    for column, (image, label, guess) in enumerate(zip(images, labels, guesses)):
+        axes[0, column].imshow(to_bytes(enlarge(image / 255, 112)))
+        caption = readable(FINE_NAMES[guess]) + ("" if guess == label else f"\nis: {readable(FINE_NAMES[label])}")
+        axes[0, column].set_title(caption, fontsize=8, color="black" if guess == label else HELD)
+        for row, heatmaps in enumerate(maps.values(), start=1):
+            axes[row, column].imshow(overlay(image, heatmaps[column], 112))
+    for row, name in enumerate(["picture", *maps]):
+        axes[row, 0].set_ylabel(name, fontsize=8)
+    return fig
+
+
+def plot_classification(
+    picture: np.ndarray,
+    probabilities: np.ndarray,
+    maps: dict[str, np.ndarray],
+    title: str,
+    seen: np.ndarray | None = None,
+) -> Picture:
+    """One picture from the file to the answer: as it is, as the network sees it, where it looks, what it says.
+
+    picture: (H, W, 3) uint8; seen: (32, 32, 3) uint8, where that is another; probabilities: (100,); maps: what the
+    layer is called -> (h, w) in 0..1.
+    """
+    parts = {"picture": picture} if seen is None else {"picture": picture, "32 x 32 pixels": seen}
+    seen = picture if seen is None else seen
+    parts |= {name: overlay(seen, heatmap) for name, heatmap in maps.items()}
+    count = len(parts)
+    fig, axes = make_figure(1.55 * count + 2.6, 2.4, title, 1, count + 1, width_ratios=[1] * count + [1.3])
+    for ax, (caption, shown) in zip(axes, parts.items()):
+        ax.imshow(shown, interpolation="nearest")
+        ax.set_axis_off()
+        ax.set_title(caption.replace("\n", " "), fontsize=9)
+    best, answer = probabilities.argsort()[::-1][:5], axes[-1]
+    answer.barh(range(5), probabilities[best], color=[HELD, *[TRAINING] * 4])
+    answer.set_yticks(range(5), [readable(FINE_NAMES[k]) for k in best], fontsize=8)
+    answer.invert_yaxis()
+    answer.set(xlim=(0, 1), xlabel="probability")
+    answer.xaxis.set_major_formatter(PercentFormatter(1))
+    return fig
+
+
+def to_bytes(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) in 0..1 -> uint8."""
+    return np.rint(255 * picture).astype(np.uint8)

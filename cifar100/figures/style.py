@@ -1,0 +1,75 @@
+"""What all figures share: one visual language, and how a figure is kept.
+
+Superclasses keep their colour and their order everywhere, classes stand in the order of their superclass,
+titles state the finding or the question.
+"""
+
+import io
+from pathlib import Path
+
+import matplotlib
+import matplotlib.lines
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from cifar100.data import COARSE_NAMES, COARSE_OF_FINE
+from cifar100.files import write_bytes
+
+DPI = 100
+LARGE = 600_000  # bytes of a PNG
+COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
+BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
+
+
+def readable(name: str) -> str:
+    """A class name without underscores."""
+    return name.replace("_", " ")
+
+
+class Picture(Figure):
+    """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by
+    itself and needs no closing."""
+
+    def _repr_png_(self) -> bytes:
+        """PNG; one of many photographs in 256 colours, which is a third of the size and looks the same."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        if buffer.tell() < LARGE:
+            return buffer.getvalue()
+        reduced = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        smaller = io.BytesIO()
+        reduced.save(smaller, format="png", optimize=True)
+        return smaller.getvalue()
+
+
+def make_figure(width: float, height: float, title: str, rows: int = 1, columns: int = 1, **options):
+    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes."""
+    fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
+    fig.suptitle(title, fontsize=13, x=0.01, ha="left")
+    return fig, fig.subplots(rows, columns, **options)
+
+
+def save_figure(fig: Picture, path: str | Path) -> Picture:
+    """Write the figure and return it, so that a notebook's cell may end in it and stores it once."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(Path(path), fig._repr_png_())
+    return fig
+
+
+def show_pictures(ax, pictures: np.ndarray, columns: int, gap: int = 2) -> None:
+    """Pictures in rows on one pair of axes. pictures: (N, H, W, 3) uint8."""
+    count, height, width, _ = pictures.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
+    for k, picture in enumerate(pictures):
+        top, left = (k // columns) * (height + gap), (k % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    ax.imshow(sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap], interpolation="nearest")
+    ax.set_axis_off()
+
+
+def add_superclass_legend(fig: Picture) -> None:
+    """The colours of the superclasses, at the right."""
+    handles = [matplotlib.lines.Line2D([], [], marker="o", linestyle="", color=colour) for colour in COLOURS]
+    fig.legend(handles, map(readable, COARSE_NAMES), loc="outside right center", frameon=False, fontsize=7)

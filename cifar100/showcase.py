@@ -1,0 +1,47 @@
+"""Which test pictures to show, and the network's answers to them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from cifar100.data import COARSE_OF_FINE, FINE_NAMES, Images
+from cifar100.evaluation import predict_logits
+from cifar100.explain import explain_stages
+from cifar100.figures import plot_classification, save_figure
+from cifar100.figures.style import readable
+
+SHOWN_CLASSES = range(0, 100, 9)  # a dozen: apple, bottle, ..., worm
+
+
+def predict_probabilities(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """The softmax of the logits: (N, 100) float32. images: (N, 32, 32, 3) uint8."""
+    device = next(network.parameters()).device
+    return predict_logits(network, torch.tensor(images, device=device)).softmax(1).cpu().numpy()
+
+
+def pick_examples(probabilities: np.ndarray, labels: np.ndarray, right: bool, count: int) -> np.ndarray:
+    """Indices of the pictures that the network is surest of and right (or wrong) about, surest first, at most one a
+    superclass; fewer than `count` if there are no more. probabilities: (N, 100); labels: (N,) fine classes."""
+    guesses = probabilities.argmax(1)
+    order = np.argsort(-probabilities.max(1), kind="stable")
+    order = order[(guesses == labels)[order] == right]
+    _, first = np.unique(COARSE_OF_FINE[labels[order]], return_index=True)
+    return order[np.sort(first)[:count]]
+
+
+def save_showcase(network: nn.Module, test: Images, probabilities: np.ndarray, folder: str | Path) -> list[Path]:
+    """Save a figure for each of a dozen classes: the test picture of it that the network is surest of and right
+    about, with Grad-CAM. A class that it never gets right has none. Returns the files."""
+    paths = []
+    for label in SHOWN_CLASSES:
+        own = np.flatnonzero(test.fine == label)
+        chosen = own[pick_examples(probabilities[own], test.fine[own], True, 1)]
+        if len(chosen):
+            image, shares = test.images[chosen[0]], probabilities[chosen[0]]
+            maps = {name: heatmaps[0] for name, heatmaps in explain_stages(network, image[None]).items()}
+            title = f"Class {label}, {readable(FINE_NAMES[label])}: the test picture that the network is surest of"
+            paths.append(Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}.png")
+            save_figure(plot_classification(image, shares, maps, title), paths[-1])
+    return paths

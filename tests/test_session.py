@@ -1,0 +1,129 @@
+"""What a Run All decides: train or load, which recipe, and where a run goes when it has finished elsewhere."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cifar100 import runs, session
+from cifar100.errors import UserError
+from cifar100.recipe import RECIPES, SMOKE
+from cifar100.train import fit
+
+TINY = replace(SMOKE, epochs=2, batch_size=100)
+
+
+@pytest.fixture
+def place(monkeypatch, tmp_path):
+    """An empty project folder as the working directory, and a machine without a GPU."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cifar100.session.choose_device", lambda: torch.device("cpu"))
+    return tmp_path
+
+
+@pytest.fixture
+def gpu(place, monkeypatch):
+    monkeypatch.setattr("cifar100.session.choose_device", lambda: torch.device("cuda"))
+
+
+def finish(name: str, output="output") -> None:
+    """Leave what `is_finished` takes for a finished run."""
+    folder = runs.run_folder(RECIPES[name], output)
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text("{}")
+    runs.save_recipe(folder, RECIPES[name])
+
+
+def decide(**variables) -> tuple[str, bool]:
+    started = session.start_session({f"CIFAR100_{name}": value for name, value in variables.items()})
+    return started.recipe.name, started.trains
+
+
+def test_without_a_gpu_it_loads_what_was_asked_for_and_else_sprint(place):
+    finish("sprint")
+    assert decide() == ("sprint", False)
+    finish("resnet56_multistep")
+    assert decide() == ("resnet56_multistep", False)
+    assert decide(RECIPE="sprint") == ("sprint", False)
+    assert decide(TRAIN="yes") == ("resnet56_multistep", True)
+
+
+def test_a_named_recipe_is_never_swapped_for_another(place):
+    finish("sprint")
+    with pytest.raises(
+        UserError, match="no finished run of resnet18_cutmix in output and no GPU: set CIFAR100_TRAIN=yes"
+    ):
+        decide(RECIPE="resnet18_cutmix")
+
+
+def test_with_a_gpu_it_trains_although_a_run_is_published(gpu):
+    finish("resnet56_multistep")
+    assert decide() == ("resnet56_multistep", True)
+    assert decide(TRAIN="no") == ("resnet56_multistep", False)
+
+
+def test_with_a_gpu_a_finished_run_in_a_folder_of_ones_own_is_loaded(gpu):
+    assert decide(OUTPUT="drive") == ("resnet56_multistep", True)
+    finish("resnet56_multistep", "drive")
+    assert decide(OUTPUT="drive") == ("resnet56_multistep", False)
+
+
+def test_no_needs_something_to_load(gpu):
+    with pytest.raises(UserError, match="no finished run of resnet56_multistep in output: set"):
+        decide(TRAIN="no")
+
+
+def test_the_sample_trains_smoke_on_any_machine(place, monkeypatch):
+    monkeypatch.setenv("CIFAR100_DATA", "sample")
+    assert decide() == ("smoke", True)
+    assert session.start_session({}).run == Path("output/sample/smoke/seed0")
+
+
+def test_wrong_values_get_a_sentence(place):
+    with pytest.raises(UserError, match="CIFAR100_TRAIN must be one of auto, yes, no, not 'maybe'"):
+        decide(TRAIN="maybe")
+    with pytest.raises(UserError, match="Did you mean sprint?"):
+        decide(RECIPE="sprnt")
+
+
+def test_half_a_run_is_continued_from_its_checkpoint_and_a_torn_history_mended(place, tiny):
+    started = session.Session(TINY, torch.device("cpu"), Path("output"), True, "")
+    whole = list(fit(TINY, output="whole"))
+    generator = fit(TINY, output="output")
+    next(generator)
+    generator.close()  # as when the kernel is interrupted
+    history = runs.running_folder(started.run) / "history.csv"
+    history.write_text(history.read_text()[:-9])
+    said = []
+    assert list(started.records(said.append)) == whole
+    assert any("Continuing after epoch 1, from the checkpoint; history.csv is written anew" in line for line in said)
+    assert runs.load_history(started.run) == runs.load_history(Path("whole/smoke/seed0"))
+
+
+def test_a_loaded_run_says_so_and_trains_nothing(place, tiny):
+    list(fit(TINY, output="output"))
+    started = session.Session(TINY, torch.device("cpu"), Path("output"), False, "")
+    before = (started.run / "metrics.json").read_bytes()
+    said = []
+    assert list(started.records(said.append)) == runs.load_history(started.run)
+    assert said[0].startswith("Loaded output/smoke/seed0, trained on") and "Nothing is trained" in said[0]
+    assert (started.run / "metrics.json").read_bytes() == before
+
+
+def test_publishing_brings_a_run_home_and_renders_the_report(place, tiny):
+    list(fit(TINY, output="drive"))
+    (place / "drive/smoke/11_curves.png").write_bytes(b"picture")
+    (place / "pyproject.toml").write_text("[project.urls]\n")
+    blocks = "".join(f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ("badge", "headline", "results"))
+    (place / "README.md").write_text(blocks)
+    started = session.Session(TINY, torch.device("cpu"), Path("drive"), False, "")
+    changed = started.publish()
+    assert place / "training_logs.md" in changed
+    home = place / "output/smoke"
+    assert {path.name for path in (home / "seed0").iterdir()} == set(runs.RUN_FILES)
+    assert json.loads((home / "seed0/metrics.json").read_text()) == runs.load_metrics(started.run)
+    assert (home / "11_curves.png").read_bytes() == b"picture"
+    assert "Epoch [2/2]" in (place / "training_logs.md").read_text()
+    assert started.publish() == []  # nothing is left to render
