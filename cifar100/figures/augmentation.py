@@ -24,7 +24,7 @@ def plot_draws(originals: np.ndarray, draws: np.ndarray, title: str) -> Picture:
     originals: (N, 32, 32, 3) uint8; draws: (N, epochs, 32, 32, 3) uint8.
     """
     count, epochs = draws.shape[:2]
-    fig, (left, right) = make_figure(9, 0.6 + 0.75 * count, title, 1, 2, width_ratios=(1, epochs))
+    fig, (left, right) = make_figure(9, 0.6 + 0.87 * count, title, 1, 2, width_ratios=(1, epochs + 0.4))
     show_pictures(left, originals, 1)
     show_pictures(right, draws.reshape(-1, *draws.shape[2:]), epochs)
     left.set_title("original", fontsize=9)

@@ -25,7 +25,8 @@ def plot_class_balance(counts: np.ndarray) -> Picture:
     for row, name, shade in zip(counts, ("training", "test"), (0.45, 1.0)):
         colours = [(*COLOURS[COARSE_OF_FINE[k]][:3], shade) for k in BY_SUPERCLASS]
         ax.bar(places, row[BY_SUPERCLASS], width=0.9, color=colours, label=name)
-        ax.annotate(f"{name}: {row.min()} to {row.max()}", (99, row.max()), ha="right", va="bottom", fontsize=9)
+        size = f"{row.min()} each" if row.min() == row.max() else f"{row.min()} to {row.max()}"
+        ax.annotate(f"{name}: {size}", (99, row.max()), ha="right", va="bottom", fontsize=9)
     ax.set(xlabel="class, superclass by superclass", ylabel="images", xlim=(-1, 100), ylim=(0, counts.max() * 1.15))
     ax.set_xticks(np.arange(20) * 5 + 2, [readable(n) for n in COARSE_NAMES], rotation=60, ha="right", fontsize=7)
     return fig

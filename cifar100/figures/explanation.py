@@ -18,7 +18,7 @@ def plot_grad_cam(
     called -> (N, h, w) in 0..1, of any resolution.
     """
     count = len(images)
-    fig, axes = make_figure(1.5 * count, 0.9 + 1.45 * (1 + len(maps)), title, 1 + len(maps), count, squeeze=False)
+    fig, axes = make_figure(9, 0.9 + 9.4 / count * (1 + len(maps)), title, 1 + len(maps), count, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)

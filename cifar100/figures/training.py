@@ -5,7 +5,7 @@ from matplotlib.ticker import PercentFormatter
 
 from cifar100.data import FINE_NAMES
 from cifar100.figures.style import Picture, make_figure, readable
-from cifar100.lr_finder import LrCurve
+from cifar100.lr_finder import SKIPPED, LrCurve
 from cifar100.runs import THRESHOLDS, EpochRecord
 
 TRAINING, HELD = "#4477aa", "#cc3311"  # of the curves
@@ -17,17 +17,18 @@ def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     fig, ax = make_figure(9, 3.8, title)
     rates, losses, smoothed = (np.array(values) for values in (curve.rates, curve.losses, curve.smoothed))
     ax.plot(rates, losses, color="0.75", linewidth=0.8, label="loss of a batch")
-    ax.plot(rates, smoothed, color=TRAINING, linewidth=2, label="smoothed")
-    for rate, label, colour in (
-        (curve.suggestion, f"suggestion ({curve.method}): {curve.suggestion:.2g}", "#228833"),
-        (used, f"the recipe's peak: {used:g}", HELD),
-    ):
-        ax.axvline(rate, color=colour, linewidth=1.5, linestyle="--", label=label)
+    ax.plot(rates[SKIPPED:], smoothed[SKIPPED:], color=TRAINING, linewidth=2, label="smoothed")
+    marked = {f"suggestion ({curve.method}): {curve.suggestion:.2g}": (curve.suggestion, "#228833", "-")}
+    if curve.steepest:
+        marked[f"another rule, minimum / 10: {curve.fallback:.2g}"] = (curve.fallback, "#aa3377", ":")
+    marked[f"the recipe's peak: {used:g}"] = (used, HELD, "--")
+    for label, (rate, colour, style) in marked.items():
+        ax.axvline(rate, color=colour, linewidth=1.8, linestyle=style, label=label)
     finite = smoothed[np.isfinite(smoothed)]
     low, high = finite.min(), np.median(finite[:10])
     ax.set(xscale="log", xlabel="learning rate (logarithmic)", ylabel="cross-entropy", xlim=(rates[0], rates[-1]))
     ax.set_ylim(low - 0.3 * (high - low) - 0.05, high + 0.6 * (high - low) + 0.1)
-    ax.legend(frameon=False, fontsize=9, loc="lower left")
+    ax.legend(fontsize=9, loc="upper right")
     return fig
 
 
