@@ -3,14 +3,19 @@
 `python utils.py` lists the recipes' augmentations and draws a batch through the pipeline of each.
 """
 
+from cifar100.assessment import pick_confused, reliability
 from cifar100.bench import format_bench, run_bench
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, stratified_holdout
+from cifar100.calibration import accuracy_by_coverage, softmax
+from cifar100.corruptions import corrupt_run, load_corruptions
+from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split
+from cifar100.describe import list_settings
 from cifar100.eda import (
     brightness_and_contrast,
     channel_histograms,
     channel_statistics,
     count_classes,
     distances_between_classes,
+    embed,
     embed_thumbnails,
     examples_of_classes,
     find_duplicates,
@@ -19,16 +24,21 @@ from cifar100.eda import (
     nearest_classes,
     superclass_share_of_nearest,
 )
-from cifar100.evaluation import top_accuracy
-from cifar100.explain import explain_stages
+from cifar100.evaluation import compute_logits, extract_features
+from cifar100.explain import explain_stages, grad_cam, stage_layers
 from cifar100.figures import (
     plot_brightness,
     plot_channels,
+    plot_class_accuracy,
     plot_class_balance,
     plot_classes,
     plot_classification,
+    plot_confused_pairs,
+    plot_corruptions,
+    plot_coverage,
     plot_distances,
     plot_draws,
+    plot_effective_field,
     plot_embedding,
     plot_grad_cam,
     plot_history,
@@ -36,22 +46,32 @@ from cifar100.figures import (
     plot_picture_groups,
     plot_predictions,
     plot_receptive_fields,
+    plot_reliability,
     plot_stages,
+    plot_superclass_confusion,
     plot_superclasses,
     plot_transforms,
     save_figure,
 )
 from cifar100.lr_finder import curve_file, find_recipe_lr, load_curve
+from cifar100.metrics import (
+    accuracies_by_class,
+    confused_pairs,
+    confusion_matrix,
+    superclass_accuracy,
+    superclass_confusion,
+    top_accuracy,
+    wilson_interval,
+)
 from cifar100.pictures import open_picture, shrink
 from cifar100.preview import draw_augmented, list_transforms
 from cifar100.progress import format_record
-from cifar100.receptive_field import blocks_as_markdown, summarise, trace_blocks
+from cifar100.receptive_field import blocks_as_markdown, effective_fields, stage_ends, summarise, trace_blocks
 from cifar100.recipe import find_recipe
-from cifar100.report import list_settings, render_run
-from cifar100.runs import load_metrics
+from cifar100.report import render_run
+from cifar100.runs import load_history, load_metrics
 from cifar100.session import start_session
-from cifar100.showcase import pick_examples, predict_probabilities, save_showcase
-from cifar100.train import fit_in_memory
+from cifar100.showcase import pick_examples, save_showcase
 from cifar100.weights import load_network
 
 # 1 Recipe
@@ -71,13 +91,21 @@ __all__ += ["summarise", "trace_blocks", "blocks_as_markdown", "plot_stages", "p
 # 5 Learning rate
 __all__ += ["curve_file", "load_curve", "find_recipe_lr", "plot_lr_curve"]
 # 6 Training
-__all__ += ["fit_in_memory", "stratified_holdout", "format_record", "load_metrics", "plot_history"]
+__all__ += ["format_record", "load_history", "load_metrics", "plot_history"]
 # 7 Results
-__all__ += ["load_network", "predict_probabilities", "top_accuracy", "pick_examples", "plot_predictions"]
-__all__ += ["render_run"]
-# 8 Grad-CAM
-__all__ += ["explain_stages", "plot_grad_cam", "save_showcase"]
-# 9 Your own picture
+__all__ += ["load_network", "compute_logits", "softmax", "top_accuracy", "wilson_interval"]
+__all__ += ["pick_examples", "plot_predictions", "render_run"]
+# 8 Classes, 9 Confusion
+__all__ += ["accuracies_by_class", "plot_class_accuracy"]
+__all__ += ["confusion_matrix", "superclass_accuracy", "superclass_confusion", "plot_superclass_confusion"]
+__all__ += ["confused_pairs", "pick_confused", "plot_confused_pairs"]
+# 10 Confidence
+__all__ += ["reliability", "plot_reliability", "accuracy_by_coverage", "plot_coverage"]
+# 11 Grad-CAM and more
+__all__ += ["stage_layers", "grad_cam", "explain_stages", "plot_grad_cam", "save_showcase"]
+__all__ += ["effective_fields", "stage_ends", "plot_effective_field", "extract_features", "embed"]
+__all__ += ["corrupt_run", "load_corruptions", "plot_corruptions"]
+# 12 Your own picture
 __all__ += ["open_picture", "shrink", "plot_classification"]
 # everywhere
 __all__ += ["save_figure"]

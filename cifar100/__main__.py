@@ -67,11 +67,36 @@ def make_parser() -> argparse.ArgumentParser:
     for add_options in (add_data, add_output, add_device, add_speed):
         add_options(command)
 
-    command = add("evaluate", evaluate, "Evaluate a finished run.", "python -m cifar100 evaluate output/sprint")
-    command.add_argument("folder", metavar="RUN", help="a run's folder, or a recipe's")
+    command = add("evaluate", evaluate, "Evaluate finished runs.", "python -m cifar100 evaluate output/sprint")
+    command.add_argument("folders", metavar="RUN", nargs="+", help="a run's folder, or a recipe's")
+    several = command.add_mutually_exclusive_group()
+    several.add_argument("--write", action="store_true", help="add all that is measured to metrics.json, with figures")
+    several.add_argument("--compare", action="store_true", help="print a table of the runs and their differences")
     command.add_argument("--batch-size", type=int, default=500, help="images at a time (default: 500)")
     add_data(command)
     add_device(command)
+
+    example = "python -m cifar100 predict output/sprint my_picture.jpg"
+    command = add("predict", predict, "Name what is in pictures.", example)
+    command.add_argument("model", metavar="RUN", help="a run's folder, a recipe's, or a file of weights")
+    command.add_argument("pictures", metavar="IMAGE", nargs="+", help="PNG, JPEG and other picture files")
+    command.add_argument("--top", type=int, default=5, metavar="K", help="answers for each picture (default: 5)")
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_device(command)
+
+    example = "python -m cifar100 corruptions output/sprint --images 2000"
+    command = add("corruptions", corruptions, "Measure how accuracy falls as the test pictures get worse.", example)
+    command.add_argument("folder", metavar="RUN", help="a run's folder, or a recipe's")
+    command.add_argument("--images", type=int, default=10_000, help="test images, the first so many (default: all)")
+    for add_options in (add_data, add_device):
+        add_options(command)
+
+    example = "python -m cifar100 duplicates output/sprint"
+    command = add("duplicates", duplicates, "Find test images that nearly repeat a training image.", example)
+    command.add_argument("folder", metavar="RUN", help="a run whose features are compared, too")
+    command.add_argument("--to", metavar="FILE", type=Path, default=ROOT / "cifar100/near_duplicates.csv")
+    for add_options in (add_data, add_device):
+        add_options(command)
 
     example = "python -m cifar100 report --run output/sprint"
     command = add("report", write_report, "Render training_logs.md and the README's tables.", example)
@@ -136,12 +161,62 @@ def train(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
+    from cifar100 import assessment
     from cifar100.evaluation import evaluate_run
 
-    result = evaluate_run(runs.find_run(options.folder), options.data, options.device, options.batch_size)
+    folders = [runs.find_run(folder) for folder in options.folders]
+    if len(folders) > 1 and not options.compare:
+        raise UserError("Name one run, or say --compare.")
+    results = [evaluate_run(folder, options.data, options.device, options.batch_size) for folder in folders]
+    if options.compare:
+        print("\n".join(assessment.compare(results)))
+        return
+    (result,) = results
     print(f"{result.folder}: {result.count:,} {result.split} images, one view each")
     print(f"top-1 accuracy {result.accuracy:.2%}, loss {result.loss:.4f}")
     print(f"metrics.json says {result.recorded_accuracy:.2%}, loss {result.recorded_loss:.4f}")
+    print("\n".join(assessment.describe_predictions(result.logits, result.images.fine)))
+    if options.write:
+        assessment.save_assessment(result, assessment.assess(result))
+        print(f"Written: {result.folder / 'metrics.json'}", *assessment.save_evaluation_figures(result), sep="\n")
+
+
+def predict(options: argparse.Namespace) -> None:
+    from cifar100.inference import load_predictor
+
+    predictor = load_predictor(options.model, options.device)
+    answers = predictor.predict_batch(options.pictures, top_k=options.top)
+    if options.json:
+        rows = {path: [answer._asdict() for answer in own] for path, own in zip(options.pictures, answers)}
+        print(json.dumps(rows, indent=2))
+        return
+    for path, own in zip(options.pictures, answers):
+        print(path)
+        for answer in own:
+            print(f"    {answer.probability:7.2%}  {answer.class_name.replace('_', ' ')}")
+
+
+def corruptions(options: argparse.Namespace) -> None:
+    from cifar100.corruptions import corrupt_run
+    from cifar100.figures import plot_corruptions, save_figure
+
+    folder = runs.find_run(options.folder)
+    accuracies, clean, count, path = corrupt_run(folder, options.data, options.device, options.images)
+    save_figure(plot_corruptions(accuracies, clean), path.with_suffix(".png"))
+    print(f"{folder}: {count:,} test images, accuracy {clean:.2%} as they are")
+    print(f"{'severity':12}" + "".join(f"{severity:>8}" for severity in range(1, 6)))
+    for name, values in accuracies.items():
+        print(f"{name:12}" + "".join(f"{value:8.1%}" for value in values))
+    print(f"Table and figure: {path}, {path.with_suffix('.png')}")
+
+
+def duplicates(options: argparse.Namespace) -> None:
+    from cifar100.duplicates import find_run_duplicates, save_pairs
+
+    pairs = find_run_duplicates(runs.find_run(options.folder), options.data, options.device)
+    save_pairs(pairs, options.to)
+    exact = sum(pair.kind == "exact" for pair in pairs)
+    print(f"{len(pairs)} test images repeat a training image, {exact} of them exactly. Written: {options.to}")
 
 
 def write_report(options: argparse.Namespace) -> None:

@@ -99,11 +99,15 @@ def superclass_share_of_nearest(distances: np.ndarray) -> float:
 
 
 def embed_thumbnails(images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Places in the plane, (N, 2), where pictures that look alike lie together: t-SNE (van der
-    Maaten and Hinton 2008) of the first 30 principal components of 8x8 thumbnails."""
+    """`embed` of 8x8 thumbnails. images: (N, 32, 32, 3) uint8."""
+    return embed(images.reshape(len(images), 8, 4, 8, 4, 3).mean((2, 4)).reshape(len(images), -1), seed)
+
+
+def embed(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Places in the plane, (N, 2), where vectors that are alike lie together: t-SNE (van der Maaten and Hinton 2008)
+    of their first 30 principal components. vectors: (N, D)."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    thumbnails = images.reshape(len(images), 8, 4, 8, 4, 3).mean((2, 4)).reshape(len(images), -1)
-    components = PCA(30, random_state=seed).fit_transform(thumbnails)
+    components = PCA(30, random_state=seed).fit_transform(vectors)
     return TSNE(random_state=seed, init="pca", perplexity=30).fit_transform(components)

@@ -23,30 +23,53 @@ def predict_logits(network: nn.Module, images: Tensor, batch_size: int = 500) ->
     return torch.cat([network(to_input(batch)).float() for batch in images.split(batch_size)])
 
 
+def compute_logits(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """`predict_logits` of arrays: (N, 32, 32, 3) uint8 -> (N, classes) float32."""
+    return predict_logits(network, torch.tensor(images, device=next(network.parameters()).device)).cpu().numpy()
+
+
+@torch.no_grad()
+def extract_features(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> Tensor:
+    """What the head sees of each picture: (N, channels) float32, on the CPU. images: (N, 32, 32, 3) uint8."""
+    features = []
+    hook = network.head.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0].float().cpu()))
+    try:
+        predict_logits(network, torch.tensor(images, device=next(network.parameters()).device), batch_size)
+    finally:
+        hook.remove()
+    return torch.cat(features)
+
+
 def evaluate(network: nn.Module, data: Images, device: torch.device, batch_size: int = 500) -> tuple[float, float]:
     """The mean cross-entropy and the top-1 accuracy (0..1) over all images, in float32."""
     labels = torch.from_numpy(data.fine)
     logits = predict_logits(network, torch.from_numpy(data.images).to(device), batch_size).cpu()
+    return score(logits, labels)
+
+
+def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The mean cross-entropy and the top-1 accuracy, 0..1. logits: (N, classes) float32; labels: (N,) int64."""
     return F.cross_entropy(logits.double(), labels).item(), (logits.argmax(1) == labels).double().mean().item()
 
 
-def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
-    """How often the right class is among the `count` with the highest scores, 0..1. scores: (N, classes)."""
-    own = np.take_along_axis(scores, labels[:, None], 1)
-    return float(((scores > own).sum(1) < count).mean())
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunEvaluation:
     """Freshly computed figures of a run beside those in its metrics.json. Accuracies are 0..1."""
 
     folder: Path
     split: str  # "test" or "validation"
-    count: int
+    images: Images
+    network: nn.Module
+    logits: np.ndarray  # (N, classes) float32
     loss: float
     accuracy: float
     recorded_loss: float
     recorded_accuracy: float
+    sample: bool  # the images are the embedded sample's
+
+    @property
+    def count(self) -> int:
+        return len(self.images)
 
 
 def evaluate_run(
@@ -69,8 +92,18 @@ def evaluate_run(
     split = "validation" if "validation_loss" in metrics["final"] else "test"
     network = load_network(folder).to(chosen)
     _, held = load_training_and_held(data, holdout=split == "validation")
-    loss, accuracy = evaluate(network, held, chosen, batch_size)
+    logits = predict_logits(network, torch.from_numpy(held.images).to(chosen), batch_size).cpu()
+    loss, accuracy = score(logits, torch.from_numpy(held.fine))
     recorded = metrics["final"]
     return RunEvaluation(
-        folder, split, len(held), loss, accuracy, recorded[f"{split}_loss"], recorded[f"{split}_accuracy"]
+        folder=folder,
+        split=split,
+        images=held,
+        network=network,
+        logits=logits.numpy(),
+        loss=loss,
+        accuracy=accuracy,
+        recorded_loss=recorded[f"{split}_loss"],
+        recorded_accuracy=recorded[f"{split}_accuracy"],
+        sample=is_sample(data),
     )

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import TqdmWarning, tqdm
 
 from cifar100.augment import make_generator
-from cifar100.data import is_sample, load_split
+from cifar100.data import is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.files import write_text
@@ -122,9 +122,10 @@ def find_recipe_lr(
 ) -> tuple[LrCurve, Path]:
     """The range test of a recipe from its own start, on the training split, kept as <recipe>/lr_curve.csv in `output`.
 
-    Returns the curve and its file. Raises UserError as `lr_range_test` and `load_split` do.
+    Returns the curve and its file. Raises UserError as `lr_range_test` and `load_training_and_held` do.
     """
-    trainer = make_trainer(recipe, load_split("train", data), choose_device(device))
+    training, _ = load_training_and_held(data)
+    trainer = make_trainer(recipe, training, choose_device(device))
     curve = lr_range_test(trainer.network, recipe, trainer.loader, start_lr, end_lr, steps)
     path = curve_file(recipe, output, is_sample(data))
     path.parent.mkdir(parents=True, exist_ok=True)

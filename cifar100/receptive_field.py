@@ -4,8 +4,11 @@ import contextlib
 import io
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from cifar100.augment import to_input
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,33 @@ def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
         channels = [t.size(1) for t in (first, last)]
         blocks.append(Block(name, *channels, ", ".join(described) or "linear", *sizes, parameters, jump, field))
     return blocks
+
+
+def stage_ends(blocks: list[Block]) -> dict[str, Block]:
+    """The last block of each stage, under "stage 1", "stage 2", ..."""
+    stages = [block for block in blocks if block.name not in ("stem", "head")]
+    return {block.name.split(",")[0].replace("group", "stage"): block for block in stages}
+
+
+def effective_fields(network: nn.Module, images: np.ndarray) -> dict[str, np.ndarray]:
+    """How much the centre unit of each stage reacts to each input pixel: "stage k" -> (32, 32) in 0..1.
+
+    The mean over the images of the absolute gradient of the centre unit's summed channels, summed over the colours
+    and divided by its largest value (Luo et al. 2016, "Understanding the Effective Receptive Field in Deep
+    Convolutional Neural Networks"). images: (N, 32, 32, 3) uint8.
+    """
+    device, fields = next(network.parameters()).device, {}
+    network.eval()
+    for number, stage in enumerate(network.stages, start=1):
+        inputs, outputs = to_input(torch.tensor(images, device=device)).requires_grad_(), []
+        hook = stage.register_forward_hook(lambda module, _, output, kept=outputs: kept.append(output))
+        network(inputs)
+        hook.remove()
+        centre = outputs[0].size(-1) // 2
+        (gradient,) = torch.autograd.grad(outputs[0][:, :, centre, centre].sum(), inputs)
+        field = gradient.abs().sum(1).mean(0)
+        fields[f"stage {number}"] = (field / field.max()).cpu().numpy()
+    return fields
 
 
 def blocks_as_markdown(blocks: list[Block]) -> str:

@@ -2,13 +2,14 @@
 
 import re
 import statistics
-from dataclasses import fields
 from pathlib import Path
 
+from cifar100.describe import describe_changes, describe_recipe
 from cifar100.errors import UserError
 from cifar100.files import write_text
+from cifar100.model_card import render_card
 from cifar100.progress import format_record, format_seconds
-from cifar100.recipe import RECIPES, Augmentation, Recipe, as_tuples
+from cifar100.recipe import RECIPES
 from cifar100.repository import insert_address, load_address, render_notebook
 from cifar100.runs import load_history, load_metrics, load_recipe, train_command
 
@@ -62,31 +63,6 @@ def render_run(folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def list_settings(recipe: Recipe) -> dict:
-    """The recipe's settings by name: all that differ from doing nothing, and all that are necessary."""
-    settings = recipe.to_dict()
-    del settings["name"], settings["seed"]
-    nothing = {field.name: field.default for field in fields(Recipe)} | Augmentation().to_dict()
-    settings |= settings.pop("augmentation")
-    if not recipe.milestones:
-        del settings["gamma"]
-    return {k.replace("_", " "): v for k, v in settings.items() if as_tuples(v) != as_tuples(nothing[k])}
-
-
-def describe_recipe(recipe: Recipe) -> str:
-    """The recipe's settings in a line."""
-    return ", ".join(f"{name} {value}" for name, value in list_settings(recipe).items())
-
-
-def describe_changes(recipe: Recipe) -> str:
-    """Where a run's settings differ from the recipe of its name."""
-    if recipe.name not in RECIPES:
-        return ", a recipe of its own"
-    named = RECIPES[recipe.name].to_dict()
-    changes = [f"{k} {v} instead of {named[k]}" for k, v in recipe.to_dict().items() if v != named[k] and k != "seed"]
-    return f", with {', '.join(changes)}" if changes else ""
-
-
 def render_logs(output: str | Path = "output") -> str:
     """The text of training_logs.md."""
     return "\n".join([LOGS_TITLE, *(render_run(folder) for folder in find_published(output))])
@@ -101,6 +77,15 @@ def published_metrics(output: str | Path = "output") -> dict[str, list[dict]]:
         if recipe.name in RECIPES and not describe_changes(recipe):
             runs.setdefault(recipe.name, []).append(load_metrics(folder))
     return runs
+
+
+def find_evaluated(output: str | Path = "output") -> list[Path]:
+    """The run of each recipe that has a model card: the lowest seed with weights, if it was evaluated in full."""
+    chosen: dict[str, Path] = {}
+    for folder in find_published(output):
+        if (folder / "weights.safetensors").is_file():
+            chosen.setdefault(folder.parent.name, folder)
+    return [folder for folder in chosen.values() if "evaluation" in load_metrics(folder)]
 
 
 def render_results(output: str | Path = "output") -> str:
@@ -166,6 +151,7 @@ def render_all(root: Path) -> dict[Path, str]:
         root / "training_logs.md": render_logs(output),
         readme: replace_block(text, "results", render_results(output)),
         **{path: render_notebook(path, address) for path in sorted(root.glob("*.ipynb"))},
+        **{folder.parent / "MODEL_CARD.md": render_card(folder) for folder in find_evaluated(output)},
     }
 
 

@@ -1,24 +1,16 @@
-"""Which test pictures to show, and the network's answers to them."""
+"""Which test pictures to show."""
 
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from cifar100.data import COARSE_OF_FINE, FINE_NAMES, Images
-from cifar100.evaluation import predict_logits
 from cifar100.explain import explain_stages
 from cifar100.figures import plot_classification, save_figure
 from cifar100.figures.style import readable
 
 SHOWN_CLASSES = range(0, 100, 9)  # a dozen: apple, bottle, ..., worm
-
-
-def predict_probabilities(network: nn.Module, images: np.ndarray) -> np.ndarray:
-    """The softmax of the logits: (N, 100) float32. images: (N, 32, 32, 3) uint8."""
-    device = next(network.parameters()).device
-    return predict_logits(network, torch.tensor(images, device=device)).softmax(1).cpu().numpy()
 
 
 def pick_examples(probabilities: np.ndarray, labels: np.ndarray, right: bool, count: int) -> np.ndarray:

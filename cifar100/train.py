@@ -83,14 +83,6 @@ def fit(
         yield log.history[-1]
 
 
-def fit_in_memory(recipe: Recipe, training: Images, held: Images, device: torch.device) -> Iterator[EpochRecord]:
-    """Train the recipe on these images, yielding a record after each epoch. Nothing is kept."""
-    trainer = make_trainer(recipe, training, device)
-    for epoch in range(1, trainer.epochs + 1):
-        figures = train_one_epoch(trainer, epoch)
-        yield EpochRecord(epoch, trainer.lr, *figures, *evaluate(trainer.result, held, device))
-
-
 def run_epoch(
     trainer: Trainer, epoch: int, held: Images, split: str, log: Log, running: Path, progress: WrapBatches | None
 ) -> None:

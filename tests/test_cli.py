@@ -11,10 +11,22 @@ import pytest
 import torch
 
 from cifar100.__main__ import main, make_parser
+from cifar100.lr_finder import load_curve
 from cifar100.recipe import RECIPES
 from tests.conftest import ROOT, tiny_split
 
-COMMANDS = ("recipes", "train", "evaluate", "report", "bench")
+COMMANDS = (
+    "recipes",
+    "train",
+    "evaluate",
+    "predict",
+    "corruptions",
+    "duplicates",
+    "report",
+    "find-lr",
+    "notebook",
+    "bench",
+)
 
 
 def refused(capsys, *arguments):
@@ -57,6 +69,14 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["train", "smoke", "--minutes", "0"], "minutes must be a finite number above 0"),
         (["train", "smoke", "--minutes", "nan"], "minutes must be a finite number above 0"),
         (["bench", "smoek"], "Did you mean smoke?"),
+        (["find-lr", "resnet65_multistep"], "Did you mean resnet56_multistep?"),
+        (["find-lr", "sprint", "--data", "sample"], "The range test is for recipes with one optimizer"),
+        (["find-lr", "smoke", "--data", "sample", "--steps", "3"], "steps must be a whole number of 10 or more"),
+        (["notebook", "missing.ipynb"], "name an .ipynb file"),
+        (["predict", "nowhere", "a.png"], "nowhere"),
+        (["corruptions", "nowhere"], "holds no finished run"),
+        (["duplicates", "nowhere"], "holds no finished run"),
+        (["report", "--repository", "cifar"], "give OWNER/NAME"),
         (["evaluate", "nowhere"], "holds no finished run"),
         (["report", "--run", "nowhere"], "holds no finished run"),
     ],
@@ -101,6 +121,14 @@ def test_read_only_output(tmp_path):
         command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 2 and "cannot be written" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_find_lr_leaves_curve_and_picture(tiny, capsys, tmp_path):
+    arguments = ["find-lr", "smoke", "--steps", "10", "--data", "elsewhere", "--output", str(tmp_path)]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    assert "The recipe uses 0.05." in capsys.readouterr().out
+    assert len(load_curve(tmp_path / "smoke/lr_curve.csv").rates) == 10
+    assert (tmp_path / "smoke/lr_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path, monkeypatch):

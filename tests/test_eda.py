@@ -74,7 +74,7 @@ def test_every_figure_can_be_saved(split, tmp_path):
         figures.plot_superclasses(split.images, split.fine),
         figures.plot_classes(means, "title"),
         figures.plot_channels(histograms, *eda.channel_statistics(histograms)),
-        figures.plot_brightness(np.linspace(0, 1, 100), np.linspace(0, 1, 100) ** 2),
+        figures.plot_brightness(*eda.brightness_and_contrast(split.images), split.fine),
         figures.plot_distances(eda.distances_between_classes(means), 0.5),
         figures.plot_embedding(eda.embed_thumbnails(split.images), split.fine, "title"),
         figures.plot_picture_groups([split.images[:2]] * 5, ["a pair"] * 5, "title", 2),

@@ -116,3 +116,12 @@ def test_every_published_run_is_whole():
         if (folder / "weights.safetensors").exists():
             assert runs.make_metrics(recipe, history, folder, **facts) == metrics
         assert len(history) == -(-recipe.epochs // 1)
+
+
+def test_every_link_of_the_readme_leads_somewhere_and_every_picture_has_words():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"(!?)\[([^\]]*)\]\(([^)#][^)]*)\)", text)
+    assert len(links) > 5
+    for picture, words, target in links:
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+        assert not picture or len(words) > 20 or target.startswith("https://"), target

@@ -11,6 +11,15 @@ from cifar100.figures.data import (
     plot_picture_groups,
     plot_superclasses,
 )
+from cifar100.figures.evaluation import (
+    plot_class_accuracy,
+    plot_confused_pairs,
+    plot_corruptions,
+    plot_coverage,
+    plot_effective_field,
+    plot_reliability,
+    plot_superclass_confusion,
+)
 from cifar100.figures.explanation import plot_classification, plot_grad_cam
 from cifar100.figures.network import plot_receptive_fields, plot_stages
 from cifar100.figures.style import save_figure
@@ -19,11 +28,16 @@ from cifar100.figures.training import plot_history, plot_lr_curve, plot_predicti
 __all__ = [
     "plot_brightness",
     "plot_channels",
+    "plot_class_accuracy",
     "plot_class_balance",
     "plot_classes",
     "plot_classification",
+    "plot_confused_pairs",
+    "plot_corruptions",
+    "plot_coverage",
     "plot_distances",
     "plot_draws",
+    "plot_effective_field",
     "plot_embedding",
     "plot_grad_cam",
     "plot_history",
@@ -31,7 +45,9 @@ __all__ = [
     "plot_picture_groups",
     "plot_predictions",
     "plot_receptive_fields",
+    "plot_reliability",
     "plot_stages",
+    "plot_superclass_confusion",
     "plot_superclasses",
     "plot_transforms",
     "save_figure",

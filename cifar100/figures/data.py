@@ -3,6 +3,7 @@
 import textwrap
 
 import numpy as np
+import pandas as pd
 
 from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
 from cifar100.figures.style import (
@@ -77,23 +78,43 @@ def plot_channels(histograms: np.ndarray, means: np.ndarray, deviations: np.ndar
     return fig
 
 
-def plot_brightness(brightness: np.ndarray, contrast: np.ndarray, labelled: int = 3) -> Picture:
-    """Each class's mean brightness and contrast, (100,) each, in 0..1; the extremes are named."""
+def plot_brightness(brightness: np.ndarray, contrast: np.ndarray, fine: np.ndarray, labelled: int = 3) -> Picture:
+    """Left: each class's mean brightness and contrast; the extremes are named. Right: the spread of the brightness
+    within each superclass. brightness, contrast: (N,) of pictures, in 0..1; fine: (N,) their classes."""
+    import seaborn  # here, because it imports pyplot
+
+    pictures = pd.DataFrame({"brightness": brightness, "contrast": contrast, "class": fine})
+    pictures["superclass"] = [readable(COARSE_NAMES[coarse]) for coarse in COARSE_OF_FINE[fine]]
+    means = pictures.groupby("class")[["brightness", "contrast"]].mean()
     extremes = {
-        int(k)
-        for values in (brightness, contrast)
-        for k in np.r_[values.argsort()[:labelled], values.argsort()[-labelled:]]
+        k
+        for column in means
+        for k in [*means[column].nlargest(labelled).index, *means[column].nsmallest(labelled).index]
     }
-    lightest, darkest = FINE_NAMES[brightness.argmax()], FINE_NAMES[brightness.argmin()]
-    title = f"Brightness alone tells some classes: {readable(lightest)} is lightest, {readable(darkest)} darkest"
-    fig, ax = make_figure(9, 5.5, title)
-    ax.scatter(brightness, contrast, s=36, c=[COLOURS[coarse] for coarse in COARSE_OF_FINE])
+    lightest, darkest = means["brightness"].idxmax(), means["brightness"].idxmin()
+    title = f"Brightness tells little: {readable(FINE_NAMES[lightest])} is lightest, {readable(FINE_NAMES[darkest])} darkest"
+    fig, (left, right) = make_figure(9, 4.8, title, 1, 2, width_ratios=(1.25, 1))
+    left.scatter(means["brightness"], means["contrast"], s=36, c=[COLOURS[COARSE_OF_FINE[k]] for k in means.index])
     for k in extremes:
-        ax.annotate(
-            readable(FINE_NAMES[k]), (brightness[k], contrast[k]), xytext=(5, 3), textcoords="offset points", fontsize=8
-        )
-    ax.set(xlabel="mean grey value of the class, 0 to 1", ylabel="mean contrast (deviation of the grey values)")
-    add_superclass_legend(fig)
+        left.annotate(readable(FINE_NAMES[k]), means.loc[k], xytext=(5, 3), textcoords="offset points", fontsize=8)
+    left.set(xlabel="mean grey value of a class, 0 to 1", ylabel="mean contrast (deviation of the grey values)")
+    left.margins(x=0.12)
+    seaborn.boxplot(
+        pictures,
+        x="brightness",
+        y="superclass",
+        hue="superclass",
+        ax=right,
+        palette=COLOURS,
+        legend=False,
+        order=[readable(name) for name in COARSE_NAMES],
+        hue_order=[readable(name) for name in COARSE_NAMES],
+        fliersize=0,
+        linewidth=0.7,
+        width=0.7,
+    )
+    right.set(xlabel="grey value of a picture, 0 to 1", ylabel="")
+    right.tick_params(axis="y", labelsize=7)
     return fig
 
 

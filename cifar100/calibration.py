@@ -1,0 +1,106 @@
+"""How sure a network is, held against how often it is right: probabilities, calibration, coverage.
+
+logits: (N, classes) finite floats; labels: (N,) whole numbers. All is computed in float64. Nothing is checked here:
+see `metrics.check_predictions`.
+"""
+
+import numpy as np
+from scipy import special
+
+BINS = 15  # of equal width, as in Guo et al. 2017
+TEMPERATURES = (0.05, 20.0)  # searched between these: far beyond what a trained network needs
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """The probabilities of the classes: (N, classes) float64."""
+    return special.softmax(np.asarray(logits, np.float64), axis=1)
+
+
+def image_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The negative log-likelihood of each image's label, (N,), in nats. Not by way of `softmax`, which rounds to 0."""
+    likelihoods = special.log_softmax(np.asarray(logits, np.float64), axis=1)
+    return -np.take_along_axis(likelihoods, labels[:, None], 1)[:, 0]
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The mean of `image_losses`, in nats: the cross-entropy without label smoothing."""
+    return float(image_losses(logits, labels).mean())
+
+
+def mean_by_group(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+    """The mean value of each group, (count,); NaN for a group without members. values, groups: (N,), groups from 0."""
+    sums, sizes = np.bincount(groups, values, count), np.bincount(groups, minlength=count)
+    return np.divide(sums, sizes, out=np.full(count, np.nan), where=sizes > 0)
+
+
+def reliability_curve(
+    logits: np.ndarray, labels: np.ndarray, bins: int = BINS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean confidence, accuracy and number of the images in each bin of top-1 confidence, (bins,) each.
+
+    Bin k holds confidences in (k / bins, (k + 1) / bins]. Confidence and accuracy of an empty bin are NaN.
+    """
+    confidence = softmax(logits).max(1)
+    groups = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
+    accuracy = mean_by_group(logits.argmax(1) == labels, groups, bins)
+    return mean_by_group(confidence, groups, bins), accuracy, np.bincount(groups, minlength=bins)
+
+
+def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+    """The gap between confidence and accuracy, 0..1: a mean over the bins, weighted by their images.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 2.
+    """
+    confidence, accuracy, count = reliability_curve(logits, labels, bins)
+    used = count > 0
+    return float(np.average(np.abs(accuracy - confidence)[used], weights=count[used]))
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The number that the logits are to be divided by for the least negative log-likelihood, within TEMPERATURES.
+
+    Guo et al. 2017, section 4.2. Searched on a logarithmic scale: there is one minimum, because the loss is
+    convex in 1 / temperature. Predictions do not change, confidences do. 1 if there are no images to learn from.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not len(labels):
+        return 1.0
+
+    def loss_at(power: float) -> float:
+        return negative_log_likelihood(logits / np.exp(power), labels)
+
+    return float(np.exp(minimize_scalar(loss_at, bounds=np.log(TEMPERATURES), method="bounded").x))
+
+
+def cross_fitted_temperature(
+    logits: np.ndarray, labels: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Scale the logits of two random halves, each by the temperature fitted on the other one.
+
+    So no image has a say in how it is scaled itself, and calibration can be measured on the same test set. Returns the
+    scaled logits, (N, classes) float64, in the order given, and the temperatures that the two halves were divided by.
+    """
+    halves = np.array_split(np.random.default_rng(seed).permutation(len(labels)), 2)
+    temperatures = tuple(fit_temperature(logits[other], labels[other]) for other in reversed(halves))
+    scaled = np.array(logits, np.float64)
+    for half, temperature in zip(halves, temperatures):
+        scaled[half] /= temperature
+    return scaled, temperatures
+
+
+def accuracy_by_coverage(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The accuracy on the images with the highest confidence, and the share that they are: coverage, accuracy, (N,)
+    each, coverage rising from 1 / N to 1. Equally sure images are taken in the order given.
+
+    Selective prediction: Geifman and El-Yaniv 2017, arXiv:1705.08500.
+    """
+    order = np.argsort(-softmax(logits).max(1), kind="stable")
+    numbers = np.arange(1, len(labels) + 1)
+    right = (logits.argmax(1) == labels)[order]
+    return numbers / len(labels), right.cumsum() / numbers
+
+
+def risk_coverage_area(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The mean error rate over all coverages, 0..1, lower is better: AURC of Geifman et al. 2019, arXiv:1805.08206."""
+    return float(1 - accuracy_by_coverage(logits, labels)[1].mean())

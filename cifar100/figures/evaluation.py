@@ -1,0 +1,189 @@
+"""Figures of an evaluation: where a network is right, what it confuses, and whether it knows."""
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
+from cifar100.figures.style import COLOURS, Picture, add_superclass_legend, make_figure, readable, show_pictures
+from cifar100.figures.training import HELD, TRAINING
+
+
+def plot_class_accuracy(accuracies: np.ndarray) -> Picture:
+    """The accuracy of every class, best first, in its superclass's colour. accuracies: (100,) in 0..1, NaN for a
+    class without images, which has no bar."""
+    order = np.argsort(-np.nan_to_num(accuracies, nan=-1), kind="stable")
+    known, mean = order[np.isfinite(accuracies[order])], np.nanmean(accuracies)
+    best, worst = (f"{readable(FINE_NAMES[k])} ({accuracies[k]:.0%})" for k in known[[0, -1]])
+    fig, axes = make_figure(9, 6.2, f"From {best} to {worst}: one number hides this", 2, 1, sharey=True)
+    for ax, half in zip(axes, np.split(order, 2)):
+        ax.bar(range(50), accuracies[half], color=[COLOURS[COARSE_OF_FINE[k]] for k in half], width=0.85)
+        ax.axhline(mean, color="0.3", linewidth=0.8, linestyle="--")
+        ax.set_xticks(range(50), [readable(FINE_NAMES[k]) for k in half], rotation=90, fontsize=7)
+        ax.set(xlim=(-0.7, 49.7), ylim=(0, 1), ylabel="accuracy")
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    axes[1].annotate(
+        f"mean {mean:.1%}", (49.5, mean), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8
+    )
+    add_superclass_legend(fig)
+    return fig
+
+
+def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
+    """How often a picture of each superclass is taken for each other one. Superclasses are ordered so that those that
+    are taken for one another stand together; the diagonal is left out of the colours.
+
+    confusion: (20, 20) counts, a row a true superclass.
+    """
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    order = order_by_confusion(shares)
+    shares = shares[np.ix_(order, order)]
+    off_diagonal = np.where(np.eye(20, dtype=bool), 0, shares)
+    true, guess = np.unravel_index(off_diagonal.argmax(), off_diagonal.shape)
+    names = [readable(COARSE_NAMES[k]) for k in order]
+    title = f"{np.trace(confusion) / confusion.sum():.1%} stay in their superclass; most often lost: {names[true]} to {names[guess]}"
+    fig, ax = make_figure(9, 7.6, title)
+    shown = ax.imshow(np.where(np.eye(20, dtype=bool), np.nan, shares), cmap="viridis", interpolation="nearest")
+    for k in range(20):
+        ax.text(k, k, f"{shares[k, k]:.0%}", ha="center", va="center", fontsize=7)
+        for other in range(20):
+            if other != k and shares[k, other] >= 0.02:
+                colour = "white" if shares[k, other] < 0.6 * off_diagonal.max() else "black"
+                ax.text(other, k, f"{shares[k, other]:.0%}", ha="center", va="center", fontsize=7, color=colour)
+    ax.set_xticks(range(20), names, rotation=60, ha="right", fontsize=8)
+    ax.set_yticks(range(20), names, fontsize=8)
+    ax.set(xlabel="predicted superclass", ylabel="true superclass")
+    bar = fig.colorbar(shown, ax=ax, shrink=0.6, label="share of the true superclass's pictures")
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
+    return fig
+
+
+def order_by_confusion(shares: np.ndarray) -> np.ndarray:
+    """An order of the classes in which those that are often confused are neighbours: the leaves of a hierarchical
+    clustering, optimally turned (Bar-Joseph et al. 2001). shares: (K, K), a row a true class."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    closeness = (shares + shares.T) / 2
+    np.fill_diagonal(closeness, 0)
+    distance = closeness.max() - closeness
+    np.fill_diagonal(distance, 0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
+
+
+def plot_confused_pairs(pairs: list[tuple[int, int, int]], examples: list[np.ndarray]) -> Picture:
+    """The most confused pairs of classes, each with mistaken pictures.
+
+    pairs: (class, class, mistakes in both directions); examples: (n, 32, 32, 3) uint8 for each pair.
+    """
+    first, second, count = pairs[0]
+    title = f"Most confused: {readable(FINE_NAMES[first])} and {readable(FINE_NAMES[second])}, {count} times"
+    rows = -(-len(pairs) // 2)
+    fig, axes = make_figure(9, 0.5 + 1.0 * rows, title, rows, 2, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (first, second, count), pictures in zip(axes.T.flat, pairs, examples):
+        show_pictures(ax, pictures, len(pictures))
+        related = " (one superclass)" if COARSE_OF_FINE[first] == COARSE_OF_FINE[second] else ""
+        names = f"{readable(FINE_NAMES[first])} and {readable(FINE_NAMES[second])}"
+        ax.set_title(f"{names}: {count}{related}", fontsize=8.5, pad=3, loc="left")
+    return fig
+
+
+def plot_reliability(curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], errors: dict[str, float]) -> Picture:
+    """Accuracy over confidence, a panel for each version of the probabilities; empty bins stay empty.
+
+    curves: version -> (confidence, accuracy, count), (bins,) each; errors: version -> expected calibration error, 0..1.
+    """
+    first, last = list(errors)[0], list(errors)[-1]
+    confidence, accuracy, count = curves[first]
+    used = count > 0
+    sure = (confidence[used] * count[used]).sum() > (accuracy[used] * count[used]).sum()
+    title = f"The network is {'over' if sure else 'under'}confident by {errors[first]:.1%}; {last} leaves {errors[last]:.1%}"
+    fig, axes = make_figure(
+        9, 4.4, title, 2, len(curves), sharex=True, sharey="row", height_ratios=(3, 1), squeeze=False
+    )
+    for column, (name, (confidence, accuracy, count)) in enumerate(curves.items()):
+        upper, lower = axes[:, column]
+        bins = len(count)
+        centres, used = (np.arange(bins) + 0.5) / bins, count > 0
+        upper.bar(centres[used], accuracy[used], width=0.92 / bins, color=TRAINING, label="accuracy")
+        upper.plot(confidence[used], confidence[used], "o", color=HELD, markersize=4, label="what it claims")
+        upper.plot((0, 1), (0, 1), color="0.5", linewidth=0.8, linestyle="--")
+        upper.set(ylim=(0, 1), xlim=(0, 1))
+        upper.set_title(f"{name}: calibration error {errors[name]:.1%}", fontsize=10)
+        lower.bar(centres, count / count.sum(), width=0.92 / bins, color="0.6")
+        lower.set(xlabel="confidence of the prediction")
+        for ax in (upper, lower):
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            ax.xaxis.set_major_formatter(PercentFormatter(1))
+    axes[0, 0].set_ylabel("accuracy")
+    axes[0, 0].legend(frameon=False, fontsize=9, loc="upper left")
+    axes[1, 0].set_ylabel("share of\npictures")
+    return fig
+
+
+def plot_coverage(coverage: np.ndarray, accuracy: np.ndarray, level: float = 0.9) -> Picture:
+    """Accuracy on the pictures that are answered, over how many are. coverage, accuracy: (N,), rising coverage."""
+    reaches = coverage[accuracy >= level]
+    title = f"Answering {reaches.max():.0%} of the pictures, it is right in {level:.0%}" if len(reaches) else ""
+    fig, ax = make_figure(9, 3.2, title or f"It never is right in {level:.0%} of what it answers")
+    ax.plot(coverage, accuracy, color=TRAINING, linewidth=2)
+    if len(reaches):
+        ax.plot(reaches.max(), level, "o", color=HELD)
+    ax.axhline(accuracy[-1], color="0.5", linewidth=0.8, linestyle="--")
+    ax.annotate(f"all: {accuracy[-1]:.1%}", (0.01, accuracy[-1]), xytext=(0, 4), textcoords="offset points", fontsize=9)
+    ax.set(xlabel="share of the pictures that are answered, the surest first", ylabel="accuracy", xlim=(0, 1))
+    ax.set_ylim(min(0.95, accuracy[len(accuracy) // 20 :].min() - 0.05), 1.01)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    ax.grid(color="0.9")
+    return fig
+
+
+def plot_corruptions(accuracies: dict[str, list[float]], clean: float) -> Picture:
+    """Accuracy over the severity of each corruption. accuracies: corruption -> one for each severity from 1, 0..1."""
+    worst = min(accuracies, key=lambda name: accuracies[name][-1])
+    title = f"{worst.capitalize()} hurts most: {clean:.0%} fall to {accuracies[worst][-1]:.0%} at the highest severity"
+    fig, ax = make_figure(9, 3.8, title)
+    for (name, values), colour in zip(accuracies.items(), COLOURS[::2]):
+        ax.plot(range(len(values) + 1), [clean, *values], marker="o", markersize=4, color=colour, label=name)
+    ax.set(xlabel="severity (0: the test picture as it is)", ylabel="accuracy", ylim=(0, 1))
+    ax.set_xticks(range(6))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(axis="y", color="0.9")
+    ax.legend(frameon=False, fontsize=9, ncols=2, loc="lower left")
+    return fig
+
+
+def plot_effective_field(gradients: dict[str, np.ndarray], fields: dict[str, int]) -> Picture:
+    """What the centre unit of each stage really depends on, beside all that it could.
+
+    gradients: stage -> (32, 32) mean absolute gradient, at most 1; fields: stage -> theoretical field in pixels.
+    """
+    last = list(gradients)[-1]
+    extent = effective_extent(gradients[last])
+    title = f"{last}: half of what a unit reacts to lies within {extent} x {extent} pixels; the theory allows {fields[last]}"
+    fig, axes = make_figure(9, 3.0, title, 1, len(gradients), squeeze=False)
+    for ax, (stage, gradient) in zip(axes.flat, gradients.items()):
+        shown = ax.imshow(gradient, cmap="viridis", vmin=0, vmax=1, extent=(0, 32, 32, 0))
+        half = fields[stage] / 2
+        if half <= 16:
+            ax.plot(
+                [16 - half, 16 + half, 16 + half, 16 - half, 16 - half],
+                [16 - half, 16 - half, 16 + half, 16 + half, 16 - half],
+                color="white",
+                linewidth=1,
+            )
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{stage}: {fields[stage]} px in theory", fontsize=9)
+    fig.colorbar(shown, ax=axes, shrink=0.8, label="mean |gradient|, scaled")
+    return fig
+
+
+def effective_extent(gradient: np.ndarray) -> int:
+    """The side of the smallest centred square that holds half of the sum. gradient: (32, 32), 0 or more."""
+    total = gradient.sum()
+    for half in range(1, 17):
+        if gradient[16 - half : 16 + half, 16 - half : 16 + half].sum() >= total / 2:
+            return 2 * half
+    return 32

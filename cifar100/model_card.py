@@ -1,0 +1,79 @@
+"""A run's model card, rendered from what the run has left (Mitchell et al. 2019, "Model Cards for Model Reporting",
+arXiv:1810.03993)."""
+
+from pathlib import Path
+
+from cifar100.describe import describe_recipe
+from cifar100.progress import format_seconds
+from cifar100.runs import load_metrics, load_recipe, train_command
+
+
+def render_card(folder: Path) -> str:
+    """The card of a run that `evaluate --write` has evaluated. Raises UserError if a file of the run is missing or
+    damaged."""
+    recipe, metrics = load_recipe(folder), load_metrics(folder)
+    evaluation = metrics["evaluation"]
+    low, high = evaluation["top1_interval"]
+    calibration, temperature = evaluation["calibration"], evaluation["temperature"]
+    superclass, without = evaluation["superclass"], evaluation["without_duplicates"]
+    per_class = sorted(evaluation["per_class"].items(), key=lambda item: item[1])
+    pairs = ", ".join(f"{a} and {b} ({count})".replace("_", " ") for a, b, count in evaluation["confused_pairs"][:5])
+    rows = {
+        f"top-1 after the last epoch, {evaluation['images']:,} test images": f"{evaluation['top1']:.2%} "
+        f"(95 % interval {low:.2%} to {high:.2%})",
+        "top-5": f"{evaluation['top5']:.2%}",
+        "right superclass": f"{superclass['accuracy']:.2%}",
+        "mean of the picture and its mirror image": f"{evaluation['flip_tta']:.2%}",
+        f"top-1 without the {without['left_out']} test images that have a near duplicate in the training set": f"{without['top1']:.2%}",
+        "negative log-likelihood": f"{evaluation['nll']:.4f}",
+        "expected calibration error, 15 bins": f"{calibration['ece']:.2%}",
+        f"the same after a temperature of {temperature['value']:.2f} ({temperature['method']})": f"{calibration['after_temperature']['ece']:.2%}",
+    }
+    worst = ", ".join(f"{name.replace('_', ' ')} {accuracy:.0%}" for name, accuracy in per_class[:5])
+    best = ", ".join(f"{name.replace('_', ' ')} {accuracy:.0%}" for name, accuracy in per_class[-5:][::-1])
+    return "\n".join(
+        [
+            f"# {recipe.name}, seed {recipe.seed}",
+            "",
+            f"An image classifier for the 100 classes of CIFAR-100 ({recipe.network}), trained from random weights.",
+            "",
+            "## Training",
+            "",
+            "- Data: the 50,000 training images of CIFAR-100 (Krizhevsky 2009), all of them, and nothing else",
+            f"- Recipe: {describe_recipe(recipe)}",
+            f"- Made by `{train_command(folder)}`: {format_seconds(metrics['seconds'])} on {metrics['hardware']}, "
+            f"torch {metrics['versions']['torch']}",
+            "",
+            "## Results",
+            "",
+            "| measure | value |",
+            "| --- | ---: |",
+            *(f"| {name} | {value} |" for name, value in rows.items()),
+            "",
+            f"- Best classes: {best}",
+            f"- Worst classes: {worst}",
+            f"- Most confused pairs (mistakes in both directions): {pairs}",
+            "",
+            "## Limits",
+            "",
+            '- It knows 100 classes and no "none of these": it answers whatever it is shown.',
+            "- It sees 32x32 pixels. Small things, writing and fine differences are lost before it looks.",
+            "- CIFAR-100's photographs came from web searches of the 2000s, with their gaps and their biases; some labels "
+            "are a matter of taste.",
+            "- Its confidence is what the table above says of it, on pictures like those of the test set and on no others.",
+            "- It is a teaching model: no decision about people should rest on it.",
+            "",
+            "## Use",
+            "",
+            "```python",
+            "from pathlib import Path",
+            "",
+            "from cifar100.weights import load_network",
+            "",
+            f'network = load_network(Path("output/{recipe.name}/seed{recipe.seed}"))',
+            "```",
+            "",
+            "The code and the weights are under the MIT License. CIFAR-100 is not part of this project.",
+            "",
+        ]
+    )
