@@ -3,7 +3,7 @@ PYTHON ?= python3
 RECIPE ?= sprint
 BIN := .venv/bin
 
-.PHONY: setup run notebooks test train lint
+.PHONY: setup run notebooks demo test train lint
 
 setup: .venv/installed
 
@@ -17,6 +17,9 @@ run: setup
 
 notebooks: setup
 	$(BIN)/python -m cifar100 notebook CIFAR100_ResNet.ipynb cifar100_eda.ipynb
+
+demo: setup
+	$(BIN)/python -m cifar100 demo $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest

@@ -6,8 +6,8 @@
 from cifar100.assessment import pick_confused, reliability
 from cifar100.bench import format_bench, run_bench
 from cifar100.calibration import accuracy_by_coverage, softmax
-from cifar100.corruptions import corrupt_run, load_corruptions
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split
+from cifar100.corruptions import corruptions_of
+from cifar100.data import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split
 from cifar100.describe import list_settings
 from cifar100.eda import (
     brightness_and_contrast,
@@ -77,7 +77,7 @@ from cifar100.weights import load_network
 # 1 Recipe
 __all__ = ["find_recipe", "start_session", "list_settings", "run_bench", "format_bench"]
 # 2 Data
-__all__ += ["load_split", "is_sample", "COARSE_NAMES", "COARSE_OF_FINE", "FINE_NAMES", "MEAN", "STD"]
+__all__ += ["load_split", "is_sample", "COARSE_OF_FINE", "FINE_NAMES", "MEAN", "STD"]
 __all__ += ["count_classes", "channel_histograms", "channel_statistics", "examples_of_classes"]
 __all__ += ["plot_class_balance", "plot_classes", "plot_channels"]
 # ... and cifar100_eda.ipynb
@@ -104,7 +104,7 @@ __all__ += ["reliability", "plot_reliability", "accuracy_by_coverage", "plot_cov
 # 11 Grad-CAM and more
 __all__ += ["stage_layers", "grad_cam", "explain_stages", "plot_grad_cam", "save_showcase"]
 __all__ += ["effective_fields", "stage_ends", "plot_effective_field", "extract_features", "embed"]
-__all__ += ["corrupt_run", "load_corruptions", "plot_corruptions"]
+__all__ += ["corruptions_of", "plot_corruptions"]
 # 12 Your own picture
 __all__ += ["open_picture", "shrink", "plot_classification"]
 # everywhere

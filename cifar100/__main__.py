@@ -84,6 +84,15 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_device(command)
 
+    example = "python -m cifar100 demo output/sprint --port 8000"
+    command = add("demo", demo, "Serve a page to this machine that names what is in pictures.", example)
+    command.add_argument(
+        "model", metavar="RUN", nargs="?", help="a run's folder, a recipe's, or a file of weights (default: all runs)"
+    )
+    command.add_argument("--port", type=int, help="of 127.0.0.1 (default: the first free one from 7860 on)")
+    for add_options in (add_output, add_device):
+        add_options(command)
+
     example = "python -m cifar100 corruptions output/sprint --images 2000"
     command = add("corruptions", corruptions, "Measure how accuracy falls as the test pictures get worse.", example)
     command.add_argument("folder", metavar="RUN", help="a run's folder, or a recipe's")
@@ -94,7 +103,7 @@ def make_parser() -> argparse.ArgumentParser:
     example = "python -m cifar100 duplicates output/sprint"
     command = add("duplicates", duplicates, "Find test images that nearly repeat a training image.", example)
     command.add_argument("folder", metavar="RUN", help="a run whose features are compared, too")
-    command.add_argument("--to", metavar="FILE", type=Path, default=ROOT / "cifar100/near_duplicates.csv")
+    command.add_argument("--to", metavar="FILE", type=Path, help="instead of the project's own list")
     for add_options in (add_data, add_device):
         add_options(command)
 
@@ -172,13 +181,15 @@ def evaluate(options: argparse.Namespace) -> None:
         print("\n".join(assessment.compare(results)))
         return
     (result,) = results
-    print(f"{result.folder}: {result.count:,} {result.split} images, one view each")
+    run = result.run
+    recorded = [run.recorded["final"][f"{run.split}_{name}"] for name in ("accuracy", "loss")]
+    print(f"{run.folder}: {len(run.images):,} {run.split} images, one view each")
     print(f"top-1 accuracy {result.accuracy:.2%}, loss {result.loss:.4f}")
-    print(f"metrics.json says {result.recorded_accuracy:.2%}, loss {result.recorded_loss:.4f}")
-    print("\n".join(assessment.describe_predictions(result.logits, result.images.fine)))
+    print("metrics.json says {:.2%}, loss {:.4f}".format(*recorded))
+    print("\n".join(assessment.describe_predictions(result.logits, run.images.fine)))
     if options.write:
         assessment.save_assessment(result, assessment.assess(result))
-        print(f"Written: {result.folder / 'metrics.json'}", *assessment.save_evaluation_figures(result), sep="\n")
+        print(f"Written: {run.folder / 'metrics.json'}", *assessment.save_evaluation_figures(result), sep="\n")
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -196,27 +207,40 @@ def predict(options: argparse.Namespace) -> None:
             print(f"    {answer.probability:7.2%}  {answer.class_name.replace('_', ' ')}")
 
 
+def demo(options: argparse.Namespace) -> None:
+    from cifar100.answers import find_models
+    from cifar100.app import serve
+
+    page = serve(find_models(options.model, options.output), options.device, options.port)
+    print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
+    page.block_thread()
+
+
 def corruptions(options: argparse.Namespace) -> None:
-    from cifar100.corruptions import corrupt_run
+    from cifar100.corruptions import SEVERITIES, measure_corruptions, table_file
     from cifar100.figures import plot_corruptions, save_figure
 
     folder = runs.find_run(options.folder)
-    accuracies, clean, count, path = corrupt_run(folder, options.data, options.device, options.images)
-    save_figure(plot_corruptions(accuracies, clean), path.with_suffix(".png"))
-    print(f"{folder}: {count:,} test images, accuracy {clean:.2%} as they are")
-    print(f"{'severity':12}" + "".join(f"{severity:>8}" for severity in range(1, 6)))
-    for name, values in accuracies.items():
+    table = measure_corruptions(folder, options.data, options.device, options.images)
+    picture = table_file(folder).with_suffix(".png")
+    save_figure(plot_corruptions(table.accuracies, table.clean), picture)
+    print(f"{folder}: {table.images:,} images, accuracy {table.clean:.2%} as they are")
+    print(f"{'severity':12}" + "".join(f"{severity:>8}" for severity in SEVERITIES))
+    for name, values in table.accuracies.items():
         print(f"{name:12}" + "".join(f"{value:8.1%}" for value in values))
-    print(f"Table and figure: {path}, {path.with_suffix('.png')}")
+    print(f"Table and figure: {table_file(folder)}, {picture}")
 
 
 def duplicates(options: argparse.Namespace) -> None:
-    from cifar100.duplicates import find_run_duplicates, save_pairs
+    from cifar100.duplicates import COMMITTED, find_run_duplicates, save_pairs
 
-    pairs = find_run_duplicates(runs.find_run(options.folder), options.data, options.device)
-    save_pairs(pairs, options.to)
+    pairs, path = (
+        find_run_duplicates(runs.find_run(options.folder), options.data, options.device),
+        options.to or COMMITTED,
+    )
+    save_pairs(pairs, path)
     exact = sum(pair.kind == "exact" for pair in pairs)
-    print(f"{len(pairs)} test images repeat a training image, {exact} of them exactly. Written: {options.to}")
+    print(f"{len(pairs)} test images repeat a training image, {exact} of them exactly. Written: {path}")
 
 
 def write_report(options: argparse.Namespace) -> None:

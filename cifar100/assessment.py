@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from cifar100 import calibration, metrics, runs
+from cifar100.data import COARSE_OF_FINE
 from cifar100.duplicates import load_pairs
+from cifar100.errors import UserError
 from cifar100.evaluation import RunEvaluation, compute_logits
 from cifar100.figures import (
     plot_class_accuracy,
@@ -23,11 +25,15 @@ def assess(result: RunEvaluation) -> dict:
     """What metrics.json holds under "evaluation": the summary of the logits (see `metrics.summarise_predictions`),
     the accuracy over picture and mirror image ("flip_tta"), and that without near duplicates, on CIFAR-100's test
     images only (None elsewhere)."""
-    labels = result.images.fine
+    labels = result.run.images.fine
     summary = metrics.summarise_predictions(result.logits, labels)
-    summary["temperature"]["method"] = f"two-fold on the {result.split} set"
-    mirrored = np.ascontiguousarray(result.images.images[:, :, ::-1])
-    both = calibration.softmax(result.logits) + calibration.softmax(compute_logits(result.network, mirrored))
+    summary["temperature"]["method"] = f"two-fold on the {result.run.split} set"
+    mirrored = np.ascontiguousarray(result.run.images.images[:, :, ::-1])
+    both = calibration.softmax(result.logits) + calibration.softmax(compute_logits(result.run.network, mirrored))
+    losses = calibration.image_losses(result.logits, labels)
+    summary["nll_interval"] = rounded(metrics.bootstrap_interval(losses))
+    related = COARSE_OF_FINE[result.logits.argmax(1)] == COARSE_OF_FINE[labels]
+    summary["superclass"]["interval"] = rounded(metrics.bootstrap_interval(related.astype(float)))
     return {
         **summary,
         "flip_tta": round(metrics.top_accuracy(both, labels, 1), 6),
@@ -37,24 +43,28 @@ def assess(result: RunEvaluation) -> dict:
 
 def without_duplicates(result: RunEvaluation) -> dict | None:
     """Top-1 on the test images that have no near duplicate in the training set, and on those that have one."""
-    if result.sample or result.split != "test":
+    if result.run.sample or result.run.split != "test":
         return None
-    repeated = np.zeros(result.count, bool)
+    repeated = np.zeros(len(result.run.images), bool)
     repeated[[pair.test for pair in load_pairs()]] = True
-    right = metrics.right_predictions(result.logits, result.images.fine)
+    right = metrics.right_predictions(result.logits, result.run.images.fine)
     low, high = metrics.wilson_interval(int(right[~repeated].sum()), int((~repeated).sum()))
     return {
         "left_out": int(repeated.sum()),
         "top1": round(float(right[~repeated].mean()), 6),
-        "top1_interval": [round(low, 6), round(high, 6)],
-        "top1_of_the_left_out": round(float(right[repeated].mean()), 6),
+        "top1_interval": rounded((low, high)),
+        "top1_of_the_left_out": round(float(right[repeated].mean()), 6) if repeated.any() else None,
     }
+
+
+def rounded(interval: tuple[float, float]) -> list[float]:
+    return [round(float(value), 6) for value in interval]
 
 
 def save_assessment(result: RunEvaluation, evaluation: dict) -> None:
     """Put the evaluation into the run's metrics.json, whose other entries stay as they are."""
-    content = runs.load_metrics(result.folder) | {"evaluation": evaluation}
-    write_text(result.folder / "metrics.json", json.dumps(content, indent=2) + "\n")
+    content = runs.load_metrics(result.run.folder) | {"evaluation": evaluation}
+    write_text(result.run.folder / "metrics.json", json.dumps(content, indent=2) + "\n")
 
 
 def describe_predictions(logits: np.ndarray, labels: np.ndarray) -> Iterator[str]:
@@ -74,20 +84,27 @@ def describe_predictions(logits: np.ndarray, labels: np.ndarray) -> Iterator[str
 
 
 def compare(results: list[RunEvaluation]) -> Iterator[str]:
-    """A table of runs on the same images, with differences to the first; for two of them McNemar's test."""
+    """A table of runs on the same images, with differences to the first; for two of them McNemar's test.
+
+    Raises UserError if the runs were not evaluated on the same images.
+    """
     first = results[0]
+    if len({(result.run.split, result.run.sample) for result in results}) > 1:
+        raise UserError(
+            "Only runs on the same images can be compared: all on the test set, or all on the same hold-out."
+        )
     yield f"{'run':44}{'top-1':>9}{'difference':>12}{'loss':>9}{'superclass':>12}{'calibration error':>19}"
     for result in results:
-        labels = result.images.fine
+        labels = result.run.images.fine
         superclass = metrics.superclass_accuracy(result.logits, labels)
         error = calibration.expected_calibration_error(result.logits, labels)
         difference = f"{100 * (result.accuracy - first.accuracy):+.2f}" if result is not first else ""
         yield (
-            f"{result.folder.as_posix():44}{result.accuracy:9.2%}{difference:>12}{result.loss:9.4f}"
+            f"{result.run.folder.as_posix():44}{result.accuracy:9.2%}{difference:>12}{result.loss:9.4f}"
             f"{superclass:12.2%}{error:19.2%}"
         )
     if len(results) == 2:
-        test = metrics.compare_predictions(first.logits, results[1].logits, first.images.fine)
+        test = metrics.compare_predictions(first.logits, results[1].logits, first.run.images.fine)
         yield (
             f"Only the first is right {test.only_first} times, only the second {test.only_second} times: "
             f"p = {test.p_value:.3g} (McNemar, exact)"
@@ -96,7 +113,7 @@ def compare(results: list[RunEvaluation]) -> Iterator[str]:
 
 def save_evaluation_figures(result: RunEvaluation) -> list:
     """Save the evaluation's figures beside the run's seed folder. Returns their files."""
-    logits, labels, pictures = result.logits, result.images.fine, result.images.images
+    logits, labels, pictures = result.logits, result.run.images.fine, result.run.images.images
     confusion = metrics.confusion_matrix(logits, labels)
     pairs = metrics.confused_pairs(confusion)
     curves, errors = reliability(logits, labels)
@@ -108,7 +125,7 @@ def save_evaluation_figures(result: RunEvaluation) -> list:
     }
     if pairs:
         figures["confused_pairs"] = plot_confused_pairs(pairs, pick_confused(logits, labels, pictures, pairs))
-    folder = result.folder.parent / "evaluation"
+    folder = result.run.folder.parent / "evaluation"
     paths = {folder / f"{name}.png": figure for name, figure in figures.items()}
     for path, figure in paths.items():
         save_figure(figure, path)

@@ -2,25 +2,24 @@
 
 Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
 arXiv:1903.12261, with the strengths of their CIFAR version, made by Albumentations. We differ where the library does:
-it adds brightness to the pixels' values, not to HSV's.
+it adds brightness to the pixels' values, not to HSV's, and takes contrast about the picture's mean grey value, not about
+each channel's mean.
 """
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
-from cifar100.data import Images, load_training_and_held
-from cifar100.device import choose_device
+from cifar100.data import Images
 from cifar100.errors import UserError
-from cifar100.evaluation import predict_logits
+from cifar100.evaluation import compute_logits, open_run
 from cifar100.files import write_text
 from cifar100.runs import load_metrics
-from cifar100.weights import load_network
 
 STRENGTHS = {  # at severities 1 to 5
     "noise": (0.04, 0.06, 0.08, 0.09, 0.10),  # deviation of a Gaussian, of the range 0..1
@@ -66,11 +65,9 @@ def corrupt(images: np.ndarray, name: str, severity: int) -> np.ndarray:
 
 def corrupted_accuracies(network: nn.Module, test: Images) -> Iterator[tuple[str, int, float]]:
     """(corruption, severity, accuracy in 0..1), one after the other; severity 0 of "clean" comes first."""
-    device = next(network.parameters()).device
 
     def accuracy(images: np.ndarray) -> float:
-        guesses = predict_logits(network, torch.from_numpy(images).to(device)).argmax(1).cpu().numpy()
-        return float((guesses == test.fine).mean())
+        return float((compute_logits(network, images).argmax(1) == test.fine).mean())
 
     yield "clean", 0, accuracy(test.images)
     for name in STRENGTHS:
@@ -78,47 +75,74 @@ def corrupted_accuracies(network: nn.Module, test: Images) -> Iterator[tuple[str
             yield name, severity, accuracy(corrupt(test.images, name, severity))
 
 
-def corrupt_run(
-    folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000
-) -> tuple[dict[str, list[float]], float, int, Path]:
-    """Measure a finished run on its first `count` test images and keep the result as <recipe>/corruptions.csv.
+@dataclass(frozen=True)
+class CorruptionTable:
+    """Accuracies under corruption, 0..1."""
 
-    Returns what `load_corruptions` does, and the file. Raises UserError if a file of the run is missing or damaged,
-    or count is not above 0.
+    clean: float
+    accuracies: dict[str, list[float]]  # corruption -> one for each severity from 1
+    images: int  # that each was computed on
+    weights: str  # SHA-256 of the weights that were measured
+
+
+def measure_corruptions(
+    folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000
+) -> CorruptionTable:
+    """Measure a finished run on the first `count` of its own images and keep the table beside its folder.
+
+    Raises UserError as `evaluation.open_run` does, and if count is not above 0.
     """
     if count < 1:
         raise UserError(f"The number of images must be 1 or more, not {count}.")
-    sample = load_metrics(folder)["data"] == "sample"
-    network = load_network(folder).to(choose_device(device))
-    _, test = load_training_and_held("sample" if sample else data)
-    test = test.take(np.arange(min(count, len(test))))
-    path = folder.parent / "corruptions.csv"
-    save_corruptions(list(corrupted_accuracies(network, test)), len(test), path)
-    return *load_corruptions(path), path
+    run = open_run(folder, data, device)
+    images = run.images.take(np.arange(min(count, len(run.images))))
+    rows = list(corrupted_accuracies(run.network, images))
+    save_corruptions(rows, len(images), run.recorded["sha256"]["weights"], table_file(folder))
+    return load_corruptions(table_file(folder))
 
 
-def save_corruptions(rows: list[tuple[str, int, float]], count: int, path: Path) -> None:
-    """Write (corruption, severity, accuracy) rows as a CSV file; count: images that each was computed on."""
+def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print) -> CorruptionTable:
+    """The table of a finished run: as it was kept, if it is of these weights, else measured on `count` images. `say`
+    is told which."""
+    path = table_file(folder)
+    if path.exists():
+        table = load_corruptions(path)
+        if table.weights == load_metrics(folder)["sha256"]["weights"]:
+            say(f"Loaded {path}, measured on {table.images:,} images.")
+            return table
+    say(f"Measuring on {count:,} images.")
+    return measure_corruptions(folder, count=count)
+
+
+def table_file(folder: Path) -> Path:
+    return folder.parent / "corruptions.csv"
+
+
+def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: str, path: Path) -> None:
+    """Write (corruption, severity, accuracy) rows as a CSV file, with what a CorruptionTable has beside them."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("corruption", "severity", "accuracy", "images"))
-    writer.writerows((name, severity, f"{accuracy:.6f}", count) for name, severity, accuracy in rows)
+    writer.writerow(("corruption", "severity", "accuracy", "images", "weights"))
+    writer.writerows((name, severity, f"{accuracy:.6f}", count, weights) for name, severity, accuracy in rows)
     write_text(path, text.getvalue())
 
 
-def load_corruptions(path: Path) -> tuple[dict[str, list[float]], float, int]:
-    """What `save_corruptions` wrote: the accuracies of each corruption by rising severity, that of the clean images,
-    and the number of images. Raises UserError if the file is missing or damaged."""
+def load_corruptions(path: Path) -> CorruptionTable:
+    """What `save_corruptions` wrote. Raises UserError if the file is missing or damaged."""
     try:
         with open(path, newline="") as file:
-            rows = [
-                (r["corruption"], int(r["severity"]), float(r["accuracy"]), int(r["images"]))
-                for r in csv.DictReader(file)
+            rows = list(csv.DictReader(file))
+        accuracies = {
+            name: [
+                float(r["accuracy"]) for r in sorted(rows, key=lambda r: int(r["severity"])) if r["corruption"] == name
             ]
-        accuracies = {name: [a for n, _, a, _ in sorted(rows) if n == name] for name in STRENGTHS}
-        ((clean, count),) = [(a, images) for name, _, a, images in rows if name == "clean"]
+            for name in ("clean", *STRENGTHS)
+        }
+        (clean,) = accuracies.pop("clean")
         if any(len(values) != len(SEVERITIES) for values in accuracies.values()):
             raise ValueError("a severity is missing")
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error!r}): run `python -m cifar100 corruptions` again.") from error
-    return accuracies, clean, count
+        return CorruptionTable(clean, accuracies, int(rows[0]["images"]), rows[0]["weights"])
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error!r}): run `python -m cifar100 corruptions RUN` again."
+        ) from error

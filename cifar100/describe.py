@@ -21,6 +21,13 @@ def describe_recipe(recipe: Recipe) -> str:
     return ", ".join(f"{name} {value}" for name, value in list_settings(recipe).items())
 
 
+def describe_augmentation(recipe: Recipe) -> str:
+    """The pipeline and the settings of a recipe's augmentation that differ from doing nothing, in a line."""
+    own, nothing = recipe.augmentation.to_dict(), Augmentation().to_dict()
+    used = {k: v for k, v in own.items() if k == "pipeline" or v != nothing[k]}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in used.items())
+
+
 def describe_changes(recipe: Recipe) -> str:
     """Where a run's settings differ from the recipe of its name."""
     if recipe.name not in RECIPES:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cifar100.data import load_training_and_held
+from cifar100.data import is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation import extract_features
@@ -80,7 +80,8 @@ def nearest_in_features(
     """For each test picture the training picture whose penultimate features have the highest cosine:
     (indices, cosines), (N,) each. test, train: (N, 32, 32, 3) uint8."""
     network = network.to(device)
-    queries, references = (F.normalize(extract_features(network, images).to(device)) for images in (test, train))
+    features = (torch.from_numpy(extract_features(network, images)).to(device) for images in (test, train))
+    queries, references = map(F.normalize, features)
     found = [(part @ references.T).max(1) for part in queries.split(1000)]
     return (
         torch.cat([f.indices for f in found]).cpu().numpy(),
@@ -138,7 +139,9 @@ def find_near_duplicates(test: np.ndarray, train: np.ndarray, network: nn.Module
 
 def find_run_duplicates(folder: Path, data: str | None = None, device: str | None = None) -> list[Pair]:
     """`find_near_duplicates` among CIFAR-100's test images, with the features of a finished run's network. Raises
-    UserError if a file of the run is missing or damaged, or there is no data."""
+    UserError if a file of the run is missing or damaged, or the data is missing or the sample."""
+    if is_sample(data):
+        raise UserError("The embedded sample has no duplicates to find: name the folder that holds CIFAR-100.")
     network = load_network(folder)
     training, test = load_training_and_held(data)
     return find_near_duplicates(test.images, training.images, network, choose_device(device))
@@ -161,5 +164,5 @@ def load_pairs(path: Path = COMMITTED) -> list[Pair]:
         return [Pair(int(r["test"]), int(r["train"]), r["kind"], float(r["similarity"])) for r in rows]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({error!r}): restore it, or run `python -m cifar100 duplicates`."
+            f"{path} cannot be read ({error!r}): restore it, or run `python -m cifar100 duplicates RUN`."
         ) from error

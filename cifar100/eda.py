@@ -109,5 +109,6 @@ def embed(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    components = PCA(30, random_state=seed).fit_transform(vectors)
-    return TSNE(random_state=seed, init="pca", perplexity=30).fit_transform(components)
+    components = PCA(min(30, *vectors.shape), random_state=seed).fit_transform(vectors)
+    perplexity = min(30, (len(vectors) - 1) / 3)
+    return TSNE(random_state=seed, init="pca", perplexity=perplexity).fit_transform(components)

@@ -1,4 +1,4 @@
-"""Evaluate a network, and a finished run on the images that its numbers were taken on."""
+"""A network's answers to pictures, and a finished run's to those that its numbers were taken on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,21 +23,22 @@ def predict_logits(network: nn.Module, images: Tensor, batch_size: int = 500) ->
     return torch.cat([network(to_input(batch)).float() for batch in images.split(batch_size)])
 
 
-def compute_logits(network: nn.Module, images: np.ndarray) -> np.ndarray:
+def compute_logits(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
     """`predict_logits` of arrays: (N, 32, 32, 3) uint8 -> (N, classes) float32."""
-    return predict_logits(network, torch.tensor(images, device=next(network.parameters()).device)).cpu().numpy()
+    on_device = torch.tensor(images, device=next(network.parameters()).device)
+    return predict_logits(network, on_device, batch_size).cpu().numpy()
 
 
 @torch.no_grad()
-def extract_features(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> Tensor:
-    """What the head sees of each picture: (N, channels) float32, on the CPU. images: (N, 32, 32, 3) uint8."""
+def extract_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """What the head sees of each picture: (N, channels) float32. images: (N, 32, 32, 3) uint8."""
     features = []
     hook = network.head.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0].float().cpu()))
     try:
-        predict_logits(network, torch.tensor(images, device=next(network.parameters()).device), batch_size)
+        compute_logits(network, images)
     finally:
         hook.remove()
-    return torch.cat(features)
+    return torch.cat(features).numpy()
 
 
 def evaluate(network: nn.Module, data: Images, device: torch.device, batch_size: int = 500) -> tuple[float, float]:
@@ -53,35 +54,33 @@ def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class RunEvaluation:
-    """Freshly computed figures of a run beside those in its metrics.json. Accuracies are 0..1."""
+class OpenRun:
+    """A finished run's network with the images that its numbers were taken on."""
 
     folder: Path
-    split: str  # "test" or "validation"
-    images: Images
     network: nn.Module
+    images: Images
+    split: str  # "test" or "validation"
+    sample: bool  # the images are the embedded sample's
+    recorded: dict  # metrics.json
+
+
+@dataclass(frozen=True, eq=False)
+class RunEvaluation:
+    """Freshly computed figures of a run, to stand beside those in its metrics.json. Accuracies are 0..1."""
+
+    run: OpenRun
     logits: np.ndarray  # (N, classes) float32
     loss: float
     accuracy: float
-    recorded_loss: float
-    recorded_accuracy: float
-    sample: bool  # the images are the embedded sample's
-
-    @property
-    def count(self) -> int:
-        return len(self.images)
 
 
-def evaluate_run(
-    folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500
-) -> RunEvaluation:
-    """Evaluate the saved weights: on the test split, or on the held-out images of a hold-out run.
+def open_run(folder: Path, data: str | None = None, device: str | None = None) -> OpenRun:
+    """Load what a run has to be measured with: the test split, or the held-out images of a hold-out run.
 
-    A run on the embedded sample is evaluated on the sample. Raises UserError if a file of the run
-    is missing or damaged, or other data than the run's is asked for.
+    A run on the embedded sample is measured on the sample. Raises UserError if a file of the run is missing or
+    damaged, or other data than the run's is asked for.
     """
-    if batch_size < 1:
-        raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
     metrics, chosen = runs.load_metrics(folder), choose_device(device)
     if metrics["data"] == "sample":
         data = data or "sample"
@@ -92,18 +91,15 @@ def evaluate_run(
     split = "validation" if "validation_loss" in metrics["final"] else "test"
     network = load_network(folder).to(chosen)
     _, held = load_training_and_held(data, holdout=split == "validation")
-    logits = predict_logits(network, torch.from_numpy(held.images).to(chosen), batch_size).cpu()
-    loss, accuracy = score(logits, torch.from_numpy(held.fine))
-    recorded = metrics["final"]
-    return RunEvaluation(
-        folder=folder,
-        split=split,
-        images=held,
-        network=network,
-        logits=logits.numpy(),
-        loss=loss,
-        accuracy=accuracy,
-        recorded_loss=recorded[f"{split}_loss"],
-        recorded_accuracy=recorded[f"{split}_accuracy"],
-        sample=is_sample(data),
-    )
+    return OpenRun(folder, network, held, split, is_sample(data), metrics)
+
+
+def evaluate_run(
+    folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500
+) -> RunEvaluation:
+    """Evaluate the saved weights on the run's own images. Raises UserError as `open_run` does."""
+    if batch_size < 1:
+        raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
+    run = open_run(folder, data, device)
+    logits = compute_logits(run.network, run.images.images, batch_size)
+    return RunEvaluation(run, logits, *score(torch.from_numpy(logits), torch.from_numpy(run.images.fine)))

@@ -21,7 +21,7 @@ from cifar100.evaluation import predict_logits
 from cifar100.pictures import Picture, stack_pictures
 from cifar100.recipe import Recipe, find_recipe
 from cifar100.runs import find_run
-from cifar100.weights import load_network, load_weights, make_network
+from cifar100.weights import load_network, load_weights, make_network, put_weights
 
 PICKLED = (".pth", ".pt")  # what torch.save writes
 ZIP_SIGNATURE = b"PK\x03\x04"
@@ -133,9 +133,4 @@ def load_pickled(path: Path, network: nn.Module) -> None:
     plain = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
     if not plain:
         raise UserError(f"{path} holds no state dict: save the network's state_dict() by itself.")
-    if not all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point()):
-        raise UserError(f"{path} holds weights that are not finite numbers: name another file.")
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"{path} holds the weights of another network: name its own recipe.") from error
+    put_weights(state, network, path)

@@ -95,6 +95,19 @@ def confused_pairs(confusion: np.ndarray, count: int = 10) -> list[tuple[int, in
     return [(int(first[k]), int(second[k]), int(mistakes[k])) for k in order if mistakes[k]]
 
 
+def order_by_confusion(shares: np.ndarray) -> np.ndarray:
+    """An order of the classes in which those that are often confused are neighbours: the leaves of a hierarchical
+    clustering, optimally turned (Bar-Joseph et al. 2001). shares: (K, K), a row a true class."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    closeness = (shares + shares.T) / 2
+    np.fill_diagonal(closeness, 0)
+    distance = closeness.max() - closeness
+    np.fill_diagonal(distance, 0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
+
+
 def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
     """The interval of a proportion at a level of confidence: Wilson 1927. It stays within 0..1, at the ends too."""
     from scipy.stats import binomtest

@@ -4,29 +4,45 @@ arXiv:1810.03993)."""
 from pathlib import Path
 
 from cifar100.describe import describe_recipe
+from cifar100.errors import UserError
 from cifar100.progress import format_seconds
+from cifar100.recipe import Recipe
 from cifar100.runs import load_metrics, load_recipe, train_command
 
 
 def render_card(folder: Path) -> str:
     """The card of a run that `evaluate --write` has evaluated. Raises UserError if a file of the run is missing or
-    damaged."""
+    damaged, or the evaluation lacks something."""
     recipe, metrics = load_recipe(folder), load_metrics(folder)
+    try:
+        return render(recipe, metrics, train_command(folder))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"The evaluation in {folder / 'metrics.json'} is not whole ({error!r}): run `python -m cifar100 evaluate "
+            f"{folder.as_posix()} --write`."
+        ) from error
+
+
+def render(recipe: Recipe, metrics: dict, command: str) -> str:
+    """The card's text. metrics: as metrics.json has it; command: that makes the run again."""
     evaluation = metrics["evaluation"]
     low, high = evaluation["top1_interval"]
     calibration, temperature = evaluation["calibration"], evaluation["temperature"]
     superclass, without = evaluation["superclass"], evaluation["without_duplicates"]
-    per_class = sorted(evaluation["per_class"].items(), key=lambda item: item[1])
+    known = {name: accuracy for name, accuracy in evaluation["per_class"].items() if accuracy is not None}
+    per_class = sorted(known.items(), key=lambda item: item[1])
     pairs = ", ".join(f"{a} and {b} ({count})".replace("_", " ") for a, b, count in evaluation["confused_pairs"][:5])
     rows = {
         f"top-1 after the last epoch, {evaluation['images']:,} test images": f"{evaluation['top1']:.2%} "
         f"(95 % interval {low:.2%} to {high:.2%})",
         "top-5": f"{evaluation['top5']:.2%}",
-        "right superclass": f"{superclass['accuracy']:.2%}",
-        "mean of the picture and its mirror image": f"{evaluation['flip_tta']:.2%}",
+        "right superclass": f"{superclass['accuracy']:.2%} (95 % interval {superclass['interval'][0]:.2%} to "
+        f"{superclass['interval'][1]:.2%})",
+        "top-1 over each picture and its mirror image together": f"{evaluation['flip_tta']:.2%}",
         f"top-1 without the {without['left_out']} test images that have a near duplicate in the training set": f"{without['top1']:.2%}",
-        "negative log-likelihood": f"{evaluation['nll']:.4f}",
-        "expected calibration error, 15 bins": f"{calibration['ece']:.2%}",
+        "negative log-likelihood": f"{evaluation['nll']:.4f} (95 % interval {evaluation['nll_interval'][0]:.4f} to "
+        f"{evaluation['nll_interval'][1]:.4f})",
+        f"expected calibration error, {calibration['bins']} bins": f"{calibration['ece']:.2%}",
         f"the same after a temperature of {temperature['value']:.2f} ({temperature['method']})": f"{calibration['after_temperature']['ece']:.2%}",
     }
     worst = ", ".join(f"{name.replace('_', ' ')} {accuracy:.0%}" for name, accuracy in per_class[:5])
@@ -41,7 +57,7 @@ def render_card(folder: Path) -> str:
             "",
             "- Data: the 50,000 training images of CIFAR-100 (Krizhevsky 2009), all of them, and nothing else",
             f"- Recipe: {describe_recipe(recipe)}",
-            f"- Made by `{train_command(folder)}`: {format_seconds(metrics['seconds'])} on {metrics['hardware']}, "
+            f"- Made by `{command}`: {format_seconds(metrics['seconds'])} on {metrics['hardware']}, "
             f"torch {metrics['versions']['torch']}",
             "",
             "## Results",
@@ -66,11 +82,10 @@ def render_card(folder: Path) -> str:
             "## Use",
             "",
             "```python",
-            "from pathlib import Path",
+            "from cifar100.inference import load_predictor",
             "",
-            "from cifar100.weights import load_network",
-            "",
-            f'network = load_network(Path("output/{recipe.name}/seed{recipe.seed}"))',
+            f'predictor = load_predictor("output/{recipe.name}/seed{recipe.seed}")',
+            'predictor.predict("my_picture.jpg")  # [(class name, class number, probability), ...]',
             "```",
             "",
             "The code and the weights are under the MIT License. CIFAR-100 is not part of this project.",

@@ -49,6 +49,7 @@ def execute_notebook(
     except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
         raise UserError(f"{path} cannot be read as a notebook ({error}): name an .ipynb file.") from error
     client = TalkingClient(notebook, say, resources={"metadata": {"path": str(ROOT)}})
+    client.extra_arguments = ["--log-level=ERROR"]  # a kernel for oneself need not warn that it is not encrypted
     try:
         client.execute(env={**os.environ, **(environment or {})})
     except CellExecutionError as error:

@@ -1,7 +1,7 @@
 """What an augmentation makes of pictures, drawn by the very pipelines that train."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ import torch
 from cifar100.augment import ImageAugmentation
 from cifar100.batch_augment import BatchAugmentation
 from cifar100.data import load_split
+from cifar100.describe import describe_augmentation
 from cifar100.recipe import RECIPES, Augmentation
 from cifar100.trainer import make_trainer
 
@@ -55,16 +56,6 @@ def draw_augmented(augmentation: Augmentation, images: np.ndarray, epochs: int, 
     return shown
 
 
-def describe_augmentation(augmentation: Augmentation) -> str:
-    """The settings that differ from doing nothing, in the order in which they are applied."""
-    settings = []
-    for field in fields(Augmentation):
-        value = getattr(augmentation, field.name)
-        if value != field.default or field.name == "pipeline":
-            settings.append(f"{field.name.replace('_', ' ')} {value}")
-    return ", ".join(settings)
-
-
 def describe_pipelines(data: str | None = None) -> Iterator[str]:
     """Two lines a recipe: its augmentation, and the first batch that comes out of its pipeline. Raises UserError if
     there is no data."""
@@ -74,7 +65,7 @@ def describe_pipelines(data: str | None = None) -> Iterator[str]:
     for recipe in RECIPES.values():
         inputs = next(iter(each_input(make_trainer(recipe, training, torch.device("cpu"), num_workers=0))))
         kind = str(inputs.dtype).removeprefix("torch.")
-        yield f"{recipe.name}: {describe_augmentation(recipe.augmentation)}"
+        yield f"{recipe.name}: {describe_augmentation(recipe)}"
         yield (
             f"    a batch: {tuple(inputs.shape)} {kind}, mean {inputs.mean():.3f}, deviation {inputs.std():.3f}, "
             f"from {inputs.min():.2f} to {inputs.max():.2f}"

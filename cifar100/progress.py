@@ -88,11 +88,11 @@ def format_seconds(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def format_record(record: EpochRecord, epochs: int) -> str:
+def format_record(record: EpochRecord, epochs: float) -> str:
     """The line of an epoch, as it stands on the screen and in training_logs.md."""
     held = record.eval_split.capitalize()
     return (
-        f"Epoch [{record.epoch}/{epochs}] - "
+        f"Epoch [{record.epoch}/{math.ceil(epochs)}] - "
         f"Train Loss: {record.train_loss:.4f}, Train Acc: {record.train_accuracy:.2%} - "
         f"{held} Loss: {record.eval_loss:.4f}, {held} Acc: {record.eval_accuracy:.2%}"
     )

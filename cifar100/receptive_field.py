@@ -1,4 +1,4 @@
-"""What a network's blocks see: sizes, parameters and the theoretical receptive field."""
+"""What a network's blocks see: sizes, parameters, and the receptive field in theory and in effect."""
 
 import contextlib
 import io
@@ -111,6 +111,15 @@ def effective_fields(network: nn.Module, images: np.ndarray) -> dict[str, np.nda
         field = gradient.abs().sum(1).mean(0)
         fields[f"stage {number}"] = (field / field.max()).cpu().numpy()
     return fields
+
+
+def effective_extent(gradient: np.ndarray) -> int:
+    """The side of the smallest centred square that holds half of the sum. gradient: (32, 32), 0 or more."""
+    total = gradient.sum()
+    for half in range(1, 17):
+        if gradient[16 - half : 16 + half, 16 - half : 16 + half].sum() >= total / 2:
+            return 2 * half
+    return 32
 
 
 def blocks_as_markdown(blocks: list[Block]) -> str:

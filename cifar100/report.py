@@ -20,6 +20,14 @@ Training figures are taken while the network learns, on augmented images; the te
 """
 
 
+# What the README shows of a run, and the words for those who can not see it.
+README_PICTURES = {
+    "11_curves.png": "Loss, top-1 accuracy and learning rate of {name} over its epochs, for training and test images.",
+    "19_grad_cam.png": "Eight test pictures, four that {name} classifies rightly and four wrongly, each above two "
+    "heatmaps of what spoke for the predicted class: from the last stage, coarse, and from the stage before, finer.",
+}
+
+
 def find_published(output: str | Path = "output") -> list[Path]:
     """The folders of the finished runs on real data, recipes in the order of RECIPES, then seeds.
     Runs on the sample and on a hold-out lie deeper and are not among them."""
@@ -118,6 +126,26 @@ def render_headline(output: str | Path = "output") -> str:
     )
 
 
+def render_figures(output: str | Path = "output") -> str:
+    """The README's pictures, of the recipe with the highest accuracy among those that the notebook has drawn, and the
+    link to its model card."""
+    drawn = {
+        statistics.mean(metrics["final"]["test_accuracy"] for metrics in runs): name
+        for name, runs in published_metrics(output).items()
+        if all((Path(output) / name / picture).is_file() for picture in README_PICTURES)
+    }
+    if not drawn:
+        return ""
+    name = drawn[max(drawn)]
+    lines = [f"![{words.format(name=name)}](output/{name}/{picture})\n" for picture, words in README_PICTURES.items()]
+    if (Path(output) / name / "MODEL_CARD.md").is_file():
+        lines.append(
+            f"One number is not enough: the [model card of {name}](output/{name}/MODEL_CARD.md) has intervals, calibration, "
+            "the best and\nworst classes, and the accuracy without the test images that nearly repeat a training image.\n"
+        )
+    return "\n".join(lines)
+
+
 def format_hardware(runs: list[dict]) -> str:
     return "; ".join(sorted({metrics["hardware"] for metrics in runs}))
 
@@ -147,6 +175,7 @@ def render_all(root: Path) -> dict[Path, str]:
     address = load_address(root)
     text = insert_address(readme.read_text(encoding="utf-8"), address, "CIFAR100_ResNet.ipynb")
     text = replace_block(text, "headline", render_headline(output))
+    text = replace_block(text, "figures", render_figures(output))
     return {
         root / "training_logs.md": render_logs(output),
         readme: replace_block(text, "results", render_results(output)),
@@ -164,4 +193,13 @@ def write_all(root: Path) -> list[Path]:
     ]
     for path, text in changed:
         write_text(path, text)
-    return [path for path, _ in changed]
+    return [path for path, _ in changed] + remove_stale_cards(root)
+
+
+def remove_stale_cards(root: Path) -> list[Path]:
+    """Delete the model cards of runs that are no longer there, or were replaced by one not yet evaluated."""
+    current = {folder.parent / "MODEL_CARD.md" for folder in find_evaluated(root / "output")}
+    stale = [path for path in sorted((root / "output").glob("*/MODEL_CARD.md")) if path not in current]
+    for path in stale:
+        path.unlink()
+    return stale

@@ -22,14 +22,17 @@ def load_address(root: Path) -> str:
 def save_address(root: Path, repository: str) -> None:
     """Keep the address. repository: OWNER/NAME on GitHub, or any address that git clones. Raises UserError if it is
     neither."""
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        repository = f"https://github.com/{repository.removesuffix('.git')}"
+    named = re.fullmatch(r"(?:https://github\.com/)?([\w.-]+/[\w.-]+?)(?:\.git)?/?", repository)
+    if named:
+        repository = f"https://github.com/{named[1]}"
     elif not re.fullmatch(r"(https://|ssh://|git@|file://|/)[^\s\"'\\]+", repository):
         raise UserError(
             f"{repository!r} is no repository: give OWNER/NAME, as GitHub shows it, or an address to clone."
         )
     path = root / "pyproject.toml"
     text = LINE.sub("", path.read_text(encoding="utf-8"))
+    if "[project.urls]\n" not in text:
+        text += "\n[project.urls]\n"
     write_text(path, text.replace("[project.urls]\n", f'[project.urls]\nRepository = "{repository}"\n'))
 
 

@@ -23,17 +23,24 @@ def pick_examples(probabilities: np.ndarray, labels: np.ndarray, right: bool, co
     return order[np.sort(first)[:count]]
 
 
-def save_showcase(network: nn.Module, test: Images, probabilities: np.ndarray, folder: str | Path) -> list[Path]:
+def save_showcase(
+    network: nn.Module, name: str, test: Images, probabilities: np.ndarray, folder: str | Path
+) -> list[Path]:
     """Save a figure for each of a dozen classes: the test picture of it that the network is surest of and right
-    about, with Grad-CAM. A class that it never gets right has none. Returns the files."""
+    about, with Grad-CAM. A class that it never gets right has none; older figures in the folder go.
+
+    name: of the recipe. Returns the files.
+    """
     paths = []
+    for old in Path(folder).glob("class_*.png"):
+        old.unlink()
     for label in SHOWN_CLASSES:
         own = np.flatnonzero(test.fine == label)
         chosen = own[pick_examples(probabilities[own], test.fine[own], True, 1)]
         if len(chosen):
             image, shares = test.images[chosen[0]], probabilities[chosen[0]]
             maps = {name: heatmaps[0] for name, heatmaps in explain_stages(network, image[None]).items()}
-            title = f"Class {label}, {readable(FINE_NAMES[label])}: the test picture that the network is surest of"
+            title = f"Class {label}, {readable(FINE_NAMES[label])}: the test picture that {name} is surest of"
             paths.append(Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}.png")
             save_figure(plot_classification(image, shares, maps, title), paths[-1])
     return paths

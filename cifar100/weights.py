@@ -51,13 +51,19 @@ def load_weights(path: Path, network: nn.Module) -> None:
         raise UserError(f"There is no {path}: train the run, or name another.") from error
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train the run again.") from error
+    put_weights(tensors, network, path)
+
+
+def put_weights(tensors: dict[str, torch.Tensor], network: nn.Module, path: Path) -> None:
+    """Put tensors read from `path` into a network. Raises UserError if they belong to another network, or are not
+    finite."""
     if not all(torch.isfinite(value).all() for value in tensors.values() if value.is_floating_point()):
         raise UserError(f"{path} holds weights that are not finite numbers: restore it, or train the run again.")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(
-            f"{path} holds the weights of another network than {type(network).__name__}: name its own run."
+            f"{path} holds the weights of another network than {type(network).__name__}: name its own run or recipe."
         ) from error
 
 

@@ -12,9 +12,10 @@ from cifar100.__main__ import main
 from cifar100.augment import to_input
 from cifar100.data import COARSE_OF_FINE
 from cifar100.duplicates import Pair
+from cifar100.errors import UserError
 from cifar100.evaluation import compute_logits, evaluate_run, extract_features
-from cifar100.figures.evaluation import effective_extent, order_by_confusion
-from cifar100.receptive_field import effective_fields, stage_ends, trace_blocks
+from cifar100.metrics import order_by_confusion
+from cifar100.receptive_field import effective_extent, effective_fields, stage_ends, trace_blocks
 from cifar100.recipe import SMOKE
 from cifar100.train import fit
 from model import resnet20, sprint
@@ -38,10 +39,10 @@ def repeated(monkeypatch):
 
 def test_an_assessment_is_kept_beside_what_was_there(two_runs, repeated):
     result, _ = two_runs
-    before = runs.load_metrics(result.folder)
+    before = runs.load_metrics(result.run.folder)
     evaluation = assessment.assess(result)
     assessment.save_assessment(result, evaluation)
-    after = runs.load_metrics(result.folder)
+    after = runs.load_metrics(result.run.folder)
     assert after.pop("evaluation") == json.loads(json.dumps(evaluation)) and after == before
     keys = {"top5", "nll", "per_class", "superclass", "calibration", "temperature", "without_duplicates"}
     assert keys <= set(evaluation)
@@ -52,10 +53,10 @@ def test_an_assessment_is_kept_beside_what_was_there(two_runs, repeated):
 
 def test_mirror_images_and_duplicates_by_a_direct_count(two_runs, repeated):
     result, _ = two_runs
-    evaluation, labels = assessment.assess(result), result.images.fine
-    pictures = to_input(torch.from_numpy(result.images.images))
+    evaluation, labels = assessment.assess(result), result.run.images.fine
+    pictures = to_input(torch.from_numpy(result.run.images.images))
     with torch.no_grad():
-        both = result.network(pictures).softmax(1) + result.network(pictures.flip(3)).softmax(1)
+        both = result.run.network(pictures).softmax(1) + result.run.network(pictures.flip(3)).softmax(1)
     assert evaluation["flip_tta"] == pytest.approx(np.mean(both.argmax(1).numpy() == labels), abs=1e-6)
     right = result.logits.argmax(1) == labels
     without = evaluation["without_duplicates"]
@@ -64,15 +65,18 @@ def test_mirror_images_and_duplicates_by_a_direct_count(two_runs, repeated):
 
 
 def test_on_other_images_than_the_test_set_nothing_is_said_of_duplicates(two_runs):
-    assert assessment.without_duplicates(replace(two_runs[0], sample=True)) is None
-    assert assessment.without_duplicates(replace(two_runs[0], split="validation")) is None
+    for change in ({"sample": True}, {"split": "validation"}):
+        other = replace(two_runs[0], run=replace(two_runs[0].run, **change))
+        assert assessment.without_duplicates(other) is None
+        with pytest.raises(UserError, match="Only runs on the same images can be compared"):
+            list(assessment.compare([two_runs[0], other]))
 
 
 def test_runs_are_compared_on_the_same_images(two_runs):
     header, first, second, mcnemar = assessment.compare(two_runs)
     difference = 100 * (two_runs[1].accuracy - two_runs[0].accuracy)
     assert f"{difference:+.2f}" in second and f"{two_runs[0].accuracy:.2%}" in first
-    guesses = [result.logits.argmax(1) == result.images.fine for result in two_runs]
+    guesses = [result.logits.argmax(1) == result.run.images.fine for result in two_runs]
     assert f"Only the first is right {(guesses[0] & ~guesses[1]).sum()} times" in mcnemar
     assert len(list(assessment.compare([*two_runs, two_runs[0]]))) == 4  # no test among three
 
@@ -92,9 +96,10 @@ def test_evaluate_from_the_command_line(two_runs, repeated, capsys, tmp_path):
 
 
 def test_features_are_what_the_head_sees(two_runs):
-    network, images = two_runs[0].network, two_runs[0].images.images[:7]
+    network, images = two_runs[0].run.network, two_runs[0].run.images.images[:7]
     features = extract_features(network, images)
-    np.testing.assert_allclose(network.head(features).detach(), compute_logits(network, images), rtol=1e-4, atol=1e-5)
+    logits = network.head(torch.from_numpy(features)).detach()
+    np.testing.assert_allclose(logits, compute_logits(network, images), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("builder", [resnet20, sprint])

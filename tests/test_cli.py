@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cifar100.__main__ import main, make_parser
+from cifar100.corruptions import corruptions_of, table_file
 from cifar100.lr_finder import load_curve
 from cifar100.recipe import RECIPES
 from tests.conftest import ROOT, tiny_split
@@ -76,6 +77,9 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["predict", "nowhere", "a.png"], "nowhere"),
         (["corruptions", "nowhere"], "holds no finished run"),
         (["duplicates", "nowhere"], "holds no finished run"),
+        (["duplicates", str(ROOT / "output/sprint"), "--data", "sample"], "The embedded sample has no duplicates"),
+        (["corruptions", str(ROOT / "output/sprint"), "--data", "sample"], "was trained on CIFAR-100"),
+        (["corruptions", str(ROOT / "output/sprint"), "--images", "0"], "must be 1 or more"),
         (["report", "--repository", "cifar"], "give OWNER/NAME"),
         (["evaluate", "nowhere"], "holds no finished run"),
         (["report", "--run", "nowhere"], "holds no finished run"),
@@ -129,6 +133,18 @@ def test_find_lr_leaves_curve_and_picture(tiny, capsys, tmp_path):
     assert "The recipe uses 0.05." in capsys.readouterr().out
     assert len(load_curve(tmp_path / "smoke/lr_curve.csv").rates) == 10
     assert (tmp_path / "smoke/lr_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_corruptions_are_measured_once_for_these_weights(tiny, capsys, tmp_path):
+    where, options = str(tmp_path / "smoke"), ["--data", "elsewhere", "--device", "cpu"]
+    assert main(["train", "smoke", "--epochs", "1", "--output", str(tmp_path), *options]) == 0
+    assert main(["corruptions", where, "--images", "20", *options]) == 0
+    assert "20 images, accuracy" in capsys.readouterr().out
+    said, folder = [], tmp_path / "smoke/seed0"
+    table = corruptions_of(folder, 30, said.append)
+    assert table.images == 20 and said[0].startswith("Loaded")
+    table_file(folder).write_text(table_file(folder).read_text().replace(table.weights, "of other weights"))
+    assert corruptions_of(folder, 30, said.append).images == 30 and said[1].startswith("Measuring")
 
 
 def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_a_file_gives_back_the_pairs_and_is_checked(tmp_path):
     duplicates.save_pairs(pairs, path)
     assert duplicates.load_pairs(path) == pairs
     path.write_text("test,train\n1,x\n")
-    with pytest.raises(UserError, match="run `python -m cifar100 duplicates`"):
+    with pytest.raises(UserError, match="run `python -m cifar100 duplicates RUN`"):
         duplicates.load_pairs(path)
 
 

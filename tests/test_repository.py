@@ -41,6 +41,12 @@ def test_a_name_on_github_becomes_address_badge_and_bootstrap(root):
     assert bootstrap.startswith('REPOSITORY = "https://github.com/ada/cifar-100"  # here\n')
 
 
+@pytest.mark.parametrize("form", ["ada/cifar.git", "https://github.com/ada/cifar.git", "https://github.com/ada/cifar/"])
+def test_every_way_to_name_a_repository_on_github_gives_the_same_badge(root, form):
+    repository.save_address(root, form)
+    assert repository.load_address(root) == "https://github.com/ada/cifar"
+
+
 def test_another_host_can_be_cloned_but_has_no_badge(root):
     repository.save_address(root, "https://example.org/ada/cifar.git")
     assert repository.load_address(root) == "https://example.org/ada/cifar.git"

@@ -11,6 +11,7 @@ from cifar100 import runs, session
 from cifar100.errors import UserError
 from cifar100.recipe import RECIPES, SMOKE
 from cifar100.train import fit
+from tests.conftest import tiny_split
 
 TINY = replace(SMOKE, epochs=2, batch_size=100)
 
@@ -68,6 +69,13 @@ def test_with_a_gpu_a_finished_run_in_a_folder_of_ones_own_is_loaded(gpu):
     assert decide(OUTPUT="drive") == ("resnet56_multistep", True)
     finish("resnet56_multistep", "drive")
     assert decide(OUTPUT="drive") == ("resnet56_multistep", False)
+    assert decide(OUTPUT="drive", TRAIN="yes") == ("resnet56_multistep", True)
+
+
+def test_without_a_gpu_the_published_run_is_found_from_a_folder_of_ones_own(place):
+    finish("sprint")
+    assert decide(OUTPUT="drive") == ("sprint", False)
+    assert decide(OUTPUT="drive", RECIPE="sprint") == ("sprint", False)
 
 
 def test_no_needs_something_to_load(gpu):
@@ -112,12 +120,15 @@ def test_a_loaded_run_says_so_and_trains_nothing(place, tiny):
     assert (started.run / "metrics.json").read_bytes() == before
 
 
-def test_publishing_brings_a_run_home_and_renders_the_report(place, tiny):
+def test_publishing_brings_a_run_home_and_renders_the_report(place, tiny, monkeypatch):
     list(fit(TINY, output="drive"))
     (place / "drive/smoke/11_curves.png").write_bytes(b"picture")
     (place / "pyproject.toml").write_text("[project.urls]\n")
-    blocks = "".join(f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ("badge", "headline", "results"))
+    blocks = "".join(
+        f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ("badge", "headline", "figures", "results")
+    )
     (place / "README.md").write_text(blocks)
+    monkeypatch.setattr("cifar100.assessment.load_pairs", lambda: [])
     started = session.Session(TINY, torch.device("cpu"), Path("drive"), False, "")
     changed = started.publish()
     assert place / "training_logs.md" in changed
@@ -126,4 +137,25 @@ def test_publishing_brings_a_run_home_and_renders_the_report(place, tiny):
     assert json.loads((home / "seed0/metrics.json").read_text()) == runs.load_metrics(started.run)
     assert (home / "11_curves.png").read_bytes() == b"picture"
     assert "Epoch [2/2]" in (place / "training_logs.md").read_text()
+    assert f"{len(tiny_split('test').fine)} test images" in (home / "MODEL_CARD.md").read_text()
     assert started.publish() == []  # nothing is left to render
+
+
+def test_publishing_never_takes_the_place_of_an_unfinished_run(place, tiny):
+    list(fit(TINY, output="drive"))
+    (place / "output/smoke/seed0.running").mkdir(parents=True)
+    checkpoint = place / "output/smoke/seed0.running/checkpoint.pt"
+    checkpoint.write_bytes(b"hours of work")
+    started = session.Session(TINY, torch.device("cpu"), Path("drive"), False, "")
+    with pytest.raises(UserError, match="holds an unfinished run: finish it with --resume"):
+        started.bring_home(place / "output/smoke/seed0")
+    assert checkpoint.read_bytes() == b"hours of work"
+
+
+def test_a_run_killed_in_its_first_epoch_is_trained_and_not_mistaken_for_the_published_one(place, tiny):
+    list(fit(TINY, output="output"))
+    started = session.Session(TINY, torch.device("cpu"), Path("output"), True, "")
+    started.run.with_name("seed0.running").mkdir()  # as it is before the first checkpoint
+    said = []
+    assert len(list(started.records(said.append))) == 2
+    assert not any("finished already" in line for line in said)

@@ -68,7 +68,7 @@ def test_final_numbers_are_those_of_the_saved_weights(tiny, tmp_path):
     records, folder = finished(replace(SHORT, weights_precision="float16"), tmp_path)
     result = evaluate_run(folder, data="elsewhere", device="cpu")
     assert (result.loss, result.accuracy) == (records[-1].eval_loss, records[-1].eval_accuracy)
-    assert result.accuracy == pytest.approx(result.recorded_accuracy)
+    assert result.accuracy == pytest.approx(result.run.recorded["final"]["test_accuracy"])
     full = finished(SHORT, tmp_path / "full")[1]
     assert 0.5 < (folder / "weights.safetensors").stat().st_size / (full / "weights.safetensors").stat().st_size < 0.6
 
@@ -385,11 +385,13 @@ def test_a_run_on_the_sample_stays_out_of_the_reports(tmp_path):
     assert len(list(train.fit(recipe, data="sample", output=tmp_path, device="cpu"))) == 1
     assert runs.load_metrics(folder)["data"] == "sample" and not find_published(tmp_path)
     result = evaluate_run(runs.find_run(tmp_path / "sample/smoke"), device="cpu")
-    assert result.count == 1000 and result.accuracy == pytest.approx(result.recorded_accuracy)
+    assert len(result.run.images) == 1000
+    assert result.accuracy == pytest.approx(result.run.recorded["final"]["test_accuracy"])
 
 
 def test_a_holdout_run_is_evaluated_on_its_own_images(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "load_split", lambda split, folder: tiny_split(split).take(np.tile(np.arange(100), 10)))
     finished(replace(SHORT, epochs=1), tmp_path, holdout=True)
     result = evaluate_run(runs.find_run(tmp_path / "smoke/holdout"), data="elsewhere", device="cpu")
-    assert result.split == "validation" and result.accuracy == pytest.approx(result.recorded_accuracy)
+    assert result.run.split == "validation"
+    assert result.accuracy == pytest.approx(result.run.recorded["final"]["validation_accuracy"])

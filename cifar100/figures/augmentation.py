@@ -11,7 +11,9 @@ def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Pict
     originals: (N, 32, 32, 3) uint8; alone: what a transform does -> (N, 32, 32, 3) uint8.
     """
     rows = {"nothing": originals} | alone
-    fig, axes = make_figure(9, 0.5 + 0.85 * len(rows), "What each transform does by itself", len(rows), 1)
+    fig, axes = make_figure(
+        9, 0.5 + 0.85 * len(rows), "What each transform does by itself", len(rows), 1, palette="flat"
+    )
     for ax, (name, pictures) in zip(axes, rows.items()):
         show_pictures(ax, pictures, len(pictures))
         ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center", fontsize=9)
@@ -24,7 +26,7 @@ def plot_draws(originals: np.ndarray, draws: np.ndarray, title: str) -> Picture:
     originals: (N, 32, 32, 3) uint8; draws: (N, epochs, 32, 32, 3) uint8.
     """
     count, epochs = draws.shape[:2]
-    fig, (left, right) = make_figure(9, 0.6 + 0.87 * count, title, 1, 2, width_ratios=(1, epochs + 0.4))
+    fig, (left, right) = make_figure(9, 0.6 + 0.87 * count, title, 1, 2, palette="flat", width_ratios=(1, epochs + 0.4))
     show_pictures(left, originals, 1)
     show_pictures(right, draws.reshape(-1, *draws.shape[2:]), epochs)
     left.set_title("original", fontsize=9)

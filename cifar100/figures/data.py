@@ -36,7 +36,7 @@ def plot_class_balance(counts: np.ndarray) -> Picture:
 def plot_superclasses(images: np.ndarray, fine: np.ndarray, each: int = 3, seed: int = 0) -> Picture:
     """Examples of every class, a row a superclass. images: (N, 32, 32, 3) uint8; fine: (N,)."""
     generator = np.random.default_rng(seed)
-    fig, axes = make_figure(9, 14, "Twenty superclasses of five classes: relatives look alike", 20, 5)
+    fig, axes = make_figure(9, 14, "Twenty superclasses of five classes: relatives look alike", 20, 5, palette="flat")
     for rank, fine_class in enumerate(BY_SUPERCLASS):
         ax = axes.flat[rank]
         chosen = generator.choice(np.flatnonzero(fine == fine_class), each, replace=False)
@@ -50,7 +50,8 @@ def plot_superclasses(images: np.ndarray, fine: np.ndarray, each: int = 3, seed:
 
 def plot_classes(pictures: np.ndarray, title: str) -> Picture:
     """One picture of each class, two superclasses a row, named at the edges. pictures: (100, 32, 32, 3) in 0..255."""
-    fig, axes = make_figure(9, 9.6, title, 10, 10)
+    smooth = pictures.dtype != np.uint8  # means
+    fig, axes = make_figure(9, 9.6, title, 10, 10, palette="full" if smooth else "flat")
     for ax, fine_class in zip(axes.flat, BY_SUPERCLASS):
         ax.imshow(pictures[fine_class].round().astype(np.uint8))
         ax.set_title(readable(FINE_NAMES[fine_class]), fontsize=7, pad=2)
@@ -146,7 +147,7 @@ def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str) -> Picture:
 def plot_picture_groups(groups: list[np.ndarray], captions: list[str], title: str, columns: int = 4) -> Picture:
     """Groups of pictures side by side, each under its caption. groups: (n, 32, 32, 3) uint8 each."""
     rows = -(-len(groups) // columns)
-    fig, axes = make_figure(9, 0.5 + 1.5 * rows, title, rows, columns, squeeze=False)
+    fig, axes = make_figure(9, 0.5 + 1.5 * rows, title, rows, columns, palette="flat", squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, pictures, caption in zip(axes.flat, groups, captions):

@@ -1,11 +1,22 @@
 """Figures of an evaluation: where a network is right, what it confuses, and whether it knows."""
 
+import matplotlib
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
-from cifar100.figures.style import COLOURS, Picture, add_superclass_legend, make_figure, readable, show_pictures
-from cifar100.figures.training import HELD, TRAINING
+from cifar100.figures.style import (
+    COLOURS,
+    HELD,
+    TRAINING,
+    Picture,
+    add_superclass_legend,
+    make_figure,
+    readable,
+    show_pictures,
+)
+from cifar100.metrics import order_by_confusion
+from cifar100.receptive_field import effective_extent
 
 
 def plot_class_accuracy(accuracies: np.ndarray) -> Picture:
@@ -57,19 +68,6 @@ def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
     return fig
 
 
-def order_by_confusion(shares: np.ndarray) -> np.ndarray:
-    """An order of the classes in which those that are often confused are neighbours: the leaves of a hierarchical
-    clustering, optimally turned (Bar-Joseph et al. 2001). shares: (K, K), a row a true class."""
-    from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
-
-    closeness = (shares + shares.T) / 2
-    np.fill_diagonal(closeness, 0)
-    distance = closeness.max() - closeness
-    np.fill_diagonal(distance, 0)
-    return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
-
-
 def plot_confused_pairs(pairs: list[tuple[int, int, int]], examples: list[np.ndarray]) -> Picture:
     """The most confused pairs of classes, each with mistaken pictures.
 
@@ -78,7 +76,7 @@ def plot_confused_pairs(pairs: list[tuple[int, int, int]], examples: list[np.nda
     first, second, count = pairs[0]
     title = f"Most confused: {readable(FINE_NAMES[first])} and {readable(FINE_NAMES[second])}, {count} times"
     rows = -(-len(pairs) // 2)
-    fig, axes = make_figure(9, 0.5 + 1.0 * rows, title, rows, 2, squeeze=False)
+    fig, axes = make_figure(9, 0.5 + 1.0 * rows, title, rows, 2, palette="flat", squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (first, second, count), pictures in zip(axes.T.flat, pairs, examples):
@@ -98,7 +96,7 @@ def plot_reliability(curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]
     confidence, accuracy, count = curves[first]
     used = count > 0
     sure = (confidence[used] * count[used]).sum() > (accuracy[used] * count[used]).sum()
-    title = f"The network is {'over' if sure else 'under'}confident by {errors[first]:.1%}; {last} leaves {errors[last]:.1%}"
+    title = f"{'Over' if sure else 'Under'}confident: calibration error {errors[first]:.1%}; {last} leaves {errors[last]:.1%}"
     fig, axes = make_figure(
         9, 4.4, title, 2, len(curves), sharex=True, sharey="row", height_ratios=(3, 1), squeeze=False
     )
@@ -143,15 +141,16 @@ def plot_coverage(coverage: np.ndarray, accuracy: np.ndarray, level: float = 0.9
 def plot_corruptions(accuracies: dict[str, list[float]], clean: float) -> Picture:
     """Accuracy over the severity of each corruption. accuracies: corruption -> one for each severity from 1, 0..1."""
     worst = min(accuracies, key=lambda name: accuracies[name][-1])
-    title = f"{worst.capitalize()} hurts most: {clean:.0%} fall to {accuracies[worst][-1]:.0%} at the highest severity"
+    title = f"{worst[0].upper() + worst[1:]} hurts most: {clean:.0%} fall to {accuracies[worst][-1]:.0%} at the highest severity"
     fig, ax = make_figure(9, 3.8, title)
-    for (name, values), colour in zip(accuracies.items(), COLOURS[::2]):
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(accuracies)))
+    for (name, values), colour in zip(accuracies.items(), colours):
         ax.plot(range(len(values) + 1), [clean, *values], marker="o", markersize=4, color=colour, label=name)
     ax.set(xlabel="severity (0: the test picture as it is)", ylabel="accuracy", ylim=(0, 1))
     ax.set_xticks(range(6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y", color="0.9")
-    ax.legend(frameon=False, fontsize=9, ncols=2, loc="lower left")
+    fig.legend(loc="outside right center", frameon=False, fontsize=9)
     return fig
 
 
@@ -178,12 +177,3 @@ def plot_effective_field(gradients: dict[str, np.ndarray], fields: dict[str, int
         ax.set_title(f"{stage}: {fields[stage]} px in theory", fontsize=9)
     fig.colorbar(shown, ax=axes, shrink=0.8, label="mean |gradient|, scaled")
     return fig
-
-
-def effective_extent(gradient: np.ndarray) -> int:
-    """The side of the smallest centred square that holds half of the sum. gradient: (32, 32), 0 or more."""
-    total = gradient.sum()
-    for half in range(1, 17):
-        if gradient[16 - half : 16 + half, 16 - half : 16 + half].sum() >= total / 2:
-            return 2 * half
-    return 32

@@ -5,8 +5,7 @@ from matplotlib.ticker import PercentFormatter
 
 from cifar100.data import FINE_NAMES
 from cifar100.explain import enlarge, overlay
-from cifar100.figures.style import Picture, make_figure, readable
-from cifar100.figures.training import HELD, TRAINING
+from cifar100.figures.style import HELD, TRAINING, Picture, make_figure, readable
 
 
 def plot_grad_cam(
@@ -18,7 +17,9 @@ def plot_grad_cam(
     called -> (N, h, w) in 0..1, of any resolution.
     """
     count = len(images)
-    fig, axes = make_figure(9, 0.9 + 9.4 / count * (1 + len(maps)), title, 1 + len(maps), count, squeeze=False)
+    fig, axes = make_figure(
+        9, 0.9 + 9.4 / count * (1 + len(maps)), title, 1 + len(maps), count, palette="dithered", squeeze=False
+    )
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)

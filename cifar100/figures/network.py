@@ -38,12 +38,12 @@ def plot_stages(blocks: list[Block], name: str) -> Picture:
         centre = left + width / 2
         blocks_here = f"{len(members)} blocks" if len(members) > 1 else ""
         share = sum(block.parameters for block in members) / parameters
-        percent = f"{share:.0%}" if share >= 0.01 else "under 1%"
+        percent = f"{share:.0%}" if share >= 0.01 else "< 1%"
         ax.text(centre, 18, f"{stage}\n{blocks_here}", ha="center", va="bottom", fontsize=9)
         size = (
             f"{last.out_channels} x {last.out_size} x {last.out_size}" if last.out_size > 1 else f"{last.out_channels}"
         )
-        ax.text(centre, -18, f"{size}\n{percent} of the parameters", ha="center", va="top", fontsize=8)
+        ax.text(centre, -18, f"{size}\n{percent} of weights", ha="center", va="top", fontsize=8)
         if number:
             ax.annotate("", (left - 0.02, 0), (left - 0.78, 0), arrowprops={"arrowstyle": "->", "color": "0.4"})
         left += width + 0.8

@@ -4,6 +4,7 @@ Superclasses keep their colour and their order everywhere, classes stand in the 
 titles state the finding or the question.
 """
 
+import functools
 import io
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE
+from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, is_sample
 from cifar100.files import write_bytes
 
 DPI = 100
-LARGE = 600_000  # bytes of a PNG
+TRAINING, HELD = "#4477aa", "#cc3311"  # of what was learned, and of what was held against it
 COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
 BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
 
@@ -31,21 +32,42 @@ class Picture(Figure):
     """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by
     itself and needs no closing."""
 
-    def _repr_png_(self) -> bytes:
-        """PNG; one of many photographs in 256 colours, which is a third of the size and looks the same."""
+    palette = "full"  # or 256 colours, at less than half the size: "flat" for photographs, "dithered" for heatmaps
+
+    @functools.cached_property
+    def png(self) -> bytes:
+        """Drawn once."""
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
-        if buffer.tell() < LARGE:
-            return buffer.getvalue()
-        reduced = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        smaller = io.BytesIO()
-        reduced.save(smaller, format="png", optimize=True)
-        return smaller.getvalue()
+        return buffer.getvalue() if self.palette == "full" else reduce_colours(buffer, self.palette == "dithered")
+
+    def _repr_png_(self) -> bytes:
+        return self.png
 
 
-def make_figure(width: float, height: float, title: str, rows: int = 1, columns: int = 1, **options):
-    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes."""
+def reduce_colours(picture: io.BytesIO, dithered: bool) -> bytes:
+    """The picture as a PNG of 256 colours, on a background that is white; dithered, smooth parts stay smooth."""
+    full = Image.open(picture).convert("RGB")
+    reduced = full.quantize(256, dither=Image.Dither.NONE)
+    if dithered:
+        flat, reduced = reduced, full.quantize(palette=reduced, dither=Image.Dither.FLOYDSTEINBERG)
+        places = np.array(reduced)  # dithering takes the nearest colour only roughly, so that white is not white
+        white = (np.asarray(full) == 255).all(2)
+        places[white] = np.asarray(flat)[white]
+        reduced.putdata(places.ravel().tolist())
+    smaller = io.BytesIO()
+    reduced.save(smaller, format="png", optimize=True)
+    return smaller.getvalue()
+
+
+def make_figure(
+    width: float, height: float, title: str, rows: int = 1, columns: int = 1, palette: str = "full", **options
+):
+    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. Where the
+    embedded sample takes CIFAR-100's place, the title says so."""
+    title = f"SAMPLE: {title}" if is_sample() else title
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
+    fig.palette = palette
     fig.suptitle(title, fontsize=13, x=0.01, ha="left")
     return fig, fig.subplots(rows, columns, **options)
 
@@ -53,7 +75,7 @@ def make_figure(width: float, height: float, title: str, rows: int = 1, columns:
 def save_figure(fig: Picture, path: str | Path) -> Picture:
     """Write the figure and return it, so that a notebook's cell may end in it and stores it once."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(Path(path), fig._repr_png_())
+    write_bytes(Path(path), fig.png)
     return fig
 
 

@@ -4,11 +4,9 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from cifar100.data import FINE_NAMES
-from cifar100.figures.style import Picture, make_figure, readable
+from cifar100.figures.style import HELD, TRAINING, Picture, make_figure, readable
 from cifar100.lr_finder import SKIPPED, LrCurve
 from cifar100.runs import THRESHOLDS, EpochRecord
-
-TRAINING, HELD = "#4477aa", "#cc3311"  # of the curves
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
@@ -43,7 +41,7 @@ def plot_history(history: list[EpochRecord], milestones: tuple[float, ...], titl
         for kind, label, colour in (("train", "training", TRAINING), ("eval", held, HELD)):
             values = [getattr(record, f"{kind}_{quantity}") for record in history]
             ax.plot(epochs, values, color=colour, label=label, marker=marker, markersize=3)
-        ax.legend(frameon=False, fontsize=9, loc="center right")
+        ax.legend(frameon=False, fontsize=9, loc="upper right" if ax is loss else "upper left")
     loss.set_ylabel("loss (cross-entropy)")
     accuracy.set(ylabel="top-1 accuracy", ylim=(0, 1))
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
@@ -81,7 +79,7 @@ def plot_predictions(images: np.ndarray, labels: np.ndarray, probabilities: np.n
     """
     columns = 8
     rows = -(-len(images) // columns)
-    fig, axes = make_figure(9, 0.5 + 1.5 * rows, title, rows, columns, squeeze=False)
+    fig, axes = make_figure(9, 0.5 + 1.5 * rows, title, rows, columns, palette="flat", squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, image, label, shares in zip(axes.flat, images, labels, probabilities):
