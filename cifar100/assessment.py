@@ -107,7 +107,7 @@ def compare(results: list[RunEvaluation]) -> Iterator[str]:
         test = metrics.compare_predictions(first.logits, results[1].logits, first.run.images.fine)
         yield (
             f"Only the first is right {test.only_first} times, only the second {test.only_second} times: "
-            f"p = {test.p_value:.3g} (McNemar, exact)"
+            f"p {'= ' + format(test.p_value, '.3g') if test.p_value else '< 1e-300'} (McNemar, exact)"
         )
 
 

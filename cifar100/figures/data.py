@@ -99,7 +99,7 @@ def plot_brightness(brightness: np.ndarray, contrast: np.ndarray, fine: np.ndarr
     for k in extremes:
         left.annotate(readable(FINE_NAMES[k]), means.loc[k], xytext=(5, 3), textcoords="offset points", fontsize=8)
     left.set(xlabel="mean grey value of a class, 0 to 1", ylabel="mean contrast (deviation of the grey values)")
-    left.margins(x=0.12)
+    left.margins(x=0.2)
     seaborn.boxplot(
         pictures,
         x="brightness",
