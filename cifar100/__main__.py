@@ -93,6 +93,17 @@ def make_parser() -> argparse.ArgumentParser:
     for add_options in (add_output, add_device):
         add_options(command)
 
+    example = "python -m cifar100 export-space output/sprint space"
+    command = add("export-space", export_space, "Write a run as a Hugging Face Space.", example)
+    command.add_argument("model", metavar="RUN", help="a run's folder, or a recipe's")
+    command.add_argument("folder", metavar="FOLDER", type=Path, help="a new or empty one, or an earlier export")
+    command.add_argument("--push", metavar="USER/NAME", help="upload it to this Space with your own token, too")
+
+    example = "python -m cifar100 export-onnx output/sprint"
+    command = add("export-onnx", write_onnx, "Write a network as an ONNX file.", example)
+    command.add_argument("folder", metavar="RUN", help="a run's folder, or a recipe's")
+    command.add_argument("--to", metavar="FILE", type=Path, help="instead of network.onnx in the recipe's folder")
+
     example = "python -m cifar100 corruptions output/sprint --images 2000"
     command = add("corruptions", corruptions, "Measure how accuracy falls as the test pictures get worse.", example)
     command.add_argument("folder", metavar="RUN", help="a run's folder, or a recipe's")
@@ -214,6 +225,29 @@ def demo(options: argparse.Namespace) -> None:
     page = serve(find_models(options.model, options.output), options.device, options.port)
     print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
     page.block_thread()
+
+
+def export_space(options: argparse.Namespace) -> None:
+    from cifar100 import space
+
+    token = None
+    if options.push:
+        print(f"Write {options.folder}. {space.describe_push(options.push)}", flush=True)
+        token = space.load_token()
+    files = space.export_space(options.model, options.folder)
+    size = sum(path.stat().st_size for path in files) / 1e6
+    print(f"{options.folder}: {len(files)} files, {size:.1f} MB. Try it there with `python app.py`.", flush=True)
+    if token:
+        print(f"The Space is at {space.push_space(options.folder, options.push, token)}")
+
+
+def write_onnx(options: argparse.Namespace) -> None:
+    from cifar100.onnx_export import export_onnx
+
+    run = runs.find_run(options.folder)
+    path = options.to or run.parent / "network.onnx"
+    export_onnx(run, path)
+    print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def corruptions(options: argparse.Namespace) -> None:

@@ -21,11 +21,14 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "export-space",
+    "export-onnx",
     "corruptions",
     "duplicates",
     "report",
     "find-lr",
     "notebook",
+    "demo",
     "bench",
 )
 
@@ -75,6 +78,8 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["find-lr", "smoke", "--data", "sample", "--steps", "3"], "steps must be a whole number of 10 or more"),
         (["notebook", "missing.ipynb"], "name an .ipynb file"),
         (["predict", "nowhere", "a.png"], "nowhere"),
+        (["export-space", "nowhere", "space"], "holds no finished run"),
+        (["export-space", "nowhere", "space", "--push", "space"], "names no Space"),
         (["corruptions", "nowhere"], "holds no finished run"),
         (["duplicates", "nowhere"], "holds no finished run"),
         (["duplicates", str(ROOT / "output/sprint"), "--data", "sample"], "The embedded sample has no duplicates"),
