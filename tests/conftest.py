@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -22,6 +23,17 @@ def tiny_split(split: str, data=None) -> Images:
     colours = np.random.default_rng(2).integers(40, 216, (100, 1, 1, 3))
     images = colours[fine] + generator.integers(-40, 40, (len(fine), 32, 32, 3))
     return Images(images.astype(np.uint8), fine, COARSE_OF_FINE[fine])
+
+
+def randomise_norms(network: nn.Module) -> nn.Module:
+    """Give the norms values that a mistake in their place would show, as after a training. In evaluation mode."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return network.eval()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from cifar100.augment import to_input
 from cifar100.errors import UserError
 from cifar100.evaluation import predict_logits
 from cifar100.explain import grad_cam, overlay, stage_layers
+from tests.conftest import randomise_norms
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
 TARGETS = np.array([3, 99, 0])
@@ -18,14 +19,7 @@ def make_network(name: str = "resnet20") -> nn.Module:
     """New weights, and norms that are not the identity; in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = model.NETWORKS[name]()
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-                nn.init.normal_(module.bias, std=0.1)
-                module.running_mean.normal_(std=0.1)
-                module.running_var.uniform_(0.5, 1.5)
-    return network.eval()
+        return randomise_norms(model.NETWORKS[name]())
 
 
 def features_of(network: nn.Module, images: np.ndarray) -> torch.Tensor:

@@ -14,17 +14,14 @@ from cifar100.data import FINE_NAMES, MEAN, STD
 from cifar100.recipe import RECIPES, SMOKE
 from cifar100.runs import save_recipe
 from cifar100.weights import load_network, make_network, save_weights
+from tests.conftest import randomise_norms
 
 
 def make_run(folder, recipe):
     """What the export needs of a run: recipe, weights, and a mark that it is finished."""
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    network = make_network(recipe)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):  # as after a training
-            module.running_mean.normal_(0, 0.2)
-            module.running_var.uniform_(0.5, 2)
+    network = randomise_norms(make_network(recipe))
     save_recipe(folder, recipe)
     save_weights(folder / "weights.safetensors", network, recipe)
     (folder / "metrics.json").write_text("{}")
