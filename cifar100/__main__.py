@@ -183,6 +183,7 @@ def train(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     from cifar100 import assessment
     from cifar100.evaluation import evaluate_run
+    from cifar100.metrics import summarise_predictions
 
     folders = [runs.find_run(folder) for folder in options.folders]
     if len(folders) > 1 and not options.compare:
@@ -197,9 +198,10 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"{run.folder}: {len(run.images):,} {run.split} images, one view each")
     print(f"top-1 accuracy {result.accuracy:.2%}, loss {result.loss:.4f}")
     print("metrics.json says {:.2%}, loss {:.4f}".format(*recorded))
-    print("\n".join(assessment.describe_predictions(result.logits, run.images.fine)))
+    summary = assessment.assess(result) if options.write else summarise_predictions(result.logits, run.images.fine)
+    print("\n".join(assessment.describe_summary(summary)))
     if options.write:
-        assessment.save_assessment(result, assessment.assess(result))
+        assessment.save_assessment(result, summary)
         print(f"Written: {run.folder / 'metrics.json'}", *assessment.save_evaluation_figures(result), sep="\n")
 
 

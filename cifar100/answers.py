@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE
+from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, readable
 from cifar100.errors import UserError
 from cifar100.explain import explain_stages, overlay
-from cifar100.figures.style import readable
 from cifar100.files import load_json
 from cifar100.inference import Predictor
 from cifar100.pictures import SIDE, stack_pictures
-from cifar100.report import find_published
+from cifar100.report import find_usable
 
 TOP = 5  # classes in an answer
 ENLARGED = 10  # times a side, of the pictures in an answer
@@ -51,10 +50,7 @@ def find_models(run: str | Path | None = None, output: str | Path = "output") ->
     of each published recipe, the most accurate first. Raises UserError if there is none."""
     if run is not None:
         return {str(run): Path(run)}
-    models = {}
-    for folder in find_published(output):
-        if (folder / "weights.safetensors").is_file():
-            models.setdefault(folder.parent.name, folder)
+    models = find_usable(output)
     if not models:
         raise UserError(f"{output} holds no finished run with weights: train one, or name another folder.")
     return dict(sorted(models.items(), key=lambda item: -(published_accuracy(item[1]) or 0)))

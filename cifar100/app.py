@@ -8,11 +8,10 @@ import gradio as gr
 import numpy as np
 
 from cifar100.answers import TOP, describe_model, make_answer
-from cifar100.data import SUPERCLASSES
+from cifar100.data import SUPERCLASSES, readable
 from cifar100.drawings import make_drawings
 from cifar100.errors import UserError
 from cifar100.explain import explain_stages
-from cifar100.figures.style import readable
 from cifar100.inference import load_predictor
 from cifar100.pictures import SIDE
 

@@ -67,9 +67,8 @@ def save_assessment(result: RunEvaluation, evaluation: dict) -> None:
     write_text(result.run.folder / "metrics.json", json.dumps(content, indent=2) + "\n")
 
 
-def describe_predictions(logits: np.ndarray, labels: np.ndarray) -> Iterator[str]:
-    """The lines that `evaluate` prints. logits: (N, classes); labels: (N,)."""
-    summary = metrics.summarise_predictions(logits, labels)
+def describe_summary(summary: dict) -> Iterator[str]:
+    """The lines that `evaluate` prints of what `assess` or `metrics.summarise_predictions` gives."""
     low, high = summary["top1_interval"]
     yield f"95% interval of top-1: {low:.2%} to {high:.2%}; top-5 {summary['top5']:.2%}"
     yield f"right superclass {summary['superclass']['accuracy']:.2%}"

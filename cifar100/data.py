@@ -65,6 +65,11 @@ WAYS_OUT = (
 )
 
 
+def readable(name: str) -> str:
+    """A class name without underscores."""
+    return name.replace("_", " ")
+
+
 @dataclass(frozen=True)
 class Images:
     """One split. images: (N, 32, 32, 3) uint8 RGB; fine: (N,) int64, 0..99; coarse: (N,) int64, 0..19."""

@@ -87,13 +87,18 @@ def published_metrics(output: str | Path = "output") -> dict[str, list[dict]]:
     return runs
 
 
-def find_evaluated(output: str | Path = "output") -> list[Path]:
-    """The run of each recipe that has a model card: the lowest seed with weights, if it was evaluated in full."""
+def find_usable(output: str | Path = "output") -> dict[str, Path]:
+    """The run that stands for each published recipe, by its name: the lowest seed with weights."""
     chosen: dict[str, Path] = {}
     for folder in find_published(output):
         if (folder / "weights.safetensors").is_file():
             chosen.setdefault(folder.parent.name, folder)
-    return [folder for folder in chosen.values() if "evaluation" in load_metrics(folder)]
+    return chosen
+
+
+def find_evaluated(output: str | Path = "output") -> list[Path]:
+    """The run of each recipe that has a model card: the one that stands for it, if it was evaluated in full."""
+    return [folder for folder in find_usable(output).values() if "evaluation" in load_metrics(folder)]
 
 
 def render_results(output: str | Path = "output") -> str:

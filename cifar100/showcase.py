@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from cifar100.data import COARSE_OF_FINE, FINE_NAMES, Images
+from cifar100.data import COARSE_OF_FINE, FINE_NAMES, Images, readable
 from cifar100.explain import explain_stages
 from cifar100.figures import plot_classification, save_figure
-from cifar100.figures.style import readable
 
 SHOWN_CLASSES = range(0, 100, 9)  # a dozen: apple, bottle, ..., worm
 
@@ -39,7 +38,7 @@ def save_showcase(
         chosen = own[pick_examples(probabilities[own], test.fine[own], True, 1)]
         if len(chosen):
             image, shares = test.images[chosen[0]], probabilities[chosen[0]]
-            maps = {name: heatmaps[0] for name, heatmaps in explain_stages(network, image[None]).items()}
+            maps = {layer: heatmaps[0] for layer, heatmaps in explain_stages(network, image[None]).items()}
             title = f"Class {label}, {readable(FINE_NAMES[label])}: the test picture that {name} is surest of"
             paths.append(Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}.png")
             save_figure(plot_classification(image, shares, maps, title), paths[-1])

@@ -5,16 +5,8 @@ import textwrap
 import numpy as np
 import pandas as pd
 
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
-from cifar100.figures.style import (
-    BY_SUPERCLASS,
-    COLOURS,
-    Picture,
-    add_superclass_legend,
-    make_figure,
-    readable,
-    show_pictures,
-)
+from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
+from cifar100.figures.style import BY_SUPERCLASS, COLOURS, Picture, add_superclass_legend, make_figure, show_pictures
 
 
 def plot_class_balance(counts: np.ndarray) -> Picture:

@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from cifar100.data import FINE_NAMES
+from cifar100.data import FINE_NAMES, readable
 from cifar100.explain import enlarge, overlay
-from cifar100.figures.style import HELD, TRAINING, Picture, make_figure, readable
+from cifar100.figures.style import HELD, TRAINING, Picture, make_figure
 
 
 def plot_grad_cam(

@@ -14,18 +14,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, is_sample
+from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, is_sample, readable
 from cifar100.files import write_bytes
 
 DPI = 100
 TRAINING, HELD = "#4477aa", "#cc3311"  # of what was learned, and of what was held against it
 COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
 BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
-
-
-def readable(name: str) -> str:
-    """A class name without underscores."""
-    return name.replace("_", " ")
 
 
 class Picture(Figure):

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from cifar100.data import FINE_NAMES
-from cifar100.figures.style import HELD, TRAINING, Picture, make_figure, readable
+from cifar100.data import FINE_NAMES, readable
+from cifar100.figures.style import HELD, TRAINING, Picture, make_figure
 from cifar100.lr_finder import SKIPPED, LrCurve
 from cifar100.runs import THRESHOLDS, EpochRecord
 
