@@ -13,6 +13,7 @@ from cifar100.recipe import CHANGEABLE, RECIPES, find_recipe
 from cifar100.repository import save_address
 
 BACKENDS = ("auto", "off", "inductor", "aot_eager", "eager")  # of torch.compile
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -43,6 +44,12 @@ def make_parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--compile", default="auto", choices=BACKENDS, help="torch.compile's backend (default: auto)"
+        )
+        command.add_argument(
+            "--precision",
+            default="auto",
+            choices=PRECISIONS,
+            help="of products in training (default: the fastest here)",
         )
 
     command = add("recipes", list_recipes, "List the recipes and what they have reached.", "python -m cifar100 recipes")
@@ -166,7 +173,7 @@ def train(options: argparse.Namespace) -> None:
     else:
         chosen = [find_recipe(options.recipe, **changes | {"seed": seed}) for seed in seeds]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    names = ("data", "output", "device", "num_workers", "compile", "resume", "holdout")
+    names = ("data", "output", "device", "num_workers", "compile", "precision", "resume", "holdout")
     try:
         queue.train_all(
             chosen,
@@ -316,7 +323,9 @@ def run_notebooks(options: argparse.Namespace) -> None:
 def bench(options: argparse.Namespace) -> None:
     from cifar100.bench import format_bench, run_bench
 
-    result = run_bench(find_recipe(options.recipe), options.device, options.num_workers, options.compile)
+    result = run_bench(
+        find_recipe(options.recipe), options.device, options.num_workers, options.compile, options.precision
+    )
     print(json.dumps(result.to_dict(), indent=2) if options.json else format_bench(result))
 
 

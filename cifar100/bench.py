@@ -11,7 +11,7 @@ import torch
 
 from cifar100.augment import to_input
 from cifar100.data import SIZES, load_split
-from cifar100.device import autocast_dtype, choose_device, describe_hardware
+from cifar100.device import choose_device, describe_hardware
 from cifar100.evaluation import predict_logits
 from cifar100.progress import format_seconds
 from cifar100.recipe import Recipe
@@ -42,6 +42,7 @@ def run_bench(
     device: str | None = None,
     num_workers: int | None = None,
     compile: str = "auto",
+    precision: str = "auto",
     seconds: float = 5.0,
     warm_up: int = 5,
 ) -> Bench:
@@ -53,7 +54,7 @@ def run_bench(
     def rate(items: Iterable, work: Callable[..., int]) -> float:
         return measure_rate(items, work, chosen, seconds, warm_up)
 
-    trainer = make_trainer(recipe, training, chosen, num_workers)
+    trainer = make_trainer(recipe, training, chosen, num_workers, precision)
     trainer.loss_step.compile(compile, say=lambda text: print(text, file=sys.stderr))
     trainer.network.train()
     pipeline = rate(each_input(trainer), lambda inputs: len(inputs))
@@ -67,10 +68,11 @@ def run_bench(
     pixels = statistics.mean(recipe.resolution(k / 1000) ** 2 for k in range(1000)) / 32**2  # of a step, on average
     epoch = training_seconds + evaluation_seconds
     run = recipe.epochs * (training_seconds * pixels + evaluation_seconds)
-    precision = str(autocast_dtype(chosen)).removeprefix("torch.")
     figures = (pipeline, step, evaluation, epoch, run)
     loader = trainer.loader
-    return Bench(recipe.name, describe_hardware(chosen), precision, loader.num_workers, loader.batch_size, *figures)
+    return Bench(
+        recipe.name, describe_hardware(chosen), trainer.precision, loader.num_workers, loader.batch_size, *figures
+    )
 
 
 def each_input(trainer: Trainer) -> Iterable[torch.Tensor]:

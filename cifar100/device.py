@@ -26,11 +26,33 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def autocast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where a GPU computes in it, float16 on older ones, float32 on CPU and MPS."""
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
+    """The dtype in which convolutions and matrix products are trained; all else, and evaluation, is float32.
+
+    "auto" is bfloat16 where the processor computes in it (GPUs since Ampere, and CPUs with AVX512_BF16 or AMX, where
+    it takes half the time), float16 on older GPUs, and float32 elsewhere.
+    Raises UserError for any other name, and for float16 without a CUDA device.
+    """
+    if name not in ("auto", "float32", "bfloat16", "float16"):
+        raise UserError(f"The precision is auto, float32, bfloat16 or float16, not {name!r}.")
+    cuda = device.type == "cuda"
+    if name == "float16" and not cuda:
+        raise UserError(f"float16 is for a CUDA GPU: on {device.type} say --precision float32 or bfloat16.")
+    if name != "auto":
+        return getattr(torch, name)
+    if cuda:
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    fast = device.type == "cpu" and {"avx512_bf16", "amx_bf16"} & set(read_cpu("flags").split())
+    return torch.bfloat16 if fast else torch.float32
+
+
+def read_cpu(key: str) -> str:
+    """What Linux says of its first processor; empty where it does not say so."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(key))
+    except (OSError, StopIteration):
+        return ""
 
 
 def keep_freed_memory() -> None:
@@ -49,12 +71,7 @@ def describe_hardware(device: torch.device) -> str:
     """For the log: the GPU's name, or the processor's with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    processor = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
+    processor = read_cpu("model name") or platform.processor() or platform.machine()
     return f"{processor}, {torch.get_num_threads()} threads ({torch.backends.cpu.get_cpu_capability()}), {device.type}"
 
 

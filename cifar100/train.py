@@ -40,6 +40,7 @@ def fit(
     device: str | None = None,
     num_workers: int | None = None,
     compile: str = "auto",
+    precision: str = "auto",
     resume: bool = False,
     holdout: bool = False,
     progress: WrapBatches | None = None,
@@ -48,8 +49,8 @@ def fit(
     """Train the recipe, yielding a record after each epoch, and leave the finished run in its
     folder when the last one is drawn.
 
-    data: a folder, "sample", or None (see `load_split`). num_workers, compile: None and "auto" for
-    what serves on the device (see `TrainingLoader`, `LossStep`); `say` is told what was chosen.
+    data: a folder, "sample", or None (see `load_split`). num_workers, compile, precision: None and "auto" for what
+    serves on the device (see `TrainingLoader`, `LossStep`, `choose_precision`); `say` is told what was chosen.
     resume: continue from the last finished epoch, if there is one; a finished run is not trained
     again. holdout: train on nine tenths of the training set and evaluate on the rest.
     Raises UserError if anything asked for is not there, and if an unfinished run would be lost.
@@ -65,7 +66,7 @@ def fit(
             say(f"{folder} is finished already. Without resuming it is trained again.")
             yield from runs.load_history(folder)
             return
-        trainer = make_trainer(recipe, training, chosen, num_workers)
+        trainer = make_trainer(recipe, training, chosen, num_workers, precision)
         trainer.loss_step.compile(compile, say)
         # The commit is asked for now: the files may change while the run goes on.
         log = load_progress(trainer, running) if unfinished else Log(current_commit())
@@ -137,7 +138,7 @@ def finish(trainer: Trainer, log: Log, folder: Path, data: str) -> None:
         data=data,
         seconds=round(sum(log.seconds.values()), 1),
         images_per_second=round(trainer.images_seen() / log.seconds["training"], 1),
-        hardware=describe_hardware(trainer.device),
+        hardware=f"{describe_hardware(trainer.device)}, {trainer.precision}",
         versions=versions(),
         commit=log.commit,
     )

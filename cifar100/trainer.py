@@ -14,7 +14,7 @@ from cifar100.augment import make_generator, to_input
 from cifar100.batch_augment import BatchAugmentation
 from cifar100.compiled import LossStep
 from cifar100.data import FINE_NAMES, Images
-from cifar100.device import autocast_dtype, keep_freed_memory
+from cifar100.device import choose_precision, keep_freed_memory
 from cifar100.errors import UserError
 from cifar100.loader import TrainingLoader
 from cifar100.optim import make_optimizers, make_schedulers
@@ -31,17 +31,24 @@ AFTER_A_LOSS = "lower the learning rate and start again, or resume from the last
 class Trainer:
     """All that changes while a recipe trains, and what feeds it."""
 
-    def __init__(self, recipe: Recipe, network: nn.Module, loader: TrainingLoader, device: torch.device):
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: nn.Module,
+        loader: TrainingLoader,
+        device: torch.device,
+        precision: str = "auto",
+    ):
         self.recipe, self.network, self.loader, self.device = recipe, network, loader, device
+        dtype = choose_precision(device, precision)
         self.total_steps = math.ceil(recipe.epochs * len(loader))
         self.augmentation = BatchAugmentation(recipe.augmentation, recipe.seed, loader.count)
-        self.optimizers = make_optimizers(network, recipe)
+        self.optimizers = make_optimizers(network, recipe, dtype)
         self.schedulers = make_schedulers(self.optimizers, recipe, len(loader))
         self.average = None
         if recipe.ema_decay:
             update = get_ema_multi_avg_fn(recipe.ema_decay)
             self.average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
-        dtype = autocast_dtype(device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.loss_step = LossStep(network, dtype, recipe.label_smoothing, recipe.batch_size, device)
         self.lr = 0.0  # SGD's rate in the latest step
@@ -50,6 +57,11 @@ class Trainer:
     def result(self) -> nn.Module:
         """The network that is evaluated and saved: the averaged one where the recipe averages."""
         return self.average.module if self.average else self.network
+
+    @property
+    def precision(self) -> str:
+        """In which convolutions and matrix products are computed: bfloat16, float16 or float32."""
+        return str(self.loss_step.dtype).removeprefix("torch.")
 
     def steps_in(self, epoch: int) -> int:
         """Steps of an epoch, counted from 1; the last may be cut short."""
@@ -72,14 +84,20 @@ class Trainer:
         return named | ({"scaler": self.scaler} if self.scaler.is_enabled() else {})
 
 
-def make_trainer(recipe: Recipe, training: Images, device: torch.device, num_workers: int | None = None) -> Trainer:
-    """A trainer before its first step."""
+def make_trainer(
+    recipe: Recipe,
+    training: Images,
+    device: torch.device,
+    num_workers: int | None = None,
+    precision: str = "auto",
+) -> Trainer:
+    """A trainer before its first step. precision: see `choose_precision`."""
     if device.type == "cpu":
         keep_freed_memory()
     network = make_network(recipe).to(device)
     if isinstance(network, SprintNet):
         network.fit_stem(to_input(torch.from_numpy(training.images[:5000]).to(device)))
-    return Trainer(recipe, network, TrainingLoader(training, recipe, device, num_workers), device)
+    return Trainer(recipe, network, TrainingLoader(training, recipe, device, num_workers), device, precision)
 
 
 def train_one_epoch(trainer: Trainer, epoch: int, progress: WrapBatches | None = None) -> tuple[float, float]:
