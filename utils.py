@@ -4,7 +4,7 @@
 """
 
 from cifar100.assessment import pick_confused, reliability
-from cifar100.bench import format_bench, run_bench
+from cifar100.bench.parts import format_bench, run_bench
 from cifar100.calibration import accuracy_by_coverage, softmax
 from cifar100.corruptions import corruptions_of
 from cifar100.data import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split

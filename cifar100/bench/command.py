@@ -1,0 +1,91 @@
+"""`python -m cifar100 bench`: what each kind of measurement needs, shows, and leaves for the pages to render."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar100.bench.ablation import format_ablation, render_ablation, run_ablation
+from cifar100.bench.growth import describe_growth, measure_growth, render_growth
+from cifar100.bench.layers import format_layers, render_layers, run_layers
+from cifar100.bench.parts import Bench, format_bench, run_bench
+from cifar100.bench.peers import format_peers, measure_peers, render_peers
+from cifar100.bench.serving import describe_serving, format_serving, measure_serving
+from cifar100.errors import UserError
+from cifar100.figures import plot_growth, save_figure
+from cifar100.files import write_text
+from cifar100.recipe import find_recipe
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A measurement. Its figures are a dict that JSON can keep."""
+
+    measure: Callable[[argparse.Namespace, Say], dict]
+    show: Callable[[dict], str]  # for the screen
+    render: Callable[[dict], str] | None = None  # in Markdown; None for what is not kept
+
+
+def measure_parts(options: argparse.Namespace, say: Say) -> dict:
+    speed = (options.device, options.num_workers, options.compile, options.precision)
+    return run_bench(find_recipe(require(options)), *speed).to_dict()
+
+
+def compare_peers(options: argparse.Namespace, say: Say) -> dict:
+    if options.what or options.num_workers is not None:
+        raise UserError("--peers has recipes and workers of its own: leave RECIPE and --num-workers away.")
+    return measure_peers(options.device, options.compile, options.precision, say=say)
+
+
+def follow_growth(options: argparse.Namespace, say: Say) -> dict:
+    speed = (options.device, options.num_workers, options.compile, options.precision)
+    return measure_growth(find_recipe(options.what or "smoke"), *speed, say=say)
+
+
+def measure_layers(options: argparse.Namespace, say: Say) -> dict:
+    return run_layers(find_recipe(require(options)), options.device, options.precision)
+
+
+def take_away(options: argparse.Namespace, say: Say) -> dict:
+    return run_ablation(find_recipe(require(options)), options.device, say)
+
+
+def serve(options: argparse.Namespace, say: Say) -> dict:
+    return measure_serving(require(options, "run"), options.data, device=options.device).to_dict()
+
+
+def require(options: argparse.Namespace, what: str = "recipe") -> str:
+    if not options.what:
+        raise UserError(
+            f"Name a {what}, as in `python -m cifar100 bench {'output/sprint --serving' if what == 'run' else 'smoke'}`."
+        )
+    return options.what
+
+
+KINDS = {
+    "parts": Kind(measure_parts, lambda figures: format_bench(Bench(**figures))),
+    "peers": Kind(compare_peers, format_peers, render_peers),
+    "growth": Kind(follow_growth, describe_growth, render_growth),
+    "layers": Kind(measure_layers, format_layers, render_layers),
+    "ablation": Kind(take_away, format_ablation, render_ablation),
+    "serving": Kind(serve, format_serving, describe_serving),
+}
+
+
+def run(name: str, options: argparse.Namespace, say: Say) -> None:
+    """Measure, show, and keep as OUTPUT/bench/<name>.json where that is asked for."""
+    kind = KINDS[name]
+    if options.write and kind.render is None:
+        raise UserError("--write is for the measurements that the pages show, such as --peers: leave it away.")
+    figures = kind.measure(options, say)
+    print(json.dumps(figures, indent=2) if options.json else kind.show(figures))
+    if options.write:
+        path = Path(options.output) / "bench" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name == "growth":
+            save_figure(plot_growth(figures, describe_growth(figures)), path.with_suffix(".png"))
+        write_text(path, json.dumps(figures, indent=2) + "\n")
+        say(f"Written: {path}. `python -m cifar100 report` puts it into the pages.")
