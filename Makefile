@@ -1,9 +1,10 @@
 # `make run` and `make test` set up what they need. README.md has the plain commands for those without make.
 PYTHON ?= python3
 RECIPE ?= sprint
+MINUTES ?= 10
 BIN := .venv/bin
 
-.PHONY: setup run notebooks demo test train lint
+.PHONY: setup run notebooks demo test train lint faults check-space
 
 setup: .venv/installed
 
@@ -30,3 +31,11 @@ train: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Some minutes, 3 to 12 GB: the exported Space in an environment of its own requirements alone, against the project.
+check-space: setup
+	$(BIN)/python checks/space.py $(ARGS)
+
+# Half an hour and more on two cores: kills runs, damages files, sends garbage to the demo; see docs/reliability.md.
+faults: setup
+	$(BIN)/python -m tests.faults --minutes $(MINUTES) $(ARGS)

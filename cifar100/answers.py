@@ -7,10 +7,10 @@ import numpy as np
 from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, readable
 from cifar100.errors import UserError
 from cifar100.explain import explain_stages, overlay
-from cifar100.files import load_json
 from cifar100.inference import Predictor
 from cifar100.pictures import SIDE, stack_pictures
 from cifar100.report import find_usable
+from cifar100.runs import load_metrics
 
 TOP = 5  # classes in an answer
 ENLARGED = 10  # times a side, of the pictures in an answer
@@ -57,9 +57,8 @@ def find_models(run: str | Path | None = None, output: str | Path = "output") ->
 
 
 def published_accuracy(model: Path) -> float | None:
-    """On the test set, 0..1. None for a file of weights, or a recipe's folder."""
-    path = model / "metrics.json"
-    return load_json(path).get("final", {}).get("test_accuracy") if path.is_file() else None
+    """On the test set, 0..1. None for a file of weights, or a recipe's folder. Raises UserError if the run is damaged."""
+    return load_metrics(model)["final"].get("test_accuracy") if (model / "metrics.json").is_file() else None
 
 
 def describe_model(name: str, model: Path) -> str:

@@ -146,11 +146,17 @@ def make_view(label: str, classes: str) -> gr.Image:
 
 def serve(models: dict[str, Path], device: str | None = None, port: int | None = None) -> gr.Blocks:
     """The page, served to this machine alone at its `local_url`, until it is closed. port: the first free one from 7860
-    on if left away. Raises UserError if a model cannot be read or the port is taken."""
+    on if left away. Raises UserError if a model cannot be read, the port is taken, or the page does not answer here."""
     app = make_app(models, device)
     try:
         app.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **LAUNCH)
     except OSError as error:
         wanted = f"port {port}" if port else "any port from 7860 to 7959"
         raise UserError(f"The page cannot be served on {wanted}: name a free one with --port.") from error
+    except ValueError as error:  # Gradio waits three seconds for its own page
+        app.close(verbose=False)
+        raise UserError(
+            "The page does not answer on this machine: end what else computes here and, if there is a proxy, set "
+            "NO_PROXY=127.0.0.1."
+        ) from error
     return app

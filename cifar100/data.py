@@ -51,6 +51,7 @@ STD = (0.26733429, 0.25643846, 0.27615047)
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 SIZES = {"train": 50_000, "test": 10_000}
 RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, planar RGB
+MOST_BYTES = 200_000_000  # that are read of a file: the largest official one has 169 million
 CHECKSUMS = {  # of the official files
     "cifar-100-binary/train.bin": ("sha1", "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"),
     "cifar-100-binary/test.bin": ("sha1", "8fb6623e830365ff53cf14adec797474f5478006"),
@@ -158,12 +159,13 @@ def read_file(split: str, path: Path) -> Images:
 def read_checked(path: Path, name: str) -> bytes:
     """The content of an official file. Raises UserError if its checksum is another one."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES)
+        size = f"{path.stat().st_size:,} bytes"
     except OSError as error:
         raise UserError(f"The data file {path} cannot be read ({error.strerror}): make it readable.") from error
     algorithm, expected = CHECKSUMS[name]
     if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != expected:
-        size = f"{len(content):,} bytes"
         raise UserError(
             f"The data file {path} ({size}) is not the official one, its {algorithm.upper()} differs: "
             f"delete it and fetch it again. {WAYS_OUT}"

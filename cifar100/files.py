@@ -1,15 +1,18 @@
 """Files that are written whole or not at all, and read with a clear word where they are damaged."""
 
+import errno
 import json
 import os
 from pathlib import Path
 
 from cifar100.errors import UserError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, a limit on the size of files
+
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises UserError if the disk is full or not writable; the
-    older file of that name stays."""
+    """Write a file whole or not at all, and for good: when this returns, a loss of power does not take it. Raises
+    UserError if the disk is full or not writable; the older file of that name stays."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -17,12 +20,37 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        remove_if_there(temporary)
+        way_out = "free some space on its disk" if error.errno in FULL else "make its folder writable"
         raise UserError(
-            f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): free some space; "
+            f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): {way_out}; "
             "what was there before is kept."
         ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last. Where the system has no such thing (Windows, some network drives), nothing."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_if_there(path: Path) -> None:
+    """Delete a file, if that is possible."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # its folder is gone, no folder, or not writable: the error that led here says so
+        pass
 
 
 def write_text(path: Path, text: str) -> None:
@@ -30,12 +58,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def load_json(path: Path) -> dict:
+    """The object in a JSON file. Raises UserError if it is missing, damaged, or holds NaN or Infinity."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
         if not isinstance(content, dict):
             raise ValueError("no object")
         return content
     except FileNotFoundError as error:
         raise UserError(f"There is no {path}: this is not a finished run.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train the run again.") from error
+
+
+def refuse_constant(name: str):
+    """What json.loads calls for the numbers that JSON does not have."""
+    raise ValueError(f"{name} is no number")

@@ -21,6 +21,7 @@ from cifar100.evaluation import predict_logits
 from cifar100.pictures import Picture, stack_pictures
 from cifar100.recipe import Recipe, find_recipe
 from cifar100.runs import find_run
+from cifar100.verify import is_plain
 from cifar100.weights import load_network, load_weights, make_network, put_weights
 
 PICKLED = (".pth", ".pt")  # what torch.save writes
@@ -104,10 +105,13 @@ def load_metadata(path: Path) -> tuple[Recipe, list[str]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads(file.metadata()["cifar100"])
-        return Recipe.from_dict(metadata["recipe"]), [str(name) for name in metadata["classes"]]
+        classes = metadata["classes"]
+        if not all(map(is_plain, classes)):
+            raise ValueError("a class name")
+        return Recipe.from_dict(metadata["recipe"]), list(classes)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} cannot be read ({error}): restore it, or name another.") from error
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{path} does not name its recipe and classes: name weights that this project saved."
         ) from error

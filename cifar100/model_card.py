@@ -3,6 +3,7 @@ arXiv:1810.03993)."""
 
 from pathlib import Path
 
+from cifar100.data import SIZES
 from cifar100.describe import describe_recipe
 from cifar100.errors import UserError
 from cifar100.progress import format_seconds
@@ -16,7 +17,7 @@ def render_card(folder: Path) -> str:
     recipe, metrics = load_recipe(folder), load_metrics(folder)
     try:
         return render(recipe, metrics, train_command(folder))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"The evaluation in {folder / 'metrics.json'} is not whole ({error!r}): run `python -m cifar100 evaluate "
             f"{folder.as_posix()} --write`."
@@ -29,17 +30,22 @@ def render(recipe: Recipe, metrics: dict, command: str) -> str:
     low, high = evaluation["top1_interval"]
     calibration, temperature = evaluation["calibration"], evaluation["temperature"]
     superclass, without = evaluation["superclass"], evaluation["without_duplicates"]
+    command, split = command + held_options(metrics), "held-out" if is_held_out(metrics) else "test"
     known = {name: accuracy for name, accuracy in evaluation["per_class"].items() if accuracy is not None}
     per_class = sorted(known.items(), key=lambda item: item[1])
     pairs = ", ".join(f"{a} and {b} ({count})".replace("_", " ") for a, b, count in evaluation["confused_pairs"][:5])
     rows = {
-        f"top-1 after the last epoch, {evaluation['images']:,} test images": f"{evaluation['top1']:.2%} "
+        f"top-1 after the last epoch, {evaluation['images']:,} {split} images": f"{evaluation['top1']:.2%} "
         f"(95 % interval {low:.2%} to {high:.2%})",
         "top-5": f"{evaluation['top5']:.2%}",
         "right superclass": f"{superclass['accuracy']:.2%} (95 % interval {superclass['interval'][0]:.2%} to "
         f"{superclass['interval'][1]:.2%})",
         "top-1 over each picture and its mirror image together": f"{evaluation['flip_tta']:.2%}",
-        f"top-1 without the {without['left_out']} test images that have a near duplicate in the training set": f"{without['top1']:.2%}",
+    }
+    if without:  # known of the test images of CIFAR-100 alone
+        name = f"top-1 without the {without['left_out']} test images that have a near duplicate in the training set"
+        rows[name] = f"{without['top1']:.2%}"
+    rows |= {
         "negative log-likelihood": f"{evaluation['nll']:.4f} (95 % interval {evaluation['nll_interval'][0]:.4f} to "
         f"{evaluation['nll_interval'][1]:.4f})",
         f"expected calibration error, {calibration['bins']} bins": f"{calibration['ece']:.2%}",
@@ -55,7 +61,7 @@ def render(recipe: Recipe, metrics: dict, command: str) -> str:
             "",
             "## Training",
             "",
-            "- Data: the 50,000 training images of CIFAR-100 (Krizhevsky 2009), all of them, and nothing else",
+            f"- Data: {describe_data(metrics)}",
             f"- Recipe: {describe_recipe(recipe)}",
             f"- Made by `{command}`: {format_seconds(metrics['seconds'])} on {metrics['hardware']}, "
             f"torch {metrics['versions']['torch']}",
@@ -92,3 +98,26 @@ def render(recipe: Recipe, metrics: dict, command: str) -> str:
             "",
         ]
     )
+
+
+def is_held_out(metrics: dict) -> bool:
+    """Whether the run was measured on images that were held out of the training set."""
+    return "validation_accuracy" in metrics["final"]
+
+
+def held_options(metrics: dict) -> str:
+    """What the command that makes the run again has to say of its data, beyond the recipe's settings."""
+    return " --data sample" * (metrics["data"] == "sample") + " --holdout" * is_held_out(metrics)
+
+
+def describe_data(metrics: dict) -> str:
+    """What the network learned from. A hold-out's images are those that the evaluation was taken on."""
+    if metrics["data"] == "sample":
+        return "the embedded sample, a look-alike of CIFAR-100 that the program draws, and nothing else"
+    if is_held_out(metrics):
+        held = metrics["evaluation"]["images"]
+        return (
+            f"{SIZES['train'] - held:,} of the {SIZES['train']:,} training images of CIFAR-100 (Krizhevsky 2009), and nothing "
+            f"else; the other {held:,} were held out"
+        )
+    return f"the {SIZES['train']:,} training images of CIFAR-100 (Krizhevsky 2009), all of them, and nothing else"

@@ -28,9 +28,8 @@ def claim(folder: Path) -> Iterator[Path]:
             folder.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
     except Timeout as error:
-        process = (running / "pid").read_text() if (running / "pid").exists() else "?"
         raise UserError(
-            f"Process {process} is training {folder} right now: wait, or choose another --output."
+            f"Process {read_holder(running)} is training {folder} right now: wait, or choose another --output."
         ) from error
     try:
         with clear_errors(folder):
@@ -42,6 +41,14 @@ def claim(folder: Path) -> Iterator[Path]:
         if not (running / "checkpoint.pt").exists() and not (running / "metrics.json").exists():
             shutil.rmtree(running, ignore_errors=True)  # nothing in it is worth keeping
         lock.release()
+
+
+def read_holder(running: Path) -> str:
+    """The number of the process that holds the place; "?" while it starts or ends."""
+    try:
+        return (running / "pid").read_text()
+    except OSError:
+        return "?"
 
 
 @contextmanager

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from cifar100.describe import describe_changes, describe_recipe
 from cifar100.errors import UserError
-from cifar100.files import write_text
+from cifar100.files import load_json, write_text
 from cifar100.model_card import render_card
 from cifar100.progress import format_record, format_seconds
 from cifar100.recipe import RECIPES
 from cifar100.repository import insert_address, load_address, render_notebook
 from cifar100.runs import load_history, load_metrics, load_recipe, train_command
+from cifar100.verify import FILES, compare_checksum
 
 LOGS_TITLE = """# Training logs
 
@@ -45,6 +46,8 @@ def render_run(folder: Path) -> str:
     """The section of one run: settings, what it reached, and every epoch. Raises UserError if a
     file of the run is missing or damaged."""
     recipe, history, metrics = load_recipe(folder), load_history(folder), load_metrics(folder)
+    if (folder / FILES["weights"]).is_file():  # the numbers are theirs; a run may be published without them
+        compare_checksum(folder, "weights")
     held = history[-1].eval_split
     final, best = metrics["final"], metrics["best"]
     gap = final["train_accuracy"] - final[f"{held}_accuracy"]
@@ -174,6 +177,27 @@ def replace_block(text: str, name: str, content: str) -> str:
     return text
 
 
+def render_benches(text: str, output: str | Path = "output") -> str:
+    """The text with each block filled that stands for a measurement of `bench`, empty where none is kept."""
+    for name in re.findall(r"<!-- bench (\w+) -->", text):
+        path = Path(output) / "bench" / f"{name}.json"
+        text = replace_block(text, f"bench {name}", render_bench(name, load_json(path)) if path.is_file() else "")
+    return text
+
+
+def render_bench(name: str, figures: dict) -> str:
+    """A measurement's figures in Markdown. Raises UserError if they lack something."""
+    from cifar100.bench.command import KINDS  # here, because `python -m cifar100 recipes` does not wait for torch
+
+    try:
+        return KINDS[name].render(figures)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"output/bench/{name}.json lacks what its page shows ({error}): measure it again with "
+            f"`python -m cifar100 bench --{name} --write`."
+        ) from error
+
+
 def render_all(root: Path) -> dict[Path, str]:
     """Each rendered file of the project and its text, from root/output."""
     readme, output = root / "README.md", root / "output"
@@ -181,9 +205,11 @@ def render_all(root: Path) -> dict[Path, str]:
     text = insert_address(readme.read_text(encoding="utf-8"), address, "CIFAR100_ResNet.ipynb")
     text = replace_block(text, "headline", render_headline(output))
     text = replace_block(text, "figures", render_figures(output))
+    text = replace_block(text, "results", render_results(output))
+    pages = {page: page.read_text(encoding="utf-8") for page in sorted((root / "docs").glob("*.md"))}
     return {
         root / "training_logs.md": render_logs(output),
-        readme: replace_block(text, "results", render_results(output)),
+        **{page: render_benches(words, output) for page, words in (pages | {readme: text}).items()},
         **{path: render_notebook(path, address) for path in sorted(root.glob("*.ipynb"))},
         **{folder.parent / "MODEL_CARD.md": render_card(folder) for folder in find_evaluated(output)},
     }

@@ -6,7 +6,6 @@ A run grows in seed<k>.running beside it and replaces an older one only when it 
 """
 
 import csv
-import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from cifar100.errors import UserError
 from cifar100.files import load_json, write_text
 from cifar100.recipe import CHANGEABLE, RECIPES, Recipe
+from cifar100.verify import FILES, check_metrics, checksum, compare_checksum, is_plain, load_trained_recipe
 
 METRICS = (
     *("recipe", "seed", "epochs", "final", "best", "reached", "data", "seconds", "images_per_second"),
@@ -54,7 +54,11 @@ class EpochRecord:
     def from_row(cls, row: dict) -> "EpochRecord":
         split = "validation" if "validation_loss" in row else "test"
         names = ("lr", "train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy")
-        return cls(int(row["epoch"]), *(float(row[name]) for name in names), split)
+        values = {name: float(row[name]) for name in names}
+        for name, value in values.items():
+            if not 0 <= value <= (1 if name.endswith("accuracy") else 1e300):  # NaN fails as well
+                raise ValueError(f"{name} {value}")
+        return cls(int(row["epoch"]), *values.values(), split)
 
 
 def run_folder(recipe: Recipe, output: str | Path = "output", sample: bool = False, holdout: bool = False) -> Path:
@@ -98,8 +102,12 @@ def is_finished(folder: Path, recipe: Recipe) -> bool:
 
 
 def holds_another(folder: Path, recipe: Recipe) -> bool:
-    """Whether the folder holds a finished run that the recipe's would replace by different settings."""
-    return (folder / "metrics.json").is_file() and load_recipe(folder) != recipe
+    """Whether the folder holds a finished run that the recipe's would replace by different settings, or one whose
+    settings are damaged: to be trained again is the way out of that."""
+    try:
+        return (folder / "metrics.json").is_file() and load_recipe(folder) != recipe
+    except UserError:
+        return True
 
 
 def save_recipe(folder: Path, recipe: Recipe) -> None:
@@ -107,16 +115,47 @@ def save_recipe(folder: Path, recipe: Recipe) -> None:
 
 
 def load_recipe(folder: Path) -> Recipe:
-    """Raises UserError if recipe.json is missing or damaged."""
-    return Recipe.from_dict(load_json(folder / "recipe.json"))
+    """Raises UserError if recipe.json is missing or damaged, or names other settings than the weights beside it."""
+    path = folder / "recipe.json"
+    recipe = read_settings(load_json(path), path)
+    trained = load_trained_recipe(folder / FILES["weights"])
+    if trained is not None:
+        ours, theirs = recipe.to_dict(), read_settings(trained, folder / FILES["weights"]).to_dict()
+        for name in ours:
+            if ours[name] != theirs[name]:
+                raise UserError(
+                    f"{path} names another {name} than the weights beside it ({ours[name]!r}, not {theirs[name]!r}): "
+                    "restore it, or train the run again."
+                )
+    return recipe
+
+
+def read_settings(settings: dict, path: Path) -> Recipe:
+    """The recipe in a file that may be damaged. Raises UserError for anything but a recipe."""
+    try:
+        recipe = Recipe.from_dict(settings)
+        if not is_plain(recipe.name):
+            raise ValueError("its name")
+        return recipe
+    except (AttributeError, ValueError, OverflowError, RecursionError) as error:
+        raise UserError(f"{path} holds no settings of a recipe ({error}): restore it.") from error
 
 
 def load_metrics(folder: Path) -> dict:
-    """Raises UserError if metrics.json is missing or damaged, or lacks what every run has."""
-    metrics = load_json(folder / "metrics.json")
+    """Raises UserError if metrics.json is missing or damaged, lacks what every run has, or contradicts recipe.json or
+    history.csv."""
+    path = folder / "metrics.json"
+    metrics = load_json(path)
     missing = [name for name in METRICS if name not in metrics]
     if missing:
-        raise UserError(f"{folder / 'metrics.json'} lacks {', '.join(missing)}: restore it, or train the run again.")
+        raise UserError(f"{path} lacks {', '.join(missing)}: restore it, or train the run again.")
+    check_metrics(metrics, path)
+    for name, value in summarise_history(load_recipe(folder), load_history(folder)).items():
+        if metrics[name] != value:
+            raise UserError(
+                f"{path} says {name} {metrics[name]!r} where recipe.json and history.csv give {value!r}: restore them, "
+                "or train the run again."
+            )
     return metrics
 
 
@@ -130,34 +169,37 @@ def save_history(folder: Path, history: list[EpochRecord]) -> None:
 
 
 def load_history(folder: Path) -> list[EpochRecord]:
-    """Raises UserError if history.csv is missing, damaged, or lacks an epoch."""
+    """Raises UserError if history.csv is missing, damaged, lacks an epoch, or is not the one of metrics.json."""
     path = folder / "history.csv"
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             history = [EpochRecord.from_row(row) for row in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error!r}): restore it, or train the run again.") from error
     if not history or [record.epoch for record in history] != list(range(1, len(history) + 1)):
         raise UserError(f"{path} does not hold every epoch from the first on: restore it, or train the run again.")
+    compare_checksum(folder, "history")
     return history
 
 
 def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **facts) -> dict:
     """What metrics.json holds. folder: with the run's weights and history; facts: data
     ("CIFAR-100" or "sample"), seconds, images_per_second, hardware, versions, commit."""
+    checksums = {kind: checksum(folder / file) for kind, file in FILES.items()}
+    return summarise_history(recipe, history) | facts | {"sha256": checksums}
+
+
+def summarise_history(recipe: Recipe, history: list[EpochRecord]) -> dict:
+    """The part of metrics.json that follows from the settings and the epochs."""
 
     def row(record: EpochRecord) -> dict:
         return {name: value for name, value in record.to_row().items() if name != "lr"}
 
-    first = {f"{t:.2f}": next((r.epoch for r in history if r.eval_accuracy >= t), None) for t in THRESHOLDS}
-    files = {"weights": "weights.safetensors", "history": "history.csv"}
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
         "epochs": recipe.epochs,
         "final": row(history[-1]),
         "best": row(max(history, key=lambda record: record.eval_accuracy)),
-        "reached": first,
-        **facts,
-        "sha256": {name: hashlib.sha256((folder / file).read_bytes()).hexdigest() for name, file in files.items()},
+        "reached": {f"{t:.2f}": next((r.epoch for r in history if r.eval_accuracy >= t), None) for t in THRESHOLDS},
     }

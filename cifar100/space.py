@@ -13,10 +13,9 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from cifar100.errors import UserError
-from cifar100.files import load_json
 from cifar100.model_card import render_card
 from cifar100.recipe import Recipe
-from cifar100.runs import RUN_FILES, find_run, load_recipe, run_folder
+from cifar100.runs import RUN_FILES, find_run, load_metrics, load_recipe, run_folder
 from cifar100.weights import load_network
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,7 +67,7 @@ from cifar100.app import LAUNCH, make_app
 demo = make_app({{"{recipe}": Path(__file__).resolve().parent / "{run}"}}, "cpu")
 
 if __name__ == "__main__":
-    demo.launch(**LAUNCH)
+    demo.launch(**LAUNCH | {{"quiet": False}})  # says its address
 '''
 
 
@@ -115,10 +114,10 @@ def refuse_others(folder: Path) -> None:
 
 def make_contents(run: Path) -> dict[str, bytes]:
     """The Space's files by their path in it. Raises UserError if a file of the run is missing or damaged."""
-    recipe, metrics = load_recipe(run), load_json(run / "metrics.json")
     missing = [name for name in RUN_FILES if not (run / name).is_file()]
     if missing:
         raise UserError(f"{run} lacks {', '.join(missing)}: restore it, or train the run again.")
+    recipe, metrics = load_recipe(run), load_metrics(run)
     load_network(run)  # damaged weights are refused here, in their own words
     loaded = probe(run)
     names = ("model", "cifar100")

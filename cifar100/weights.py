@@ -1,5 +1,6 @@
 """A network's weights on disk: safetensors for a finished run, a checkpoint for a running one."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -15,6 +16,10 @@ from cifar100.errors import UserError
 from cifar100.files import write_bytes
 from cifar100.recipe import Recipe
 from cifar100.runs import load_recipe
+from cifar100.verify import FILES, compare_checksum
+
+SEAL = b"sha256 "  # of a checkpoint: this and a digest in hexadecimal, as the comment that ends its zip archive
+SEAL_BYTES = len(SEAL) + 64
 
 
 def make_network(recipe: Recipe) -> nn.Module:
@@ -43,7 +48,8 @@ def save_weights(path: Path, network: nn.Module, recipe: Recipe) -> None:
 
 def load_weights(path: Path, network: nn.Module) -> None:
     """Read a safetensors file into a network, in the network's own precision. Raises UserError if
-    the file is damaged, belongs to another network, or holds values that are not finite."""
+    the file is damaged, belongs to another network, holds values that are not finite, or is not the one of the
+    metrics.json beside it."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -52,6 +58,8 @@ def load_weights(path: Path, network: nn.Module) -> None:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}): restore it, or train the run again.") from error
     put_weights(tensors, network, path)
+    if path.name == FILES["weights"]:  # last: the words above say more of what is wrong
+        compare_checksum(path.parent, "weights")
 
 
 def put_weights(tensors: dict[str, torch.Tensor], network: nn.Module, path: Path) -> None:
@@ -79,14 +87,24 @@ def save_checkpoint(path: Path, state: dict) -> None:
     """Write a plain dict of tensors, numbers and strings, whole or not at all."""
     buffer = io.BytesIO()  # first in memory: a full disk then meets one write of known size
     torch.save(state, buffer)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, seal(buffer.getvalue()))
+
+
+def seal(archive: bytes) -> bytes:
+    """A zip archive with its checksum as its comment. torch does not compare those that zip has: a bit that flips on
+    the disk would go on into the training."""
+    content = archive[:-2]  # the last two bytes are the length of the comment, 0 as torch writes it
+    return content + SEAL_BYTES.to_bytes(2, "little") + SEAL + hashlib.sha256(content).hexdigest().encode()
 
 
 def load_checkpoint(path: Path, recipe: Recipe) -> dict:
     """Raises UserError if the file is damaged, holds anything but plain data, or belongs to
     another recipe."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+        if seal(content[:-SEAL_BYTES]) != content:
+            raise ValueError("another checksum")
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         theirs = dict(state["recipe"])
     except (OSError, MemoryError) as error:
         raise UserError(f"The checkpoint {path} could not be read ({error}): try again.") from error

@@ -205,10 +205,18 @@ def test_the_command_refuses_in_one_sentence(models, page, tmp_path, capsys):
         assert captured.out == "" and captured.err.startswith("Error: ") and captured.err.count("\n") == 1
 
 
+def test_a_page_out_of_its_own_reach_is_ended_and_said_in_one_sentence(models, monkeypatch):
+    asked = []
+    monkeypatch.setattr("gradio.networking.url_ok", asked.append)  # no
+    with pytest.raises(UserError, match="does not answer on this machine"):
+        app.serve(models, "cpu")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(asked[0])
+
+
 def test_models_are_the_published_runs_with_weights(tmp_path):
     for name, seed, accuracy in (("smoke", 1, 0.5), ("smoke", 10, 0.9), ("sprint", 2, 0.7), ("sprint", 0, 0.6)):
-        folder = make_run(tmp_path, replace(SMOKE, name=name, seed=seed))
-        (folder / "metrics.json").write_text(f'{{"final": {{"test_accuracy": {accuracy}}}}}')
+        make_run(tmp_path, replace(SMOKE, name=name, seed=seed), accuracy)
     (tmp_path / "sprint/seed0/weights.safetensors").unlink()
     models = answers.find_models(output=tmp_path)
     assert list(models.items()) == [("sprint", tmp_path / "sprint/seed2"), ("smoke", tmp_path / "smoke/seed1")]

@@ -24,13 +24,17 @@ from cifar100.weights import load_network, make_network, save_weights
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
 
 
-def make_run(output, recipe=SMOKE):
-    """A finished run's folder, as far as `find_run` looks, with the recipe's first weights in it."""
+def make_run(output, recipe=SMOKE, accuracy=0.5):
+    """A finished run's folder with the recipe's first weights, and this accuracy after its one epoch."""
     folder = runs.run_folder(recipe, output)
     folder.mkdir(parents=True)
     runs.save_recipe(folder, recipe)
-    (folder / "metrics.json").write_text("{}")
     save_weights(folder / "weights.safetensors", make_network(recipe), recipe)
+    history = [runs.EpochRecord(1, 0.1, 4.0, 0.1, 4.0, accuracy)]
+    runs.save_history(folder, history)
+    facts = {"data": "CIFAR-100", "seconds": 1.0, "images_per_second": 1.0, "hardware": "abacus", "commit": None}
+    metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2"}, **facts)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 
 

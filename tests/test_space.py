@@ -1,5 +1,6 @@
 """An exported Space stands alone, answers as the project does, and never takes the place of other files."""
 
+import hashlib
 import json
 import os
 import re
@@ -43,9 +44,7 @@ print(json.dumps(sorted(called)), flush=True)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = make_run(tmp_path_factory.mktemp("output"))
-    (folder / "history.csv").write_text("epoch\n")
-    return folder
+    return make_run(tmp_path_factory.mktemp("output"))
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +140,21 @@ def test_an_evaluated_run_brings_its_card(quick):
     contents = space.make_contents(run)
     assert contents["MODEL_CARD.md"].decode() == render_card(run)
     assert b"(MODEL_CARD.md)" in contents["README.md"]
+
+
+def test_a_hold_out_runs_card_says_what_it_was_trained_on(quick, tmp_path):
+    folder = tmp_path / "seed0"
+    shutil.copytree(find_run(ROOT / "output/sprint"), folder)
+    for name in ("history.csv", "metrics.json"):  # the same figures, as of images that were held out
+        text = (folder / name).read_text()
+        for figure in ("loss", "accuracy"):
+            text = text.replace(f"test_{figure}", f"validation_{figure}")
+        (folder / name).write_text(text)
+    metrics = json.loads(text)
+    metrics["evaluation"] |= {"images": 5000, "without_duplicates": None}
+    metrics["sha256"]["history"] = hashlib.sha256((folder / "history.csv").read_bytes()).hexdigest()
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert b"45,000 of the 50,000 training images" in space.make_contents(folder)["MODEL_CARD.md"]
 
 
 def test_an_earlier_export_is_replaced_even_after_it_was_started(quick, run, tmp_path):

@@ -21,7 +21,7 @@ from cifar100.evaluation import evaluate_run, predict_logits
 from cifar100.progress import OutOfTime, Progress
 from cifar100.recipe import SMOKE, SPRINT
 from cifar100.report import find_published
-from cifar100.weights import load_network, make_network, save_weights
+from cifar100.weights import load_network, make_network, save_checkpoint, save_weights
 from tests.conftest import tiny_split
 
 TINY_RUN = [sys.executable, str(Path(__file__).with_name("conftest.py"))]
@@ -298,7 +298,7 @@ def test_a_checkpoint_that_loads_but_does_not_fit(change, tiny, tmp_path):
     checkpoint = cut_off(SHORT, tmp_path)
     state = torch.load(checkpoint, weights_only=True)
     change(state)
-    torch.save(state, checkpoint)
+    save_checkpoint(checkpoint, state)  # with a checksum that is right
     with pytest.raises(UserError, match="does not fit its recipe|is damaged"):
         finished(SHORT, tmp_path, resume=True)
 
@@ -309,7 +309,7 @@ def test_a_checkpoint_with_code_in_it_is_never_opened(tiny, tmp_path):
             return (os.mkdir, (str(tmp_path / "mark"),))
 
     checkpoint = cut_off(SHORT, tmp_path)
-    torch.save({"recipe": SHORT.to_dict(), "parts": Trap()}, checkpoint)
+    save_checkpoint(checkpoint, {"recipe": SHORT.to_dict(), "parts": Trap()})
     with pytest.raises(UserError, match="damaged"):
         finished(SHORT, tmp_path, resume=True)
     checkpoint.write_bytes(pickle.dumps(Trap()))
@@ -339,6 +339,7 @@ def test_weights_of_another_network_or_not_finite_are_refused(tiny, tmp_path):
     runs.save_recipe(folder, replace(SHORT, network="resnet56"))
     with pytest.raises(UserError, match="another network"):
         load_network(folder)
+    runs.save_recipe(folder, SHORT)
     network = make_network(SHORT)
     nn.init.constant_(network.head.bias, torch.inf)
     save_weights(folder / "weights.safetensors", network, SHORT)

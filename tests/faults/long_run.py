@@ -1,0 +1,86 @@
+"""Training and serving for minutes, with memory and open files looked at all the while."""
+
+import io
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cifar100.bench.visitors import count_open_files, read_memory
+from cifar100.drawings import make_drawings
+from tests.faults.serving import ROOT, serve
+from tests.faults.tally import Tally
+
+SAMPLES = 60  # a process, evenly over the time
+SLACK = 1.05  # by which factor the last third may lie above the middle one
+
+Samples = list[tuple[float, float, int]]  # minutes since the start, memory in MB, open files
+
+
+def watch(process: int, minutes: float, work: Callable[[], object]) -> Samples:
+    """Look at a process SAMPLES times; `work` is called in between, again and again. Empty where there is no /proc."""
+    samples, start = [], time.monotonic()
+    while (elapsed := (time.monotonic() - start) / 60) < minutes:
+        if elapsed >= len(samples) * minutes / SAMPLES:
+            memory, files = read_memory(process), count_open_files(process)
+            if memory is None or files is None:
+                return samples
+            samples.append((elapsed, memory, files))
+        work()
+    return samples
+
+
+def train_long(root: Path, minutes: float) -> Samples:
+    """A run on the embedded sample, on one thread, with an epoch and its checkpoint every few seconds."""
+    command = [sys.executable, "-m", "cifar100", "train", "smoke", "--data", "sample", "--device", "cpu"]
+    command += ["--epochs", "10000", "--output", str(root / "long")]
+    with open(root / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log)
+    try:
+        while "Epoch" not in (root / "log").read_text() and process.poll() is None:
+            time.sleep(1)
+        return watch(process.pid, minutes, lambda: time.sleep(0.5))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def serve_long(root: Path, minutes: float) -> Samples:
+    """A demo that is asked all the time, by turns for a picture and for what is none."""
+    buffer = io.BytesIO()
+    make_drawings()["clock"].save(buffer, "PNG")
+    with serve(root) as page:
+        for _ in range(20):  # what it loads at its first requests is no leak
+            page.show(buffer.getvalue())
+
+        def ask() -> None:
+            page.show(buffer.getvalue())
+            page.show(b"no picture")
+
+        return watch(page.process, minutes, ask)
+
+
+def judge(name: str, samples: Samples, minutes: float) -> str:
+    """ "unharmed" if the last third lies no higher than the middle one, else what grew."""
+    third = len(samples) // 3
+    if not third or samples[-1][0] < 0.8 * minutes:
+        return f"{name} ended before its time"
+    for k, kind in ((1, "memory"), (2, "open files")):
+        middle, last = (
+            statistics.median(sample[k] for sample in own) for own in (samples[third : 2 * third], samples[2 * third :])
+        )
+        if last > middle * SLACK:
+            return f"{kind} of {name} grew from {middle} to {last}"
+    return "unharmed"
+
+
+def run_long(root: Path, minutes: float) -> tuple[Tally, dict[str, Samples]]:
+    tally = Tally(f"{minutes:g} minutes of training, {minutes:g} of serving")
+    samples = {}
+    for name, work in (("training", train_long), ("serving", serve_long)):
+        (root / name).mkdir()
+        samples[name] = work(root / name, minutes)
+        tally.note(judge(name, samples[name], minutes))
+    return tally, samples
