@@ -6,14 +6,26 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cifar100 import queue, report, runs
 from cifar100.errors import UserError
-from cifar100.recipe import CHANGEABLE, RECIPES, find_recipe
+from cifar100.recipe import CHANGEABLE, RECIPES, Recipe, find_recipe
 from cifar100.repository import save_address
 
-BACKENDS = ("auto", "off", "inductor", "aot_eager", "eager")  # of torch.compile
+if TYPE_CHECKING:  # it imports torch, for which `recipes` does not wait
+    from cifar100.distributed import Group
+
+BACKENDS = ("auto", "off", "inductor", "aot_eager", "eager", "capture")  # of torch.compile; a CUDA graph
+MEASUREMENTS = {  # of `bench`, beside that of a recipe's parts; some minutes each
+    "peers": "two networks beside the plain public way of writing them",
+    "growth": "time and memory of an epoch as images and batch grow (default: smoke)",
+    "layers": "each layer's multiply-adds and time",
+    "ablation": "the training step with one measure for speed taken away, or one more tried",
+    "serving": "a run's page with eight visitors at once, and its accuracy from picture files",
+}
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+TRAINING = ("data", "output", "device", "num_workers", "compile", "precision", "resume", "holdout")  # as `fit` has them
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -43,7 +55,10 @@ def make_parser() -> argparse.ArgumentParser:
             "--num-workers", type=int, help="processes that prepare batches (default: as many as serve)"
         )
         command.add_argument(
-            "--compile", default="auto", choices=BACKENDS, help="torch.compile's backend (default: auto)"
+            "--compile",
+            default="auto",
+            choices=BACKENDS,
+            help="torch.compile's backend, or capture for a CUDA graph (default: auto)",
         )
         command.add_argument(
             "--precision",
@@ -62,6 +77,9 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--all", action="store_true", help="all recipes that have no finished run yet")
     several = command.add_mutually_exclusive_group()
     several.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="one run for each of these seeds")
+    command.add_argument(
+        "--devices", nargs="+", metavar="DEVICE", help="several runs at once, one on each (default: on all CUDA GPUs)"
+    )
     command.add_argument("--skip-finished", action="store_true", help="leave finished runs alone, resume the others")
     command.add_argument("--minutes", type=float, help="stop before so many minutes are over")
     several.add_argument("--seed", type=int, help="instead of the recipe's")
@@ -145,11 +163,15 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--to", metavar="FOLDER", type=Path, help="write them there (default: where they are)")
     add_data(command)
 
-    command = add("bench", bench, "Measure how fast a recipe runs here.", "python -m cifar100 bench smoke")
-    command.add_argument("recipe", metavar="RECIPE", help=", ".join(RECIPES))
+    command = add("bench", bench, "Measure speed and size on this machine.", "python -m cifar100 bench smoke")
+    command.add_argument("what", metavar="RECIPE", nargs="?", help="a recipe, or with --serving a run's folder")
+    kinds = command.add_mutually_exclusive_group()
+    for name, text in MEASUREMENTS.items():
+        kinds.add_argument(f"--{name}", dest="kind", action="store_const", const=name, default="parts", help=text)
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    add_device(command)
-    add_speed(command)
+    command.add_argument("--write", action="store_true", help="keep the figures in OUTPUT/bench, for the pages")
+    for add_options in (add_data, add_output, add_device, add_speed):
+        add_options(command)
     return parser
 
 
@@ -164,6 +186,20 @@ def list_recipes(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
+    if "WORLD_SIZE" in os.environ:  # torch, when it is imported, reads how much to say of connections that break
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from cifar100.distributed import joined
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    try:
+        with joined() as group:
+            train_chosen(options, group)
+    except KeyboardInterrupt:
+        print("\nStopped. Finished epochs are kept, if there are any: continue with --resume.")
+        sys.exit(130)
+
+
+def train_chosen(options: argparse.Namespace, group: "Group") -> None:
     if bool(options.recipe) == options.all:
         raise UserError("Name one recipe, or say --all.")
     changes = {f: getattr(options, f) for f in CHANGEABLE if getattr(options, f) is not None}
@@ -172,19 +208,49 @@ def train(options: argparse.Namespace) -> None:
         chosen = list(queue.list_all(seeds, **changes))
     else:
         chosen = [find_recipe(options.recipe, **changes | {"seed": seed}) for seed in seeds]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    names = ("data", "output", "device", "num_workers", "compile", "precision", "resume", "holdout")
-    try:
-        queue.train_all(
-            chosen,
-            minutes=options.minutes,
-            skip_finished=options.all or options.skip_finished,
-            say=lambda text: print(text, flush=True),
-            **{name: getattr(options, name) for name in names},
-        )
-    except KeyboardInterrupt:
-        print("\nStopped. Finished epochs are kept, if there are any: continue with --resume.")
-        sys.exit(130)
+    devices = choose_devices(options, group, len(chosen))
+    if devices:
+        spread_runs(options, chosen, devices)
+        return
+    queue.train_all(
+        chosen,
+        minutes=options.minutes,
+        skip_finished=options.all or options.skip_finished,
+        say=say if group.rank == 0 else lambda text: None,
+        group=group,
+        **{name: getattr(options, name) for name in TRAINING},
+    )
+
+
+def choose_devices(options: argparse.Namespace, group: "Group", count: int) -> list[str]:
+    """The devices over which so many runs are spread; none where they follow one another."""
+    from torch import cuda
+
+    if options.devices and (group.size > 1 or options.device):
+        raise UserError("--devices starts a process on each device: use it without torchrun, and without --device.")
+    if options.devices or group.size > 1 or options.device or count < 2 or cuda.device_count() < 2:
+        return options.devices or []
+    return [f"cuda:{number}" for number in range(cuda.device_count())]
+
+
+def spread_runs(options: argparse.Namespace, chosen: list[Recipe], devices: list[str]) -> None:
+    from cifar100.device import choose_device
+    from cifar100.spread import Spread
+
+    for device in dict.fromkeys(options.devices or []):
+        choose_device(device)
+    given = {name: getattr(options, name) for name in (*CHANGEABLE, *TRAINING) if name not in ("seed", "device")}
+    given["skip_finished"] = options.all or options.skip_finished
+    arguments = []
+    for name, value in given.items():
+        if value is not None and value is not False:  # 0 workers are a wish
+            arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    Spread(chosen, devices, arguments, options.minutes, say).run()
+
+
+def say(text: str) -> None:
+    """One line, in one piece, though several threads may print."""
+    print(text + "\n", end="", flush=True)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -321,12 +387,15 @@ def run_notebooks(options: argparse.Namespace) -> None:
 
 
 def bench(options: argparse.Namespace) -> None:
-    from cifar100.bench import format_bench, run_bench
+    from cifar100.bench import command
 
-    result = run_bench(
-        find_recipe(options.recipe), options.device, options.num_workers, options.compile, options.precision
-    )
-    print(json.dumps(result.to_dict(), indent=2) if options.json else format_bench(result))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its processes, as Ctrl-C does
+    command.run(options.kind, options, say_aside)
+
+
+def say_aside(text: str) -> None:
+    """To the screen, past whatever reads the output."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

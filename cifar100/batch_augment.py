@@ -23,6 +23,7 @@ class BatchAugmentation:
 
     def __init__(self, augmentation: Augmentation, seed: int, count: int):
         self.augmentation, self.seed, self.count = augmentation, seed, count
+        self.draws: Tensor | None = None
 
     def draw(self, epoch: int) -> Tensor:
         """The epoch's draws, (count, columns) float32 in 0..1: a row an image."""
@@ -35,7 +36,11 @@ class BatchAugmentation:
 
     def start_epoch(self, epoch: int, device: torch.device) -> None:
         """Make the epoch's draws, once, where the batches will need them."""
-        self.draws = self.draw(epoch).to(device)
+        draws = self.draw(epoch).to(device)
+        if self.draws is None:
+            self.draws = draws
+        else:
+            self.draws.copy_(draws)  # a recorded step goes on reading in the same place
 
     def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
         """images: (N, 32, 32, 3) uint8; indices: (N,) int64, their places in the training set

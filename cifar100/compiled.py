@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cifar100.distributed import ALONE, Group
+from cifar100.shared_norm import share_norms
+
 
 class LossStep:
     """Loss and logits of a batch, with the gradients left in the network's parameters.
@@ -14,13 +17,26 @@ class LossStep:
     A ResNet-56 in eager mode launches a thousand small kernels a step and waits for the launches.
     On a GPU torch.compile fuses them and records the rest as CUDA graphs. Whole batches have one
     shape; the smaller last one of an epoch runs in eager mode, which computes the same.
+
+    In a group of processes each computes its share of a batch, in eager mode, and the norms' statistics and the
+    gradients are those of the whole batch.
     """
 
     def __init__(
-        self, network: nn.Module, dtype: torch.dtype, label_smoothing: float, batch_size: int, device: torch.device
+        self,
+        network: nn.Module,
+        dtype: torch.dtype,
+        label_smoothing: float,
+        batch_size: int,
+        device: torch.device,
+        group: Group = ALONE,
     ):
         self.network, self.dtype, self.batch_size, self.device = network, dtype, batch_size, device
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.group = label_smoothing, group
+        if group.size > 1:
+            share_norms(network)
+        self.replica = group.wrap(network)
+        self.total = batch_size  # images in the coming batch over all processes; read only where there are several
         self.compiled: Callable | None = None
         self.proven: set[tuple] = set()  # shapes for which the compiled step has once run to the end
         self.say: Callable[[str], None] = print
@@ -30,7 +46,10 @@ class LossStep:
         self.say = say
         if backend == "auto":
             backend = "inductor" if self.device.type == "cuda" else "off"
-        if backend == "off":
+        if backend in ("off", "capture"):  # the latter is captured.py's
+            return
+        if self.group.size > 1:
+            say("Several processes exchange the norms' statistics within a step, which is not compiled.")
             return
         options = {"mode": "reduce-overhead"} if backend == "inductor" and self.device.type == "cuda" else {}
         # Without this, the shapes of earlier runs in this process count against Dynamo's limit of
@@ -47,7 +66,7 @@ class LossStep:
         # Not autocast(enabled=False): older releases do not know Apple's GPU there at all.
         plain = self.dtype == torch.float32
         with nullcontext() if plain else torch.autocast(self.device.type, self.dtype):
-            logits = self.network(inputs)
+            logits = self.replica(inputs)
         return F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
 
     def __call__(self, inputs: Tensor, targets: Tensor, scaler: torch.amp.GradScaler) -> tuple[Tensor, Tensor]:
@@ -80,8 +99,13 @@ class LossStep:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         self.say(f"The training step could not be compiled and runs in eager mode ({reason[0]}).")
 
-    @staticmethod
-    def run(forward: Callable, inputs: Tensor, targets: Tensor, scaler: torch.amp.GradScaler) -> tuple[Tensor, Tensor]:
+    def run(
+        self, forward: Callable, inputs: Tensor, targets: Tensor, scaler: torch.amp.GradScaler
+    ) -> tuple[Tensor, Tensor]:
         loss, logits = forward(inputs, targets)
-        scaler.scale(loss).backward()
+        if self.group.size > 1:
+            # The replica takes the plain mean over the processes, whose shares may differ by an image.
+            scaler.scale(loss * (len(inputs) * self.group.size / self.total)).backward()
+        else:
+            scaler.scale(loss).backward()
         return loss.detach(), logits.detach()

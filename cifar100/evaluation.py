@@ -12,6 +12,7 @@ from cifar100 import runs
 from cifar100.augment import to_input
 from cifar100.data import Images, is_sample, load_training_and_held
 from cifar100.device import choose_device
+from cifar100.distributed import ALONE, Group
 from cifar100.errors import UserError
 from cifar100.weights import load_network
 
@@ -41,11 +42,14 @@ def extract_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
     return torch.cat(features).numpy()
 
 
-def evaluate(network: nn.Module, data: Images, device: torch.device, batch_size: int = 500) -> tuple[float, float]:
-    """The mean cross-entropy and the top-1 accuracy (0..1) over all images, in float32."""
-    labels = torch.from_numpy(data.fine)
-    logits = predict_logits(network, torch.from_numpy(data.images).to(device), batch_size).cpu()
-    return score(logits, labels)
+def evaluate(
+    network: nn.Module, data: Images, device: torch.device, batch_size: int = 500, group: Group = ALONE
+) -> tuple[float, float]:
+    """The mean cross-entropy and the top-1 accuracy (0..1) over all images, in float32. Each process of the group
+    computes its share of the logits, and all of them get the figures."""
+    images = group.share(torch.from_numpy(data.images)).to(device)
+    logits = group.unite(predict_logits(network, images, batch_size).cpu(), len(data))
+    return score(logits, torch.from_numpy(data.fine))
 
 
 def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:

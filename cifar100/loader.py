@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cifar100.augment import ImageAugmentation, make_generator
 from cifar100.data import Images
+from cifar100.distributed import ALONE, Group
 from cifar100.errors import UserError
 from cifar100.recipe import Recipe
 
@@ -20,10 +21,18 @@ class TrainingLoader:
 
     Without an image augmentation and without workers the whole set lies on the device as uint8
     (150 MB) and a batch is a look-up. Otherwise batches are made on the CPU, by workers where
-    there are some; the batches are the same for any number of them.
+    there are some; the batches are the same for any number of them. Each process of a group gets
+    its share of every batch.
     """
 
-    def __init__(self, data: Images, recipe: Recipe, device: torch.device, num_workers: int | None = None):
+    def __init__(
+        self,
+        data: Images,
+        recipe: Recipe,
+        device: torch.device,
+        num_workers: int | None = None,
+        group: Group = ALONE,
+    ):
         """num_workers: None for as many as serve. Raises UserError if that is less than 0, or a batch
         is larger than the set."""
         if recipe.batch_size > len(data):
@@ -34,7 +43,7 @@ class TrainingLoader:
         if num_workers is None:  # next to a network on the CPU workers would only take its cores
             num_workers = min(16, count_cores()) if by_image and device.type == "cuda" else 0
         self.count, self.batch_size, self.seed, self.device = len(data), recipe.batch_size, recipe.seed, device
-        self.num_workers = num_workers
+        self.num_workers, self.group = num_workers, group
         augmentation = ImageAugmentation(recipe.augmentation, recipe.seed) if by_image else None
         self.dataset = Batches(torch.from_numpy(data.images), torch.from_numpy(data.fine), augmentation)
         if not by_image and num_workers == 0:
@@ -57,11 +66,15 @@ class TrainingLoader:
         """Batches an epoch."""
         return -(-self.count // self.batch_size)
 
+    def size_of(self, step: int) -> int:
+        """Images in a batch, over all processes; the epoch's first is step 0."""
+        return min(self.batch_size, self.count - step * self.batch_size)
+
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yields the epoch's batches on the device. Raises UserError if a worker dies."""
         order = torch.randperm(self.count, generator=make_generator(self.seed, epoch, 2))
         order = order.to(self.dataset.images.device).split(self.batch_size)
-        self.order[:] = [(epoch, indices) for indices in order]
+        self.order[:] = [(epoch, self.group.share(indices)) for indices in order]
         try:
             for batch in self.workers if self.num_workers else map(self.dataset.__getitem__, self.order):
                 yield tuple(part.to(self.device, non_blocking=True) for part in batch)
@@ -75,8 +88,9 @@ class TrainingLoader:
 
 
 def count_cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The processors that this process may use, shared with those that were started with it on this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def use_one_thread(worker: int) -> None:

@@ -5,9 +5,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from cifar100.recipe import Recipe
 from cifar100.runs import EpochRecord
+
+if TYPE_CHECKING:  # it imports torch, for which `recipes` does not wait
+    from cifar100.distributed import Group
 
 
 class OutOfTime(Exception):
@@ -79,6 +83,28 @@ class Progress:
         # Before it was measured: the forward passes of 10,000 images beside steps on 50,000.
         after = self.between or 0.15 * pace * (end - self.costs[first])
         return pace * (end - self.costs[step + 1]) + after
+
+
+def keep_in_step(progress: Progress, group: "Group") -> Callable[..., Iterable]:
+    """The first process's progress for its whole group: they run out of time in the same step, not by clocks of their
+    own. The others show nothing."""
+    if group.size == 1:
+        return progress
+
+    def wrap(batches: Iterable, *place: int) -> Iterator:
+        own = iter(progress(batches, *place) if group.rank == 0 else batches)
+        while True:
+            try:
+                batch, over = next(own, None), False
+            except OutOfTime:
+                batch, over = None, True
+            if math.isfinite(progress.deadline) and group.broadcast(over):
+                raise OutOfTime
+            if batch is None:
+                return
+            yield batch
+
+    return wrap
 
 
 def format_seconds(seconds: float) -> str:

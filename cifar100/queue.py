@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from cifar100 import runs
 from cifar100.data import is_sample
 from cifar100.errors import UserError
-from cifar100.progress import OutOfTime, Progress, format_record
+from cifar100.progress import OutOfTime, Progress, format_record, keep_in_step
 from cifar100.recipe import RECIPES, Recipe, find_recipe
 
 
@@ -25,7 +25,8 @@ def train_all(
     With skip_finished, runs that are finished are left alone, and those that were cut off are
     continued. Stops within `minutes`, after an epoch or at the loss of one that would not have
     ended in time; the next call goes on from there. Raises UserError, after the others have been
-    trained, if a recipe could not be.
+    trained, if a recipe could not be; at once where several processes train together, since the
+    others may not know of it.
     """
     if minutes is not None and not 0 < minutes < math.inf:
         raise UserError(f"The minutes must be a finite number above 0, not {minutes}.")
@@ -38,6 +39,8 @@ def train_all(
             say(f"The {minutes:g} minutes are over: what {recipe.name}, seed {recipe.seed}, has finished is kept.")
             break
         except UserError as error:
+            if "group" in options and options["group"].size > 1:
+                raise
             failures.append(str(error))
             if len(recipes) > 1:
                 say(f"Not trained: {error}")
@@ -49,16 +52,19 @@ def train_all(
 
 def train_next(recipe: Recipe, deadline: float, skip_finished: bool, say: Callable, options: dict) -> None:
     """Train one recipe, or pass it over. Raises OutOfTime, and what `fit` raises."""
+    from cifar100.distributed import ALONE
     from cifar100.train import fit
 
+    group = options.get("group", ALONE)
     folder = runs.run_folder(recipe, options["output"], is_sample(options.get("data")), options.get("holdout", False))
     say(f"{recipe.name}, seed {recipe.seed}: {folder}")
-    if skip_finished and runs.is_finished(folder, recipe):
+    if skip_finished and group.first(lambda: runs.is_finished(folder, recipe)):
         say("finished already")
         return
-    if runs.holds_another(folder, recipe):
+    if group.first(lambda: runs.holds_another(folder, recipe)):
         say("A finished run with other settings lies there; this one takes its place when it has finished.")
     resume = options.get("resume", False) or skip_finished
-    for record in fit(recipe, progress=Progress(recipe, deadline, say), say=say, **options | {"resume": resume}):
+    progress = keep_in_step(Progress(recipe, deadline, say), group)
+    for record in fit(recipe, progress=progress, say=say, **options | {"resume": resume}):
         say(format_record(record, math.ceil(recipe.epochs)))
     say(f"Finished: {folder}")

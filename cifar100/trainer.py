@@ -15,6 +15,7 @@ from cifar100.batch_augment import BatchAugmentation
 from cifar100.compiled import LossStep
 from cifar100.data import FINE_NAMES, Images
 from cifar100.device import choose_precision, keep_freed_memory
+from cifar100.distributed import ALONE, Group
 from cifar100.errors import UserError
 from cifar100.loader import TrainingLoader
 from cifar100.optim import make_optimizers, make_schedulers
@@ -38,9 +39,12 @@ class Trainer:
         loader: TrainingLoader,
         device: torch.device,
         precision: str = "auto",
+        group: Group = ALONE,
     ):
-        self.recipe, self.network, self.loader, self.device = recipe, network, loader, device
+        self.recipe, self.network, self.loader, self.device, self.group = recipe, network, loader, device, group
         dtype = choose_precision(device, precision)
+        # First, since it gives all processes the same parameters: what follows may copy them.
+        self.loss_step = LossStep(network, dtype, recipe.label_smoothing, recipe.batch_size, device, group)
         self.total_steps = math.ceil(recipe.epochs * len(loader))
         self.augmentation = BatchAugmentation(recipe.augmentation, recipe.seed, loader.count)
         self.optimizers = make_optimizers(network, recipe, dtype)
@@ -50,8 +54,8 @@ class Trainer:
             update = get_ema_multi_avg_fn(recipe.ema_decay)
             self.average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-        self.loss_step = LossStep(network, dtype, recipe.label_smoothing, recipe.batch_size, device)
         self.lr = 0.0  # SGD's rate in the latest step
+        self.captured: Callable | None = None  # takes a whole step, or returns None: see captured.py
 
     @property
     def result(self) -> nn.Module:
@@ -90,6 +94,7 @@ def make_trainer(
     device: torch.device,
     num_workers: int | None = None,
     precision: str = "auto",
+    group: Group = ALONE,
 ) -> Trainer:
     """A trainer before its first step. precision: see `choose_precision`."""
     if device.type == "cpu":
@@ -97,19 +102,21 @@ def make_trainer(
     network = make_network(recipe).to(device)
     if isinstance(network, SprintNet):
         network.fit_stem(to_input(torch.from_numpy(training.images[:5000]).to(device)))
-    return Trainer(recipe, network, TrainingLoader(training, recipe, device, num_workers), device, precision)
+    loader = TrainingLoader(training, recipe, device, num_workers, group)
+    return Trainer(recipe, network, loader, device, precision, group)
 
 
 def train_one_epoch(trainer: Trainer, epoch: int, progress: WrapBatches | None = None) -> tuple[float, float]:
     """Train for an epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) over
-    its images, as they were seen; a mixed image counts for the label with the larger share.
+    its images, as they were seen; a mixed image counts for the label with the larger share. With
+    several processes they are those of all, and so is the error.
 
     Raises UserError, with epoch and step, if a loss is not finite.
     """
-    recipe, device = trainer.recipe, trainer.device
+    recipe, device, group = trainer.recipe, trainer.device, trainer.group
     # torch's own generator is left to dropout and to mixing. A seed for each epoch makes them
-    # depend on neither what ran before nor an interruption.
-    torch.manual_seed(make_generator(recipe.seed, epoch, 3).initial_seed())
+    # depend on neither what ran before nor an interruption; a process beside the first has its own.
+    torch.manual_seed(make_generator(recipe.seed, epoch, 3, *[group.rank] * (group.rank > 0)).initial_seed())
     trainer.network.train()
     if recipe.augmentation.pipeline == "device":
         trainer.augmentation.start_epoch(epoch, device)
@@ -121,17 +128,25 @@ def train_one_epoch(trainer: Trainer, epoch: int, progress: WrapBatches | None =
     if progress:
         batches = progress(batches, epoch, steps, done, trainer.total_steps)
     for step, (images, labels, indices) in enumerate(batches):
-        inputs = make_inputs(trainer, images, indices, recipe.resolution((done + step) / trainer.total_steps))
-        losses[step], hits = train_step(trainer, *mix(inputs, labels, recipe.augmentation))
+        pixels = recipe.resolution((done + step) / trainer.total_steps)
+        trainer.loss_step.total = trainer.loader.size_of(step)
+        if trainer.captured and (result := trainer.captured(images, labels, indices, pixels)):
+            advance(trainer)
+        else:
+            inputs = make_inputs(trainer, images, indices, pixels)
+            result = train_step(trainer, *mix(inputs, labels, recipe.augmentation))
+        losses[step], hits = result
         sizes[step] = len(labels)
         correct += hits
         if (step + 1) % check_every == 0 or step + 1 == steps:
             wrong = (~losses[: step + 1].isfinite()).nonzero()
-            if len(wrong):
-                place = f"epoch {epoch}, step {wrong[0].item() + 1}"
+            first = group.smallest(wrong[0].item() if len(wrong) else steps)
+            if first < steps:
+                place = f"epoch {epoch}, step {first + 1}"
                 raise UserError(f"The loss is not a finite number in {place}: {AFTER_A_LOSS}")
-    losses, sizes = losses.cpu().double(), sizes.cpu()
-    return ((losses * sizes).sum() / sizes.sum()).item(), correct.item() / int(sizes.sum())
+    losses, sizes = losses.cpu().double(), sizes.cpu().double()
+    loss, count, hits = group.sum(torch.stack(((losses * sizes).sum(), sizes.sum(), correct.cpu().double()))).tolist()
+    return loss / count, hits / count
 
 
 def make_inputs(trainer: Trainer, images: Tensor, indices: Tensor, pixels: int) -> Tensor:
@@ -158,14 +173,25 @@ def mix(inputs: Tensor, labels: Tensor, augmentation: Augmentation) -> tuple[Ten
 
 def train_step(trainer: Trainer, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """One step of all optimizers. Returns the mean loss and the number of correct predictions."""
+    result = update(trainer, inputs, targets)
+    advance(trainer)
+    return result
+
+
+def update(trainer: Trainer, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of a step that computes on the device: gradients and the optimizers' work."""
     loss, logits = trainer.loss_step(inputs, targets, trainer.scaler)
     for optimizer in trainer.optimizers:
         trainer.scaler.step(optimizer)
     trainer.scaler.update()
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    return loss, (logits.argmax(1) == labels).sum()
+
+
+def advance(trainer: Trainer) -> None:
+    """The rest of a step: the schedule moves on, and the average takes in the new weights."""
     trainer.lr = trainer.optimizers[0].param_groups[0]["lr"]
     for scheduler in trainer.schedulers:
         scheduler.step()
     if trainer.average:
         trainer.average.update_parameters(trainer.network)
-    labels = targets if targets.ndim == 1 else targets.argmax(1)
-    return loss, (logits.argmax(1) == labels).sum()

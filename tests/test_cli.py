@@ -172,17 +172,18 @@ def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path,
 
 
 def test_bench_as_a_table_and_as_json(capsys, monkeypatch):
-    from cifar100 import bench
+    from cifar100.bench import command, parts
 
-    monkeypatch.setattr(bench, "load_split", lambda split, folder: tiny_split(split))
+    monkeypatch.setattr(parts, "load_split", lambda split, folder: tiny_split(split))
     for name in ("smoke", "resnet56_multistep"):
         monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], network="resnet20", batch_size=16))
-    measure = bench.run_bench
-    monkeypatch.setattr(bench, "run_bench", lambda *arguments: measure(*arguments, seconds=0.1))
+    measure = command.run_bench
+    monkeypatch.setattr(command, "run_bench", lambda *arguments: measure(*arguments, seconds=0.1))
     assert main(["bench", "smoke", "--device", "cpu"]) == 0
     table = capsys.readouterr().out
     assert all(part in table for part in ("pipeline", "training step", "evaluation", "an epoch"))
-    assert main(["bench", "resnet56_multistep", "--device", "cpu", "--json"]) == 0
+    arguments = ["bench", "resnet56_multistep", "--device", "cpu", "--precision", "float32", "--json"]
+    assert main(arguments) == 0
     result = json.loads(capsys.readouterr().out)
     per_image = 1 / result["pipeline"] + 1 / result["training_step"]
     assert result["epoch_seconds"] == pytest.approx(50_000 * per_image + 10_000 / result["evaluation"])

@@ -1,0 +1,31 @@
+"""Batch norms whose statistics are those of a whole batch, of which each process holds a share."""
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """nn.SyncBatchNorm does the same, but has no version for CPUs. The shares may differ in size."""
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> the same
+        if not self.training:
+            return super().forward(x)
+        values = x.to(self.weight.dtype)  # half precision would lose the statistics
+        count = all_reduce(values.new_tensor([values.numel() / values.size(1)]))  # values of a channel, over all shares
+        mean = all_reduce(values.sum((0, 2, 3))) / count
+        centred = values - mean[:, None, None]
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        with torch.no_grad():  # as nn.BatchNorm2d has it: the running variance is the unbiased one
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+def share_norms(network: nn.Module) -> None:
+    """Let all batch norms of a network share their statistics. Parameters, buffers and names stay as they are."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm2d
