@@ -8,3 +8,8 @@ class UserError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What IPython shows: the message alone, as the last thing on the screen."""
         return [f"Error: {self}"]
+
+
+def brief(error: BaseException) -> str:
+    """The first words of another's error message: some quote all of a damaged file."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cifar100.data import FINE_NAMES
 from cifar100.device import choose_device
-from cifar100.errors import UserError
+from cifar100.errors import UserError, brief
 from cifar100.evaluation import predict_logits
 from cifar100.pictures import Picture, stack_pictures
 from cifar100.recipe import Recipe, find_recipe
@@ -110,7 +110,7 @@ def load_metadata(path: Path) -> tuple[Recipe, list[str]]:
             raise ValueError("a class name")
         return Recipe.from_dict(metadata["recipe"]), list(classes)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}): restore it, or name another.") from error
+        raise UserError(f"{path} cannot be read ({brief(error)}): restore it, or name another.") from error
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{path} does not name its recipe and classes: name weights that this project saved."

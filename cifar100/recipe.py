@@ -291,7 +291,7 @@ SPRINT = Recipe(
     weights_precision="float16",
 )
 
-# resnet56_multistep for those without a GPU: its schedule in a tenth of the epochs, about an hour on two CPU cores.
+# resnet56_multistep for those without a GPU: its schedule in a tenth of the epochs, an hour at most on two CPU cores.
 # `python -m cifar100 train resnet56_short`; what it reached: `python -m cifar100 recipes`.
 RESNET56_SHORT = replace(
     RESNET56_MULTISTEP, name="resnet56_short", epochs=10, milestones=(4, 7, 8.5), weights_precision="float16"

@@ -149,6 +149,9 @@ def load_metrics(folder: Path) -> dict:
     missing = [name for name in METRICS if name not in metrics]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}: restore it, or train the run again.")
+    unknown = set(metrics) - {*METRICS, "evaluation"}
+    if unknown:
+        raise UserError(f"{path} is damaged (no run has {min(unknown)!r}): restore it, or train the run again.")
     check_metrics(metrics, path)
     for name, value in summarise_history(load_recipe(folder), load_history(folder)).items():
         if metrics[name] != value:

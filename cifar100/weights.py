@@ -12,7 +12,7 @@ from torch import nn
 
 import model as networks
 from cifar100.data import FINE_NAMES
-from cifar100.errors import UserError
+from cifar100.errors import UserError, brief
 from cifar100.files import write_bytes
 from cifar100.recipe import Recipe
 from cifar100.runs import load_recipe
@@ -56,7 +56,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
     except FileNotFoundError as error:
         raise UserError(f"There is no {path}: train the run, or name another.") from error
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is damaged ({error}): restore it, or train the run again.") from error
+        raise UserError(f"{path} is damaged ({brief(error)}): restore it, or train the run again.") from error
     put_weights(tensors, network, path)
     if path.name == FILES["weights"]:  # last: the words above say more of what is wrong
         compare_checksum(path.parent, "weights")

@@ -15,6 +15,7 @@ from tests.faults.serving import ROOT, serve
 from tests.faults.tally import Tally
 
 SAMPLES = 60  # a process, evenly over the time
+NAME = "minutes of training and of serving"
 SLACK = 1.05  # by which factor the last third may lie above the middle one
 
 Samples = list[tuple[float, float, int]]  # minutes since the start, memory in MB, open files
@@ -79,7 +80,7 @@ def judge(name: str, samples: Samples, minutes: float) -> str:
 
 def run_long(root: Path, minutes: float) -> tuple[Tally, dict[str, Samples]]:
     """Train and serve side by side: what is looked at is memory, not speed."""
-    tally = Tally(f"{minutes:g} minutes of training and of serving")
+    tally = Tally(f"{minutes:g} {NAME}")
     works = {"training": train_long, "serving": serve_long}
     with ThreadPoolExecutor(len(works)) as pool:
         for name in works:
