@@ -112,11 +112,10 @@ def render_results(output: str | Path = "output") -> str:
     ]
     for name, metrics in published_metrics(output).items():
         recipe = RECIPES[name]
-        seconds = statistics.mean(m["seconds"] for m in metrics)
         final, best = ([m[which]["test_accuracy"] for m in metrics] for which in ("final", "best"))
         lines.append(
             f"| `{name}` | {recipe.network} | {recipe.epochs:g} | **{format_spread(final)}** | {format_spread(best)} "
-            f"| {format_seconds(seconds)} | {format_hardware(metrics)} |"
+            f"| {format_times(metrics)} | {format_hardware(metrics)} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -127,10 +126,9 @@ def render_headline(output: str | Path = "output") -> str:
     if not runs:
         return ""
     accuracy = format_spread([metrics["final"]["test_accuracy"] for metrics in runs])
-    seconds = statistics.mean(metrics["seconds"] for metrics in runs)
     return (
         f"`python -m cifar100 train sprint` reaches **{accuracy}** top-1 on the test set in "
-        f"{format_seconds(seconds)} on {format_hardware(runs)}.\n"
+        f"{format_times(runs)} on {format_hardware(runs)}.\n"
     )
 
 
@@ -152,6 +150,14 @@ def render_figures(output: str | Path = "output") -> str:
             "the best and\nworst classes, and the accuracy without the test images that nearly repeat a training image.\n"
         )
     return "\n".join(lines)
+
+
+def format_times(runs: list[dict]) -> str:
+    """The mean time of the runs, or the shortest and the longest where they differ by a tenth or more."""
+    seconds = [metrics["seconds"] for metrics in runs]
+    if max(seconds) < 1.1 * min(seconds):
+        return format_seconds(statistics.mean(seconds))
+    return f"{format_seconds(min(seconds))} to {format_seconds(max(seconds))}"
 
 
 def format_hardware(runs: list[dict]) -> str:
