@@ -208,6 +208,7 @@ def train_chosen(options: argparse.Namespace, group: "Group") -> None:
         chosen = list(queue.list_all(seeds, **changes))
     else:
         chosen = [find_recipe(options.recipe, **changes | {"seed": seed}) for seed in seeds]
+    queue.check_minutes(options.minutes)
     devices = choose_devices(options, group, len(chosen))
     if devices:
         spread_runs(options, chosen, devices)

@@ -35,6 +35,7 @@ def choose_step(trainer: Trainer, backend: str, say: Callable[[str], None] = pri
         "several processes exchange their gradients": trainer.group.size > 1,
         "float16 needs its gradients scaled": trainer.scaler.is_enabled(),
         f"the batches of {recipe.name} are made on the CPU": recipe.augmentation.pipeline != "device",
+        "worker processes prepare the batches": trainer.loader.num_workers > 0,
         f"{recipe.name} mixes or drops out at random": not suits(recipe),
     }
     for reason in (reason for reason, holds in obstacles.items() if holds):
@@ -57,9 +58,13 @@ def record_graph(work: Work) -> Work:
         for _ in range(WARM_UP):
             work()
     torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = work()
+    graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    try:
+        with torch.cuda.graph(graph):
+            outputs = work()
+    except BaseException:
+        torch.cuda.set_stream(before)  # older releases stay on the recording's own stream
+        raise
 
     def replay() -> tuple[Tensor, Tensor]:
         graph.replay()
@@ -81,10 +86,14 @@ class CapturedStep:
         self.images = torch.empty(size, 32, 32, 3, dtype=torch.uint8, device=device)
         self.labels = torch.empty(size, dtype=torch.int64, device=device)
         self.indices = torch.empty(size, dtype=torch.int64, device=device)
-        self.groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        self.rates = [torch.empty((), device=device) for _ in self.groups]
+        self.rates = [torch.empty((), device=device) for _ in self.groups]  # one a group, in their order
         self.replays: dict[int, Work] = {}  # by the pictures' side in pixels
         self.failed = False
+
+    @property
+    def groups(self) -> list[dict]:
+        """The optimizers' groups; asked for each time, since a checkpoint that is loaded brings new ones."""
+        return [group for optimizer in self.trainer.optimizers for group in optimizer.param_groups]
 
     def __call__(self, images: Tensor, labels: Tensor, indices: Tensor, pixels: int) -> tuple[Tensor, Tensor] | None:
         """Take the step of a batch. Returns the mean loss and the number of correct predictions, valid until the next
@@ -123,8 +132,9 @@ class CapturedStep:
     @contextmanager
     def rates_in_memory(self) -> Iterator[None]:
         """Let the optimizers read their learning rates from memory; SGD can do so only when it is fused."""
-        before = [dict(group) for group in self.groups]
-        for group, rate in zip(self.groups, self.rates):
+        groups = self.groups
+        before = [dict(group) for group in groups]
+        for group, rate in zip(groups, self.rates):
             group["lr"] = rate
         for optimizer in self.trainer.optimizers:
             if isinstance(optimizer, SGD):
@@ -133,7 +143,7 @@ class CapturedStep:
         try:
             yield
         finally:
-            for group, old in zip(self.groups, before):
+            for group, old in zip(groups, before):
                 group.update({name: old[name] for name in ("lr", "fused", "foreach") if name in old})
 
     @contextmanager

@@ -30,7 +30,7 @@ def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
     """The dtype in which convolutions and matrix products are trained; all else, and evaluation, is float32.
 
     "auto" is bfloat16 where the processor computes in it (GPUs since Ampere, and CPUs with AVX512_BF16 or AMX, where
-    it takes half the time), float16 on older GPUs, and float32 elsewhere.
+    it takes little more than half the time), float16 on older GPUs, and float32 elsewhere.
     Raises UserError for any other name, and for float16 without a CUDA device.
     """
     if name not in ("auto", "float32", "bfloat16", "float16"):

@@ -1,10 +1,9 @@
 """Several processes that train one run together, each on its own GPU or share of the processor.
 
 Every process takes its share of each batch, DistributedDataParallel averages the gradients, and every process makes the
-same step. What a recipe means stays: `batch_size` is that of all processes together, and order and augmentation are
-those of a single process. What differs: batch norms take their statistics over a process's own share (there is no
-SyncBatchNorm on a CPU), CutMix and mixup mix within it, dropout draws anew in each. Running statistics are those of the
-first process. Only the first writes and prints.
+same step. What a recipe means stays: `batch_size` is that of all processes together, norms take their statistics over
+all of it, and order and augmentation are those of a single process. What differs: CutMix and mixup mix within a
+process's share, dropout draws anew in each. Only the first writes and prints.
 """
 
 import os

@@ -29,7 +29,7 @@ def say_what_fits(trainer: Trainer) -> Iterator[None]:
                 "halve --batch-size and --lr."
             ) from error
         traceback.clear_frames(error.__traceback__)  # they hold the failed step's activations
-        trainer.loss_step.compiled = None
+        trainer.loss_step.compiled = trainer.captured = None
         torch.compiler.reset()  # recorded graphs keep their memory
         fits = fitting_batch(lambda size: try_step(trainer, size), recipe.batch_size)
         raise UserError(describe_fit(recipe.batch_size, fits, recipe.lr)) from error

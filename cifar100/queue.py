@@ -17,6 +17,12 @@ def list_all(seeds: list[int], **changes) -> Iterator[Recipe]:
         yield from (find_recipe(name, **changes | {"seed": seed}) for name in RECIPES if name != "smoke")
 
 
+def check_minutes(minutes: float | None) -> None:
+    """Raises UserError for no length of time."""
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise UserError(f"The minutes must be a finite number above 0, not {minutes}.")
+
+
 def train_all(
     recipes: list[Recipe], minutes: float | None = None, skip_finished: bool = False, say: Callable = print, **options
 ) -> None:
@@ -28,8 +34,7 @@ def train_all(
     trained, if a recipe could not be; at once where several processes train together, since the
     others may not know of it.
     """
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise UserError(f"The minutes must be a finite number above 0, not {minutes}.")
+    check_minutes(minutes)
     deadline = time.monotonic() + 60 * minutes if minutes else math.inf
     failures = []
     for recipe in recipes:

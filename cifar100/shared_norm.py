@@ -1,8 +1,22 @@
 """Batch norms whose statistics are those of a whole batch, of which each process holds a share."""
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+
+class SumOfShares(torch.autograd.Function):
+    """The sum over the processes, through which gradients flow: each one's share moves every process's loss."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return SumOfShares.forward(ctx, gradient)
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -12,10 +26,12 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         values = x.to(self.weight.dtype)  # half precision would lose the statistics
-        count = all_reduce(values.new_tensor([values.numel() / values.size(1)]))  # values of a channel, over all shares
-        mean = all_reduce(values.sum((0, 2, 3))) / count
+        own_count = values.new_tensor([values.numel() / values.size(1)])
+        sums = SumOfShares.apply(torch.cat((values.sum((0, 2, 3)), own_count)))
+        count = sums[-1].detach()  # values of a channel, in all shares
+        mean = sums[:-1] / count
         centred = values - mean[:, None, None]
-        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        variance = SumOfShares.apply(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():  # as nn.BatchNorm2d has it: the running variance is the unbiased one
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

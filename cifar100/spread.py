@@ -65,9 +65,11 @@ class Spread:
             except queue.Empty:
                 return
             if left is not None and left <= 0:
-                return self.say(f"The time is over before {recipe.name}, seed {recipe.seed}.")
-            if not self.train(recipe, device, left):
-                self.failures.append(recipe)
+                self.say(f"The time is over before {recipe.name}, seed {recipe.seed}.")
+                return
+            self.failures.append(recipe)  # until it has gone well, whatever may be raised
+            if self.train(recipe, device, left):
+                self.failures.remove(recipe)
 
     def train(self, recipe: Recipe, device: str, left: float | None) -> bool:
         """Train one run in a process of its own, printing its lines. Returns whether it went well."""

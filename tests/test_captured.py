@@ -52,6 +52,22 @@ def test_recorded_steps_train_as_plain_ones(few):
     assert captured.lr == plain.lr
 
 
+def test_a_trainer_that_is_resumed_keeps_its_schedule(few):
+    """Loading a state gives the optimizers new groups."""
+    plain, captured = make(few), make(few)
+    captured.captured = CapturedStep(captured, print, stand_in([]))
+    for trainer in (plain, captured):
+        train_one_epoch(trainer, 1)
+        states = {name: part.state_dict() for name, part in trainer.parts().items()}
+        for name, part in trainer.parts().items():
+            part.load_state_dict(states[name])
+    assert train_one_epoch(captured, 2) == pytest.approx(train_one_epoch(plain, 2), abs=1e-4)
+    groups = [group for optimizer in captured.optimizers for group in optimizer.param_groups]
+    assert all(isinstance(group["lr"], float) and not group.get("fused") for group in groups)
+    pairs = zip(captured.network.state_dict().values(), plain.network.state_dict().values())
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in pairs)
+
+
 def test_recording_changes_nothing(few):
     trainer = make(few)
     trainer.augmentation.start_epoch(1, CPU)

@@ -30,6 +30,8 @@ class Kind:
 
 
 def measure_parts(options: argparse.Namespace, say: Say) -> dict:
+    if options.compile == "capture":
+        raise UserError("The step that is measured here cannot be recorded as a graph: choose another --compile.")
     speed = (options.device, options.num_workers, options.compile, options.precision)
     return run_bench(find_recipe(require(options)), *speed).to_dict()
 

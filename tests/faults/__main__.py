@@ -93,8 +93,8 @@ def main() -> int:
     print("\n" + render_table(results["suites"]))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     write_text(RESULTS, json.dumps(results, indent=1) + "\n")
-    if samples:
-        save_figure(plot_long_run(samples), FIGURE)
+    if results["long_run"]:
+        save_figure(plot_long_run(results["long_run"]), FIGURE)
     write_text(PAGE, render_page(PAGE.read_text(encoding="utf-8"), results))
     return 1 if any(tally.lost for tally in tallies) else 0
 
