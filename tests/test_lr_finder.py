@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_split
 from torch import nn
 
 from cifar100 import trainer
@@ -15,6 +14,7 @@ from cifar100.loader import TrainingLoader
 from cifar100.lr_finder import LrCurve, load_curve, lr_range_test, save_curve, smooth, suggest_lr
 from cifar100.recipe import RECIPES, SMOKE
 from cifar100.weights import make_network
+from tests.conftest import tiny_split
 
 CPU = torch.device("cpu")
 RATES = np.geomspace(1e-4, 1, 200)

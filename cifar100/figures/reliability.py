@@ -14,8 +14,10 @@ def plot_long_run(samples: dict[str, list[tuple[float, float, int]]]) -> Picture
         times, megabytes, counts = zip(*own)
         memory.plot(times, megabytes, color=colour, label=name)
         files.plot(times, counts, color=colour, drawstyle="steps-post")
-    memory.set(ylabel="memory (MB)", ylim=(0, None))
-    files.set(ylabel="open files", xlabel="minutes", ylim=(0, None))
+    memory.set(ylabel="memory (MB)")
+    files.set(ylabel="open files", xlabel="minutes")
+    for ax in (memory, files):
+        ax.set_ylim(0, 1.1 * ax.dataLim.y1)
     memory.legend(frameon=False, fontsize=9, loc="lower right")
     for ax in (memory, files):
         ax.grid(axis="y", color="0.9")

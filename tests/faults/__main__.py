@@ -29,7 +29,7 @@ START, END = "<!-- faults -->\n", "<!-- end of faults -->"
 
 
 def run_all(root: Path, damages: int, requests: int, minutes: float) -> tuple[list[Tally], dict]:
-    """Every suite. Returns the tallies and the samples of the long run, which is left out with 0 minutes."""
+    """Every suite. Returns the tallies and the samples of the long run; with 0 minutes, of the last one."""
     tallies: list[Tally] = []
 
     def keep(*done: Tally) -> None:
@@ -45,10 +45,12 @@ def run_all(root: Path, damages: int, requests: int, minutes: float) -> tuple[li
     keep(*damage.damage_all(root / "damage", damages))
     keep(*hostile.try_all(root / "hostile"))
     keep(serving.visit(root / "visit", requests))
-    if not minutes:
-        return tallies, {}
-    tally, samples = long_run.run_long(root / "long", minutes)
-    keep(tally)
+    if minutes:
+        samples = long_run.run_long(root / "long", minutes)
+    else:
+        samples = load_json(RESULTS)["long_run"] if RESULTS.exists() else {}
+    if samples:
+        keep(long_run.judge_all(samples))
     return tallies, samples
 
 
@@ -79,22 +81,20 @@ def main() -> int:
         for part in ("damage", "hostile", "visit", "long"):
             (root / part).mkdir()
         tallies, samples = run_all(root, options.damages, options.requests, options.minutes)
-    earlier = load_json(RESULTS) if RESULTS.exists() and not samples else {"suites": [], "long_run": {}}
-    kept = [suite for suite in earlier["suites"] if suite["suite"].endswith(long_run.NAME)]
     results = {
         "date": date.today().isoformat(),
         "hardware": describe_hardware(torch.device("cpu")),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "seconds": round(time.monotonic() - start, 1),
-        "suites": [tally.to_dict() for tally in tallies] + kept,
-        "long_run": samples or earlier["long_run"],
+        "suites": [tally.to_dict() for tally in tallies],
+        "long_run": samples,
     }
     print("\n" + render_table(results["suites"]))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     write_text(RESULTS, json.dumps(results, indent=1) + "\n")
-    if results["long_run"]:
-        save_figure(plot_long_run(results["long_run"]), FIGURE)
+    if samples:
+        save_figure(plot_long_run(samples), FIGURE)
     write_text(PAGE, render_page(PAGE.read_text(encoding="utf-8"), results))
     return 1 if any(tally.lost for tally in tallies) else 0
 

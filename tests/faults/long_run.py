@@ -15,7 +15,6 @@ from tests.faults.serving import ROOT, serve
 from tests.faults.tally import Tally
 
 SAMPLES = 60  # a process, evenly over the time
-NAME = "minutes of training and of serving"
 SLACK = {
     "memory": (1.05, 0),
     "open files": (1.05, 3),
@@ -82,15 +81,19 @@ def judge(name: str, samples: Samples, minutes: float) -> str:
     return "unharmed"
 
 
-def run_long(root: Path, minutes: float) -> tuple[Tally, dict[str, Samples]]:
+def run_long(root: Path, minutes: float) -> dict[str, Samples]:
     """Train and serve side by side: what is looked at is memory, not speed."""
-    tally = Tally(f"{minutes:g} {NAME}")
     works = {"training": train_long, "serving": serve_long}
     with ThreadPoolExecutor(len(works)) as pool:
         for name in works:
             (root / name).mkdir()
         running = {name: pool.submit(work, root / name, minutes) for name, work in works.items()}
-        samples = {name: future.result() for name, future in running.items()}
+        return {name: future.result() for name, future in running.items()}
+
+
+def judge_all(samples: dict[str, Samples]) -> Tally:
+    minutes = round(max(own[-1][0] for own in samples.values() if own))
+    tally = Tally(f"{minutes:g} minutes of training and of serving")
     for name, own in samples.items():
         tally.note(judge(name, own, minutes))
-    return tally, samples
+    return tally
