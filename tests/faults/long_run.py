@@ -17,7 +17,7 @@ from tests.faults.tally import Tally
 SAMPLES = 60  # a process, evenly over the time
 SLACK = {
     "memory": (1.05, 0),
-    "open files": (1.05, 3),
+    "open files": (1.05, 1),
 }  # factor and number by which the last third may exceed the middle one
 
 Samples = list[tuple[float, float, int]]  # minutes since the start, memory in MB, open files
