@@ -74,6 +74,8 @@ def audit() -> bool:
         done = subprocess.run(command, capture_output=True, text=True)
     if "Found " in done.stderr or "No known vulnerabilities" in done.stderr:
         print(done.stdout + done.stderr, flush=True)
+        unknown = done.stdout.count("could not be audited")
+        print(f"audit: {len(named) - unknown} of {len(named)} packages could be looked up from here", flush=True)
         return done.returncode == 0
     reason = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
     print(
