@@ -126,9 +126,10 @@ def render_headline(output: str | Path = "output") -> str:
     if not runs:
         return ""
     accuracy = format_spread([metrics["final"]["test_accuracy"] for metrics in runs])
+    rate = max(metrics["images_per_second"] for metrics in runs)
     return (
         f"`python -m cifar100 train sprint` reaches **{accuracy}** top-1 on the test set in "
-        f"{format_times(runs)} on {format_hardware(runs)}.\n"
+        f"{format_times(runs)} on {format_hardware(runs)}, at up to {rate:.0f} training images/s.\n"
     )
 
 
