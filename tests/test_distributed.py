@@ -209,7 +209,12 @@ def spread(output, *seeds, **options):
     command = [sys.executable, "-m", "cifar100", "train", "smoke", "--data", "sample", "--devices", "cpu", "cpu"]
     command += ["--output", str(output), "--seeds", *seeds, *(f"--{name}={value}" for name, value in options.items())]
     return subprocess.Popen(
-        command, env=os.environ | ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=os.environ | ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs are deaf to it
     )
 
 
