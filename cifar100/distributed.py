@@ -186,7 +186,7 @@ def joined() -> Iterator[Group]:
         if is_lost(error):
             raise UserError(LOST) from error
         raise
-    watch.stopped.set()
+    watch.stop()
     dist.destroy_process_group()
 
 

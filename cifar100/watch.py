@@ -30,11 +30,17 @@ class Watch:
         self.store, self.rank, self.size = store, rank, size
         self.stopped, self.lock = threading.Event(), threading.Lock()
         self.first: bool | None = None  # whether this process is the first to end; None while it has no reason to
+        self.thread = threading.Thread(target=self.run, daemon=True)
         store.set(f"alive/{rank}", "0")
 
     def start(self) -> None:
         """To be called when every process has made its watch."""
-        threading.Thread(target=self.run, daemon=True).start()
+        self.thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and wait for it: an interpreter that ends while it talks to the store aborts the process."""
+        self.stopped.set()
+        self.thread.join(GRACE)
 
     def run(self) -> None:
         latest, since = [], [time.monotonic()] * self.size  # each process's count, and when it last rose
@@ -71,9 +77,9 @@ class Watch:
             return self.first
 
     def end(self) -> bool:
-        """`announce`, with the thread stopped; the first process stays a little, since the store may end with it."""
+        """`announce`, then `stop`; the first process stays a little, since the store may end with it."""
         first = self.announce()
-        self.stopped.set()
+        self.stop()
         patience = time.monotonic() + GRACE
         try:
             while self.rank == 0 and self.store.add("ending", 0) < self.size and time.monotonic() < patience:

@@ -134,6 +134,27 @@ def test_torchrun_trains_smoke_as_well_as_one_process(tiny, tmp_path):
     assert together.eval_accuracy == pytest.approx(alone.eval_accuracy, abs=0.05)
 
 
+def test_the_watch_does_not_talk_while_the_interpreter_ends():
+    """A thread that comes back from the store to an interpreter without a GIL aborts the process, with exit code -6."""
+    script = """
+import time
+from datetime import timedelta
+import torch.distributed as dist
+from cifar100 import watch
+
+watch.INTERVAL = 0.0  # it talks nearly always
+keeper = dist.TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=30), wait_for_workers=False)
+store = dist.TCPStore("127.0.0.1", keeper.port, None, False, timedelta(seconds=30), wait_for_workers=False)
+watching = watch.Watch(store, rank=0, size=1)
+watching.start()
+time.sleep(0.3)
+watching.{}()
+"""
+    for ending in ("stop", "end"):
+        run = subprocess.run([sys.executable, "-c", script.format(ending)], cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_where_one_process_is_killed_the_other_ends_and_one_alone_can_resume(victim, tiny, tmp_path):
     processes = start(TINY, *TRAIN, "--epochs", "6", "--output", tmp_path)
