@@ -75,6 +75,16 @@ def describe_hardware(device: torch.device) -> str:
     return f"{processor}, {torch.get_num_threads()} threads ({torch.backends.cpu.get_cpu_capability()}), {device.type}"
 
 
+def name_precision(dtype: torch.dtype) -> str:
+    """As `choose_precision` takes it: bfloat16."""
+    return str(dtype).removeprefix("torch.")
+
+
+def describe_machine(device: torch.device) -> dict[str, str | None]:
+    """What every kept measurement says of where it was taken."""
+    return {"hardware": describe_hardware(device), "torch": str(torch.__version__), "commit": current_commit()}
+
+
 def current_commit() -> str | None:
     """The commit of the code that runs, with "+changes" behind it where files differ from it."""
     try:

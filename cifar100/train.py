@@ -112,7 +112,7 @@ def run_epoch(
     trained = time.perf_counter()
     if epoch == trainer.epochs:  # the last line of the log is that of the saved weights
         group.first(lambda: keep_weights(trainer, running / "weights.safetensors"))
-    group.copy_first(trainer.result)  # rounding may differ where processors do
+        group.copy_first(trainer.result)  # which is rounded now, where the file is
     loss, accuracy = evaluate(trainer.result, held, trainer.device, group=group)
     if not math.isfinite(loss):
         raise UserError(f"The network has lost its numbers in epoch {epoch}: {AFTER_A_LOSS}")

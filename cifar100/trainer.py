@@ -14,7 +14,7 @@ from cifar100.augment import make_generator, to_input
 from cifar100.batch_augment import BatchAugmentation
 from cifar100.compiled import LossStep
 from cifar100.data import FINE_NAMES, Images
-from cifar100.device import choose_precision, keep_freed_memory
+from cifar100.device import choose_precision, keep_freed_memory, name_precision
 from cifar100.distributed import ALONE, Group
 from cifar100.errors import UserError
 from cifar100.loader import TrainingLoader
@@ -65,7 +65,7 @@ class Trainer:
     @property
     def precision(self) -> str:
         """In which convolutions and matrix products are computed: bfloat16, float16 or float32."""
-        return str(self.loss_step.dtype).removeprefix("torch.")
+        return name_precision(self.loss_step.dtype)
 
     def steps_in(self, epoch: int) -> int:
         """Steps of an epoch, counted from 1; the last may be cut short."""

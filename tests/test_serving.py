@@ -87,7 +87,9 @@ def test_whoever_gets_no_answer_is_lost_and_the_others_are_served(tmp_path):
 def test_the_sentences_tell_what_went_wrong(tmp_path):
     page = serving.PageFigures(8, 200, 3, 2, ["TimeoutError: "], 1.0, 2.0, 6.0, None, None, None, None)
     files = serving.FileFigures(10_000, 0.7549, 0.755, 1000.0, 990.0, 870.0)
-    text = serving.describe_serving(serving.Serving("output/sprint/seed0", "a processor", page, files).to_dict())
+    text = serving.describe_serving(
+        serving.Serving("output/sprint/seed0", "a processor", "2.15", None, page, files).to_dict()
+    )
     assert "3 were lost" in text and "2 were answered otherwise" in text and "not 75.50% as in the run's" in text
     assert "99% of" in text and "87% from PNG files" in text and "MB" not in text
 

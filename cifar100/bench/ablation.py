@@ -15,7 +15,7 @@ import torch
 from cifar100 import trainer as training
 from cifar100.bench.parts import synchronise
 from cifar100.data import load_split
-from cifar100.device import choose_device, current_commit, describe_hardware
+from cifar100.device import choose_device, describe_machine
 from cifar100.errors import UserError
 from cifar100.optim import Muon
 from cifar100.recipe import RECIPES, Recipe, find_recipe
@@ -106,9 +106,7 @@ def run_ablation(recipe: Recipe, device: str | None = None, say: Callable[[str],
     return {
         "recipe": recipe.name,
         "batch_size": recipe.batch_size,
-        "hardware": describe_hardware(choose_device(device)),
-        "torch": str(torch.__version__),
-        "commit": current_commit(),
+        **describe_machine(choose_device(device)),
         "seconds": seconds,
         "sizes": sizes | {"32": seconds[VARIANTS["plain"].name]},
     }

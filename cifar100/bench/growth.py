@@ -15,7 +15,7 @@ import torch
 from cifar100.bench.parts import draw_noise, synchronise, whole_batches
 from cifar100.bench.processes import run_in, start_process
 from cifar100.captured import choose_step
-from cifar100.device import choose_device, current_commit, describe_hardware
+from cifar100.device import choose_device, describe_machine
 from cifar100.errors import UserError
 from cifar100.fitting import say_what_fits
 from cifar100.recipe import Recipe
@@ -71,10 +71,8 @@ def measure_growth(
     return {
         "recipe": recipe.name,
         "network": recipe.network,
-        "hardware": describe_hardware(chosen),
+        **describe_machine(chosen),
         "precision": by_images[0].precision,
-        "torch": str(torch.__version__),
-        "commit": current_commit(),
         "batch_size": recipe.batch_size,
         "exponent": fit_exponent([p.images for p in by_images], [p.seconds for p in by_images]),
         "images": [asdict(point) for point in by_images],

@@ -9,19 +9,12 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from cifar100.bench.parts import synchronise
-from cifar100.device import (
-    choose_device,
-    choose_precision,
-    current_commit,
-    describe_hardware,
-    keep_freed_memory,
-)
+from cifar100.bench.ours import MATRIX, matrix_products
+from cifar100.bench.parts import measure_rate, synchronise
+from cifar100.device import choose_device, choose_precision, describe_machine, keep_freed_memory, name_precision
 from cifar100.receptive_field import record_layers
 from cifar100.recipe import Recipe
 from cifar100.weights import make_network
-
-MATRIX = 2048  # rows and columns of the product that stands for the processor's best
 
 
 @dataclass(frozen=True)
@@ -92,12 +85,6 @@ def measure_layer(
     )
 
 
-def measure_matrix_product(device: torch.device, dtype: torch.dtype, rounds: int = 5) -> float:
-    """The processor's best at dense arithmetic, in 1e9 operations/s: a product of two square matrices."""
-    a, b = (torch.randn(MATRIX, MATRIX, device=device).to(dtype) for _ in range(2))
-    return 2 * MATRIX**3 / median_seconds(lambda: a @ b, rounds, device) / 1e9
-
-
 def median_seconds(work: Callable, rounds: int, device: torch.device) -> float:
     """Of so many calls, after two that fetch memory and choose kernels."""
     times = []
@@ -119,15 +106,14 @@ def run_layers(recipe: Recipe, device: str | None = None, precision: str = "auto
     chosen = choose_device(device)
     dtype = choose_precision(chosen, precision)
     costs = measure_layers(recipe, device, precision, pixels)
+    products = matrix_products(MATRIX, name_precision(dtype), chosen)
     return {
         "recipe": recipe.name,
         "batch_size": recipe.batch_size,
         "pixels": pixels,
-        "hardware": describe_hardware(chosen),
-        "precision": str(dtype).removeprefix("torch."),
-        "torch": str(torch.__version__),
-        "commit": current_commit(),
-        "matrix_product_gflops": measure_matrix_product(chosen, dtype),
+        **describe_machine(chosen),
+        "precision": name_precision(dtype),
+        "matrix_product_gflops": measure_rate(products, lambda done: done, chosen, seconds=1.0, warm_up=2),
         "layers": [cost.to_dict() for cost in costs],
     }
 

@@ -7,11 +7,10 @@ in the same minutes, in the precision of the side that is measured by it.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
-
 from cifar100.bench import ours, plain
+from cifar100.bench.ours import MATRIX
 from cifar100.bench.processes import Sides, median
-from cifar100.device import choose_device, choose_precision, current_commit, describe_hardware
+from cifar100.device import choose_device, choose_precision, describe_machine, name_precision
 from cifar100.loader import count_cores
 from cifar100.receptive_field import count_multiply_adds
 from cifar100.recipe import RECIPES, Recipe
@@ -20,7 +19,6 @@ from cifar100.weights import make_network
 COMPARED = ("resnet56_multistep", "resnet18_warmup_cosine")
 PIPELINE = "resnet18_warmup_cosine"  # crop, flip and cutout
 EVALUATION_BATCH = 500
-MATRIX = 2048  # rows and columns
 SIDES = ("plain", "plain, workers", "ours", "ours, float32")
 
 
@@ -35,7 +33,7 @@ def measure_peers(
     """All figures, as JSON holds them: images/s, the floor in GFLOP/s. Every side has `rounds` turns of about `seconds`.
     Raises UserError for a device or a precision that is not there."""
     chosen = choose_device(device)
-    precision = str(choose_precision(chosen, precision)).removeprefix("torch.")
+    precision = name_precision(choose_precision(chosen, precision))
     with Sides(SIDES, chosen, rounds, seconds) as sides:
         say(f"The floor, from products of {MATRIX}x{MATRIX} matrices ...")
         floor = {
@@ -49,9 +47,7 @@ def measure_peers(
         say("The pipeline ...")
         pipeline = compare_pipeline(sides, RECIPES[PIPELINE])
     return {
-        "hardware": describe_hardware(chosen),
-        "torch": str(torch.__version__),
-        "commit": current_commit(),
+        **describe_machine(chosen),
         "precision": precision,
         "rounds": rounds,
         "seconds_a_turn": seconds,

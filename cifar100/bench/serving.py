@@ -12,7 +12,7 @@ from PIL import Image
 
 from cifar100.answers import TOP
 from cifar100.bench import visitors
-from cifar100.device import describe_hardware
+from cifar100.device import describe_machine
 from cifar100.drawings import make_drawings
 from cifar100.errors import UserError
 from cifar100.evaluation import OpenRun, evaluate, open_run
@@ -58,6 +58,8 @@ class FileFigures:
 class Serving:
     run: str
     hardware: str
+    torch: str
+    commit: str | None
     page: PageFigures
     files: FileFigures
 
@@ -79,7 +81,7 @@ def measure_serving(
     with visitors.temporary_folder() as temporary:
         page = measure_page(run, predictor, temporary, clients, uploads)
         files = measure_files(run, predictor, temporary)
-    return Serving(folder.as_posix(), describe_hardware(predictor.device), page, files)
+    return Serving(folder.as_posix(), **describe_machine(predictor.device), page=page, files=files)
 
 
 def measure_page(run: OpenRun, predictor: Predictor, folder: Path, clients: int, uploads: int) -> PageFigures:
