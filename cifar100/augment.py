@@ -23,7 +23,7 @@ def make_generator(*key: int) -> torch.Generator:
     state = np.random.SeedSequence((len(key), *key)).generate_state(
         1, np.uint64
     )  # (1,) and (1, 0) count as one without
-    return torch.Generator().manual_seed(int(state[0] >> 1))
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
 def to_input(images: Tensor, pixels: int = 32) -> Tensor:

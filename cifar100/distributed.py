@@ -23,7 +23,6 @@ from torch.nn.parallel import DistributedDataParallel
 from cifar100 import device as devices
 from cifar100.errors import UserError
 from cifar100.recipe import Recipe
-from cifar100.runs import EpochRecord
 from cifar100.watch import LOST, SILENCE, Watch
 
 Result = TypeVar("Result")
@@ -172,9 +171,14 @@ def joined() -> Iterator[Group]:
     with 2. Raises UserError if the others cannot be reached, or one of them has ended.
     """
     variables = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not all(name in os.environ for name in variables):
+    if os.environ.get("WORLD_SIZE", "1") == "1" or not all(name in os.environ for name in variables):
         yield ALONE
         return
+    if not all(os.environ.get(name, "0").isdecimal() for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK")):
+        raise UserError(
+            "RANK, WORLD_SIZE, MASTER_PORT and LOCAL_RANK have to be whole numbers: start the processes by torchrun, or "
+            "unset these variables."
+        )
     group, watch = join()
     try:
         yield group
@@ -216,54 +220,3 @@ def join() -> tuple[Group, Watch]:
 def is_lost(error: BaseException) -> bool:
     """Whether the error is a connection's to another process: gloo raises a plain RuntimeError."""
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
-
-
-def launch(recipe: Recipe, processes: int = 2, **options) -> list[EpochRecord]:
-    """Train a recipe in so many new processes on this machine, for notebooks, and return the run's history.
-
-    options: those of `fit`. Each epoch's line is printed. Raises UserError as `fit` does, and if a process dies. In a
-    script, call it below `if __name__ == "__main__":`, since the new processes import the script.
-    """
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    if processes < 1:
-        raise UserError(f"The number of processes must be 1 or more, not {processes}.")
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-        start_method="spawn",
-    )
-    try:
-        results = elastic_launch(config, train_here)(recipe, options)
-    except ChildFailedError as error:
-        raise UserError(LOST) from error
-    for message in (result for result in results.values() if isinstance(result, str)):
-        raise UserError(message)
-    return results[0]
-
-
-def train_here(recipe: Recipe, options: dict) -> list[EpochRecord] | str | None:
-    """What each process of `launch` does. Returns the history, or what went wrong where this process has to say it."""
-    from cifar100.progress import Progress, format_record
-    from cifar100.train import fit
-
-    history = []
-    try:
-        with joined() as group:
-            progress = Progress(recipe) if group.rank == 0 else None
-            for record in fit(recipe, group=group, **{"progress": progress} | options):
-                history.append(record)
-                if group.rank == 0:
-                    print(format_record(record, recipe.epochs), flush=True)
-    except UserError as error:
-        return str(error)
-    except SystemExit:  # another process says why
-        return None
-    return history

@@ -149,12 +149,23 @@ def test_the_growth_is_a_power():
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    (["bench"], ["bench", "smoke", "--write"], ["bench", "smoke", "--peers"], ["bench", "smoek", "--growth"]),
+    "arguments, message",
+    [
+        ([], "Name a recipe"),
+        (["--serving"], "Name a run"),
+        (["smoke", "--write"], "--write is for the measurements that the pages show"),
+        (["smoke", "--peers"], "bench --peers does not use RECIPE: leave it away"),
+        (["smoek", "--growth"], "Did you mean smoke?"),
+        (["smoke", "--data", "sample"], "bench does not use --data"),
+        (["smoke", "--layers", "--num-workers", "2"], "bench --layers does not use --num-workers"),
+        (["smoke", "--ablation", "--precision", "float32"], "bench --ablation does not use --precision"),
+        (["output/sprint", "--serving", "--compile", "off"], "bench --serving does not use --compile"),
+    ],
 )
-def test_bench_says_what_it_needs(arguments, capsys):
-    assert main(arguments) == 2
-    assert capsys.readouterr().err.startswith("Error: ")
+def test_bench_says_what_it_needs(arguments, message, capsys):
+    assert main(["bench", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ") and message in error
 
 
 def test_a_process_of_its_own_says_what_went_wrong():

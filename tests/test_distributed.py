@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 import model
 from cifar100 import runs, train
 from cifar100.__main__ import main
-from cifar100.distributed import Group, train_here
+from cifar100.distributed import Group, joined
 from cifar100.errors import UserError
 from cifar100.evaluation import evaluate
+from cifar100.launch import train_here
 from cifar100.recipe import SMOKE
 from cifar100.weights import load_network, make_network
 from tests.conftest import ROOT, tiny_split
@@ -134,6 +135,15 @@ def test_torchrun_trains_smoke_as_well_as_one_process(tiny, tmp_path):
     assert together.eval_accuracy == pytest.approx(alone.eval_accuracy, abs=0.05)
 
 
+def test_a_place_that_is_no_number_is_refused(monkeypatch):
+    place = {"RANK": "0", "WORLD_SIZE": "two", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="start the processes by torchrun"):
+        with joined():
+            pass
+
+
 def test_the_watch_does_not_talk_while_the_interpreter_ends():
     """A thread that comes back from the store to an interpreter without a GIL aborts the process, with exit code -6."""
     script = """
@@ -202,7 +212,7 @@ def test_out_of_time_all_stop_in_the_same_step(tmp_path):
 
 LAUNCH = """
 from dataclasses import replace
-from cifar100.distributed import launch
+from cifar100.launch import launch
 from cifar100.recipe import SMOKE
 recipe = replace(SMOKE, epochs=0.03)  # two steps
 options = {"data": "sample", "output": "OUTPUT", "device": "cpu"}

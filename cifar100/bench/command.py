@@ -18,6 +18,8 @@ from cifar100.files import write_text
 from cifar100.recipe import find_recipe
 
 Say = Callable[[str], None]
+# The options that not every kind has a use for, with their defaults.
+NEUTRAL = {"what": None, "data": None, "num_workers": None, "compile": "auto", "precision": "auto"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Kind:
     """A measurement. Its figures are a dict that JSON can keep."""
 
     measure: Callable[[argparse.Namespace, Say], dict]
+    takes: tuple[str, ...]  # of NEUTRAL, what it can be told
     show: Callable[[dict], str]  # for the screen
     render: Callable[[dict], str] | None = None  # in Markdown; None for what is not kept
 
@@ -37,8 +40,6 @@ def measure_parts(options: argparse.Namespace, say: Say) -> dict:
 
 
 def compare_peers(options: argparse.Namespace, say: Say) -> dict:
-    if options.what or options.num_workers is not None:
-        raise UserError("--peers has recipes and workers of its own: leave RECIPE and --num-workers away.")
     return measure_peers(options.device, options.compile, options.precision, say=say)
 
 
@@ -67,21 +68,32 @@ def require(options: argparse.Namespace, what: str = "recipe") -> str:
     return options.what
 
 
+STEP = ("what", "num_workers", "compile", "precision")
 KINDS = {
-    "parts": Kind(measure_parts, lambda figures: format_bench(Bench(**figures))),
-    "peers": Kind(compare_peers, format_peers, render_peers),
-    "growth": Kind(follow_growth, describe_growth, render_growth),
-    "layers": Kind(measure_layers, format_layers, render_layers),
-    "ablation": Kind(take_away, format_ablation, render_ablation),
-    "serving": Kind(serve, format_serving, describe_serving),
+    "parts": Kind(measure_parts, STEP, lambda figures: format_bench(Bench(**figures))),
+    "peers": Kind(compare_peers, ("compile", "precision"), format_peers, render_peers),
+    "growth": Kind(follow_growth, STEP, describe_growth, render_growth),
+    "layers": Kind(measure_layers, ("what", "precision"), format_layers, render_layers),
+    "ablation": Kind(take_away, ("what",), format_ablation, render_ablation),
+    "serving": Kind(serve, ("what", "data"), format_serving, describe_serving),
 }
+
+
+def check_options(name: str, options: argparse.Namespace) -> None:
+    """Raises UserError for an option that this kind of measurement would not heed."""
+    kind, title = KINDS[name], "bench" if name == "parts" else f"bench --{name}"
+    for option, neutral in NEUTRAL.items():
+        if option not in kind.takes and getattr(options, option) != neutral:
+            shown = "RECIPE" if option == "what" else f"--{option.replace('_', '-')}"
+            raise UserError(f"{title} does not use {shown}: leave it away.")
+    if options.write and kind.render is None:
+        raise UserError("--write is for the measurements that the pages show, such as --peers: leave it away.")
 
 
 def run(name: str, options: argparse.Namespace, say: Say) -> None:
     """Measure, show, and keep as OUTPUT/bench/<name>.json where that is asked for."""
+    check_options(name, options)
     kind = KINDS[name]
-    if options.write and kind.render is None:
-        raise UserError("--write is for the measurements that the pages show, such as --peers: leave it away.")
     figures = kind.measure(options, say)
     print(json.dumps(figures, indent=2) if options.json else kind.show(figures))
     if options.write:
