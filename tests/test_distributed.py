@@ -199,7 +199,7 @@ def test_an_error_of_one_ends_all_and_is_said_once(arguments, last, message, tmp
         (running / "checkpoint.pt").write_text("")
     before = output.exists()
     codes, _, errors = finish(start(TINY, *TRAIN, "--output", output, *arguments, last=last))
-    assert codes == [2, 2]
+    assert codes == [2, 2], errors
     assert message in errors and errors.startswith("Error: ") and errors.count("\n") == 1
     assert last or output.exists() == running.exists() == before
 
