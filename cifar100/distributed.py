@@ -8,6 +8,7 @@ process's share, dropout draws anew in each. Only the first writes and prints.
 
 import os
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ from cifar100.watch import LOST, SILENCE, Watch
 Result = TypeVar("Result")
 JOINING = timedelta(minutes=5)  # for all processes to be started
 TIMEOUT = timedelta(minutes=30)  # for a slow one: it may download the data, or compile. The dead are the watch's task.
+# Seconds before a process may end: one of gloo's threads that gives back its last tensor to an interpreter that is
+# ending aborts the process, and no call waits for these threads while something still holds the group.
+SETTLING = 0.5
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,7 @@ def joined() -> Iterator[Group]:
         group.broadcast(None)  # nobody leaves, and takes the store along, before all have finished
     except BaseException as error:
         first = watch.end()
+        time.sleep(SETTLING)
         if not first:
             sys.exit(130 if isinstance(error, KeyboardInterrupt) else 2)
         if is_lost(error):
@@ -192,6 +197,7 @@ def joined() -> Iterator[Group]:
         raise
     watch.stop()
     dist.destroy_process_group()
+    time.sleep(SETTLING)
 
 
 def join() -> tuple[Group, Watch]:
