@@ -88,6 +88,8 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
         the network sees, and Grad-CAM's maps over them."""
         if picture is None:
             return (None,) * 5
+        if not isinstance(model, str):  # Gradio lets null pass, and a list of names
+            raise gr.Error("The network is one name of the list: choose one.", print_exception=False)
         try:
             return make_answer(load(model), picture)
         except UserError as error:
@@ -152,7 +154,7 @@ def serve(models: dict[str, Path], device: str | None = None, port: int | None =
     app = make_app(models, device)
     try:
         app.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **LAUNCH)
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # the latter for a number that no port has
         wanted = f"port {port}" if port else "any port from 7860 to 7959"
         raise UserError(f"The page cannot be served on {wanted}: name a free one with --port.") from error
     except ValueError as error:  # Gradio waits three seconds for its own page

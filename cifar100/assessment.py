@@ -62,8 +62,12 @@ def rounded(interval: tuple[float, float]) -> list[float]:
 
 
 def save_assessment(result: RunEvaluation, evaluation: dict) -> None:
-    """Put the evaluation into the run's metrics.json, whose other entries stay as they are."""
-    content = runs.load_metrics(result.run.folder) | {"evaluation": evaluation}
+    """Put the evaluation into the run's metrics.json, whose other entries stay as they are. Raises UserError if they are
+    not those of the run that was evaluated."""
+    content = runs.load_metrics(result.run.folder)
+    if content["sha256"] != result.run.recorded["sha256"]:
+        raise UserError(f"{result.run.folder} was trained anew in the meantime: evaluate it again.")
+    content["evaluation"] = evaluation
     write_text(result.run.folder / "metrics.json", json.dumps(content, indent=2) + "\n")
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD
 
+from cifar100.errors import brief
 from cifar100.recipe import Recipe
 from cifar100.trainer import Trainer, make_inputs, update
 
@@ -123,9 +124,8 @@ class CapturedStep:
             raise
         except Exception as error:  # a driver, a library or a kernel may refuse to be recorded in any way
             self.failed = True
-            reason = str(error).strip().splitlines() or [type(error).__name__]
             self.say(
-                f"The training step could not be recorded as a CUDA graph and runs kernel by kernel ({reason[0]})."
+                f"The training step could not be recorded as a CUDA graph and runs kernel by kernel ({brief(error)})."
             )
             return False
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifar100.distributed import ALONE, Group
+from cifar100.errors import brief
 from cifar100.shared_norm import share_norms
 
 
@@ -96,8 +97,7 @@ class LossStep:
     def give_up(self, error: Exception) -> None:
         """Go on in eager mode, and say so."""
         self.compiled = None
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        self.say(f"The training step could not be compiled and runs in eager mode ({reason[0]}).")
+        self.say(f"The training step could not be compiled and runs in eager mode ({brief(error)}).")
 
     def run(
         self, forward: Callable, inputs: Tensor, targets: Tensor, scaler: torch.amp.GradScaler

@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import tarfile
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -174,12 +175,16 @@ def read_checked(path: Path, name: str) -> bytes:
 
 
 def download(folder: Path) -> None:
-    """Download and unpack CIFAR-100 through torchvision. Raises UserError if that fails."""
-    from torchvision.datasets import CIFAR100
+    """Download the official archive. It gets its name once it is complete, and stays as it is: `read_file` needs
+    nothing unpacked. Raises UserError if that fails, and leaves nothing behind then."""
+    from torchvision.datasets.utils import download_url
 
+    name = Path(URL).name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        CIFAR100(root=str(folder), download=True)
+        with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as unfinished:
+            download_url(URL, unfinished, name, md5=CHECKSUMS[name][1])
+            os.replace(Path(unfinished) / name, folder / name)
     except Exception as error:  # torchvision raises many kinds: URLError, RuntimeError, OSError
         raise UserError(
             f"CIFAR-100 is not in {folder}, and the download of {URL} failed ({error}). {WAYS_OUT}"

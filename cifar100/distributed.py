@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cifar100 import device as devices
-from cifar100.errors import UserError
+from cifar100.errors import UserError, brief
 from cifar100.recipe import Recipe
 from cifar100.watch import LOST, SILENCE, Watch
 
@@ -212,7 +212,7 @@ def join() -> tuple[Group, Watch]:
         own = dist.TCPStore(host, port, None, False, timedelta(seconds=SILENCE), wait_for_workers=False)
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"The other processes did not come together at {host}:{port} ({str(error).splitlines()[0]}): start all of "
+            f"The other processes did not come together at {host}:{port} ({brief(error)}): start all of "
             "them, with the same address."
         ) from error
     group = Group(rank, size, int(os.environ.get("LOCAL_RANK", rank)))

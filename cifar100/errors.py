@@ -12,4 +12,4 @@ class UserError(Exception):
 
 def brief(error: BaseException) -> str:
     """The first words of another's error message: some quote all of a damaged file."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

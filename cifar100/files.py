@@ -11,23 +11,29 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, a limit o
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and for good: when this returns, a loss of power does not take it. Raises
-    UserError if the disk is full or not writable; the older file of that name stays."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write a file whole or not at all, and for good: when this returns, a loss of power does not take it. Makes its
+    folder. Raises UserError if the disk is full or not writable; the older file of that name stays."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # of this process: two may write one file
+    left = "what was there before is kept"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        left = "it is there now, but may be lost when the power goes"
         sync_folder(path.parent)
     except OSError as error:
         remove_if_there(temporary)
-        way_out = "free some space on its disk" if error.errno in FULL else "make its folder writable"
         raise UserError(
-            f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): {way_out}; "
-            "what was there before is kept."
+            f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): {name_way_out(error)}; {left}."
         ) from error
+
+
+def name_way_out(error: OSError) -> str:
+    """What the user can do about something that could not be written."""
+    return "free some space on its disk" if error.errno in FULL else "make its folder writable"
 
 
 def sync_folder(folder: Path) -> None:

@@ -122,13 +122,12 @@ def find_recipe_lr(
 ) -> tuple[LrCurve, Path]:
     """The range test of a recipe from its own start, on the training split, kept as <recipe>/lr_curve.csv in `output`.
 
-    Returns the curve and its file. Raises UserError as `lr_range_test` and `load_training_and_held` do.
+    Returns the curve and its file. Raises UserError as `lr_range_test`, `load_training_and_held` and `save_curve` do.
     """
     training, _ = load_training_and_held(data)
     trainer = make_trainer(recipe, training, choose_device(device))
     curve = lr_range_test(trainer.network, recipe, trainer.loader, start_lr, end_lr, steps)
     path = curve_file(recipe, output, is_sample(data))
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_curve(curve, path)
     return curve, path
 
@@ -224,7 +223,7 @@ def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def save_curve(curve: LrCurve, path: str | Path) -> None:
-    """Write the points as a CSV file. Raises UserError if the disk is full or not writable."""
+    """Write the points as a CSV file, and make its folder. Raises UserError if the disk is full or not writable."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("rate", "loss", "smoothed"))

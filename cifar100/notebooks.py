@@ -62,5 +62,4 @@ def execute_notebook(
             f"The kernel died in the chapter {client.chapter!r}: free some memory and try again."
         ) from error
     notebook.metadata.pop("widgets", None)  # GitHub refuses to show a notebook with them
-    Path(to).parent.mkdir(parents=True, exist_ok=True)
     write_text(Path(to), nbformat.writes(notebook).rstrip("\n") + "\n")

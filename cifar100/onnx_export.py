@@ -23,8 +23,8 @@ def export_onnx(run: Path, path: Path) -> None:
     """Write a finished run's network as an ONNX file: images (N, 3, 32, 32) float32, normalised -> logits (N, 100).
 
     Its metadata says how a picture becomes an input ("preprocessing"), and names the classes in the order of the
-    logits and the recipe, as JSON. Raises UserError if a file of the run is missing or damaged, or onnx or onnxscript
-    is not installed.
+    logits and the recipe, as JSON. Raises UserError if a file of the run is missing or damaged, if onnx or onnxscript
+    is not installed, or if the file cannot be written.
     """
     try:
         import onnx
@@ -49,5 +49,4 @@ def export_onnx(run: Path, path: Path) -> None:
     onnx.checker.check_model(model)
     content = io.BytesIO()
     onnx.save_model(model, content)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, content.getvalue())

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cifar100.errors import UserError
-from cifar100.files import write_text
+from cifar100.files import name_way_out, sync_folder, write_text
 from cifar100.runs import RUN_FILES, running_folder
 
 
@@ -60,8 +60,8 @@ def clear_errors(folder: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise UserError(
-            f"The folder {folder.parent} cannot be written ({error}): make it writable and closed elsewhere, or choose "
-            "another --output; what was finished is kept."
+            f"{folder} cannot be written ({error}): {name_way_out(error)}, close it elsewhere, or choose another "
+            "--output; what was finished is kept."
         ) from error
 
 
@@ -86,4 +86,5 @@ def publish(folder: Path) -> None:
             shutil.rmtree(replaced, ignore_errors=True)
             folder.rename(replaced)
         running.rename(folder)
+        sync_folder(folder.parent)  # before the older run goes for good
         shutil.rmtree(replaced, ignore_errors=True)

@@ -5,26 +5,64 @@ A variant is `replace(RECIPES["sprint"], seed=1)`, never a copy. This room does 
 """
 
 import difflib
-import math
+import sys
 from dataclasses import asdict, dataclass, fields, replace
+from types import NoneType, UnionType
+from typing import get_args, get_origin
 
 from cifar100.errors import UserError
 
 NETWORKS = ("resnet20", "resnet56", "resnet110", "resnet18", "resnet34", "sprint")  # builders in model.py
 CHANGEABLE = ("seed", "epochs", "batch_size", "lr", "weight_decay")  # by an option of `train`
 SCHEDULES = ("triangle", "multistep", "onecycle", "cosine")
+KINDS = {
+    str: "text",
+    bool: "True or False",
+    int: "a whole number",
+    float: "a finite number",
+    NoneType: "None",
+    ...: "...",
+}
+
+
+def is_kind(value, kind) -> bool:
+    """Whether the value is what the annotation `kind` asks for: every member of a tuple, too. A whole number may
+    stand for a float; True and False are no numbers."""
+    if isinstance(kind, UnionType):
+        return any(is_kind(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        members = get_args(kind)
+        if not isinstance(value, tuple):
+            return False
+        if members[-1] is ...:
+            return all(is_kind(member, members[0]) for member in value)
+        return len(value) == len(members) and all(map(is_kind, value, members))
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float:  # a comparison, for isfinite fails at integers beyond the floats
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    return isinstance(value, kind)
+
+
+def name_kind(kind) -> str:
+    """What an annotation asks for, in words."""
+    if isinstance(kind, UnionType):
+        return " or ".join(map(name_kind, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return f"({', '.join(map(name_kind, get_args(kind)))})"
+    return KINDS.get(kind) or f"an {kind.__name__}"
 
 
 def make_check(owner: str, settings):
-    """A function that raises UserError, with the field and the rule it breaks, unless the rule holds."""
+    """A function that raises UserError, with the field and the rule it breaks, unless the rule holds. Every field has
+    been compared with its annotation then: they come from files."""
 
     def check(holds: bool, field: str, rule: str) -> None:
         if not holds:
             raise UserError(f"{owner}: {field} must be {rule}, not {getattr(settings, field)!r}.")
 
     for field in fields(settings):
-        value = getattr(settings, field.name)
-        check(not isinstance(value, float) or math.isfinite(value), field.name, "a finite number")
+        check(is_kind(getattr(settings, field.name), field.type), field.name, name_kind(field.type))
     return check
 
 
@@ -120,8 +158,8 @@ class Recipe:
         check(self.schedule in SCHEDULES, "schedule", f"one of {', '.join(SCHEDULES)}")
         check(self.weights_precision in ("float32", "float16"), "weights_precision", "float32 or float16")
         check(self.epochs > 0, "epochs", "more than 0")
-        check(isinstance(self.batch_size, int) and self.batch_size > 0, "batch_size", "a whole number above 0")
-        check(isinstance(self.seed, int) and 0 <= self.seed < 2**31, "seed", "a whole number from 0 to 2147483647")
+        check(self.batch_size > 0, "batch_size", "a whole number above 0")
+        check(0 <= self.seed < 2**31, "seed", "a whole number from 0 to 2147483647")
         check(self.lr > 0, "lr", "more than 0")
         check(self.muon_lr is None or self.muon_lr > 0, "muon_lr", "more than 0, or None")
         for name in ("dropout", "momentum", "muon_momentum", "warmup", "label_smoothing"):

@@ -14,7 +14,16 @@ from pathlib import Path
 from cifar100.errors import UserError
 from cifar100.files import load_json, write_text
 from cifar100.recipe import CHANGEABLE, RECIPES, Recipe
-from cifar100.verify import FILES, check_metrics, checksum, compare_checksum, is_plain, load_trained_recipe
+from cifar100.verify import (
+    FILES,
+    LARGEST,
+    check_metrics,
+    checksum,
+    compare_checksum,
+    is_number,
+    is_plain,
+    load_trained_recipe,
+)
 
 METRICS = (
     *("recipe", "seed", "epochs", "final", "best", "reached", "data", "seconds", "images_per_second"),
@@ -56,7 +65,7 @@ class EpochRecord:
         names = ("lr", "train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy")
         values = {name: float(row[name]) for name in names}
         for name, value in values.items():
-            if not 0 <= value <= (1 if name.endswith("accuracy") else 1e300):  # NaN fails as well
+            if not is_number(value, 0, 1 if name.endswith("accuracy") else LARGEST):
                 raise ValueError(f"{name} {value}")
         return cls(int(row["epoch"]), *values.values(), split)
 
@@ -80,10 +89,11 @@ def find_run(path: str | Path) -> Path:
         if not (path / "weights.safetensors").is_file():
             raise UserError(f"The run {path} has no weights.safetensors: train it with `{train_command(path)}`.")
         return path
-    seeds = [p.parent for p in path.glob("seed*/weights.safetensors") if p.parent.name[4:].isdigit()]
+    folders = [p.parent for p in path.glob("seed*/weights.safetensors") if (p.parent / "metrics.json").is_file()]
+    seeds = [folder for folder in folders if folder.name[4:].isdigit()]
     if not seeds:
         raise UserError(f"{path} holds no finished run with weights: train one, or name another folder.")
-    return min(seeds, key=lambda p: int(p.name[4:]))
+    return min(seeds, key=lambda folder: int(folder.name[4:]))
 
 
 def train_command(folder: Path) -> str:
@@ -97,8 +107,13 @@ def train_command(folder: Path) -> str:
 
 
 def is_finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether the folder holds a finished run of just this recipe."""
-    return (folder / "metrics.json").is_file() and load_recipe(folder) == recipe
+    """Whether the folder holds a finished run of just this recipe. Raises UserError if a file of it is damaged."""
+    if not (folder / "metrics.json").is_file():
+        return False
+    load_metrics(folder)
+    if (folder / FILES["weights"]).is_file():  # a run may be published without them
+        compare_checksum(folder, "weights")
+    return load_recipe(folder) == recipe
 
 
 def holds_another(folder: Path, recipe: Recipe) -> bool:
@@ -137,7 +152,7 @@ def read_settings(settings: dict, path: Path) -> Recipe:
         if not is_plain(recipe.name):
             raise ValueError("its name")
         return recipe
-    except (AttributeError, ValueError, OverflowError, RecursionError) as error:
+    except (UserError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{path} holds no settings of a recipe ({error}): restore it.") from error
 
 

@@ -1,7 +1,6 @@
 """What a Run All of the main notebook is about: which recipe, and whether it is trained here or loaded."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from cifar100.data import is_sample
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation import evaluate_run
+from cifar100.files import write_bytes
 from cifar100.progress import Progress
 from cifar100.recipe import Recipe, find_recipe
 from cifar100.runs import EpochRecord
@@ -78,10 +78,10 @@ class Session:
                 raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
             # metrics.json comes last: it is what tells a whole run from a part of one.
             for name in sorted(runs.RUN_FILES, key=lambda name: name == "metrics.json"):
-                shutil.copy(self.run / name, running)
+                write_bytes(running / name, (self.run / name).read_bytes())
             publish.publish(own)
         for path in [*self.figures.glob("*.png"), *self.figures.glob("*.csv")]:
-            shutil.copy(path, own.parent)
+            write_bytes(own.parent / path.name, path.read_bytes())
 
 
 def start_session(environment: Mapping[str, str] = os.environ) -> Session:

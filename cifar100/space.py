@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
-from cifar100.errors import UserError
+from cifar100.errors import UserError, brief
 from cifar100.model_card import render_card
 from cifar100.recipe import Recipe
 from cifar100.runs import RUN_FILES, find_run, load_metrics, load_recipe, run_folder
@@ -226,9 +226,8 @@ def push_space(folder: Path, name: str, token: str) -> str:
             delete_patterns=["cifar100/**", "output/**"],
         )
     except (OSError, ValueError, RuntimeError) as error:  # the Hub's own errors are OSErrors or ValueErrors
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
-            f"{HUB}/{name} could not be written ({reason}): check the name, the token's right to write, and the network; "
+            f"{HUB}/{name} could not be written ({brief(error).rstrip('.')}): check the name, the token's right to write, and the network; "
             f"the folder {folder} is whole."
         ) from error
     return f"{HUB}/{name}"

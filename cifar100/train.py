@@ -82,6 +82,8 @@ def fit(
             group.first(lambda: runs.save_history(running, log.history))
         group.first(lambda: runs.save_recipe(running, recipe))
         done = len(log.history) == trainer.epochs  # cut off between its last checkpoint and its end
+        if done:  # the checkpoint is sealed, the weights beside it are not yet
+            group.first(lambda: keep_weights(trainer, running / "weights.safetensors"))
         yield from log.history[: -1 if done else None]
         for epoch in range(len(log.history) + 1, trainer.epochs + 1):
             run_epoch(trainer, epoch, held, "validation" if holdout else "test", log, running, progress)
@@ -115,7 +117,7 @@ def run_epoch(
         group.copy_first(trainer.result)  # which is rounded now, where the file is
     loss, accuracy = evaluate(trainer.result, held, trainer.device, group=group)
     if not math.isfinite(loss):
-        raise UserError(f"The network has lost its numbers in epoch {epoch}: {AFTER_A_LOSS}")
+        raise UserError(f"The loss is no longer a finite number in epoch {epoch}: {AFTER_A_LOSS}")
     log.seconds["training"] += trained - start
     log.seconds["evaluation"] += time.perf_counter() - trained
     log.history.append(EpochRecord(epoch, trainer.lr, train_loss, train_accuracy, loss, accuracy, split))
@@ -155,7 +157,7 @@ def load_progress(trainer: Trainer, running: Path) -> Log:
 def finish(trainer: Trainer, log: Log, folder: Path, data: str) -> None:
     """Complete the run that grew beside its folder, and let it take the folder's place."""
     running = runs.running_folder(folder)
-    runs.save_history(running, log.history)  # a crash may have come between checkpoint and history
+    runs.save_history(running, log.history)  # so that the checksum is of what this process holds
     count = f"{trainer.group.size} x " if trainer.group.size > 1 else ""
     metrics = runs.make_metrics(
         trainer.recipe,

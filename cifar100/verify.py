@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from cifar100.errors import UserError
@@ -10,6 +11,7 @@ from cifar100.files import load_json
 FILES = {"weights": "weights.safetensors", "history": "history.csv"}  # those whose SHA-256 metrics.json holds
 ACCURACIES = ("top1", "top5", "flip_tta")  # in an evaluation, beside those by class
 LARGEST = 1e300  # number that anything here may have
+DIGEST = re.compile("[0-9a-f]{64}")
 HEADER_BYTES = 100_000_000  # the most that safetensors itself accepts
 
 
@@ -26,12 +28,12 @@ def checksum(path: Path) -> str:
 
 
 def compare_checksum(folder: Path, kind: str) -> None:
-    """Raises UserError if the file of this kind (see FILES) is not the one that metrics.json was made from. In a
-    folder without metrics.json a run still grows: there is nothing to compare with."""
+    """Raises UserError if the file of this kind (see FILES) is not the one that metrics.json was made from. Without a
+    metrics.json beside it, as in a Space or while a run grows, there is nothing to compare with."""
     if not (folder / "metrics.json").is_file():
         return
     recorded = load_json(folder / "metrics.json").get("sha256")
-    if isinstance(recorded, dict) and recorded.get(kind) != checksum(folder / FILES[kind]):
+    if not isinstance(recorded, dict) or recorded.get(kind) != checksum(folder / FILES[kind]):
         raise UserError(
             f"{folder / FILES[kind]} is damaged or from another run (metrics.json has another checksum of it): restore "
             "both, or train the run again."
@@ -52,7 +54,7 @@ def load_trained_recipe(weights: Path) -> dict | None:
 
 def is_plain(text) -> bool:
     """Whether this is text that Markdown and HTML show as it is, in one line and in a table."""
-    return isinstance(text, str) and text.isprintable() and not set(text) & set("<>|`")
+    return isinstance(text, str) and text.isprintable() and not set(text) & set("<>|`[]&*\\")
 
 
 def is_number(value, least: float = 0.0, most: float = LARGEST) -> bool:
@@ -76,7 +78,7 @@ def check_metrics(metrics: dict, path: Path) -> None:
     versions, checksums = metrics["versions"], metrics["sha256"]
     require(isinstance(versions, dict) and all(map(is_plain, [versions.get("torch"), *versions.values()])), "versions")
     require(isinstance(checksums, dict) and set(checksums) == set(FILES), "sha256")
-    require(all(map(is_plain, checksums.values())), "sha256")
+    require(all(isinstance(text, str) and DIGEST.fullmatch(text) for text in checksums.values()), "sha256")
     evaluation = metrics.get("evaluation", {})
     require(isinstance(evaluation, dict) and can_be_shown(evaluation), "evaluation")
     by_class = evaluation.get("per_class", {})
@@ -86,10 +88,10 @@ def check_metrics(metrics: dict, path: Path) -> None:
     require(all(is_number(share, 0, 1) for share in shares), "evaluation")
 
 
-def can_be_shown(value) -> bool:
-    """Whether all that JSON has brought holds plain text and finite numbers only."""
+def can_be_shown(value, depth: int = 10) -> bool:
+    """Whether all that JSON has brought holds plain text and finite numbers only, in so many nested parts at most."""
     if isinstance(value, dict):
-        return all(is_plain(key) and can_be_shown(item) for key, item in value.items())
+        return depth > 0 and all(is_plain(key) and can_be_shown(item, depth - 1) for key, item in value.items())
     if isinstance(value, list):
-        return all(map(can_be_shown, value))
+        return depth > 0 and all(can_be_shown(item, depth - 1) for item in value)
     return value is None or isinstance(value, bool) or is_plain(value) or is_number(value, -LARGEST)

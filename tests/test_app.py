@@ -139,6 +139,13 @@ def test_no_address_and_no_file_of_the_server_is_opened(page, client, photograph
         ask(client, photograph, "third")
 
 
+def test_what_is_no_name_of_a_network_gets_one_sentence_and_no_traceback(client, photograph, capfd):
+    for model in (None, ["first"], []):
+        with pytest.raises(AppError, match="The network is one name of the list"):
+            ask(client, photograph, model)
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 def test_a_file_over_the_limit_is_not_taken(page):
     files = {"files": ("large.png", bytes(21_000_000))}
     assert httpx.post(f"{page.local_url}gradio_api/upload", files=files).status_code == 413
@@ -199,6 +206,7 @@ def test_the_command_refuses_in_one_sentence(models, page, tmp_path, capsys):
         ["--output", str(tmp_path)],
         [str(tmp_path)],
         [str(models["first"]), "--port", f"{page.server_port}"],
+        [str(models["first"]), "--port", "70000"],
     ):
         assert main(["demo", *arguments]) == 2
         captured = capsys.readouterr()

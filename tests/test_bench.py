@@ -122,14 +122,17 @@ def test_growth(small, tmp_path, capsys, monkeypatch):
     assert main(["bench", "--growth", "--device", "cpu", "--write", "--output", str(tmp_path)]) == 2
     assert "larger than the 40 training images" in capsys.readouterr().err  # smoke's batch is 128
     monkeypatch.setitem(RECIPES, "smoke", replace(RECIPES["smoke"], batch_size=20))
-    assert main(["bench", "--growth", "--device", "cpu", "--write", "--output", str(tmp_path)]) == 0
+    capture = ["--compile", "capture"]  # not on a CPU
+    assert main(["bench", "--growth", "--device", "cpu", "--write", "--output", str(tmp_path), *capture]) == 0
     figures = json.loads((tmp_path / "bench/growth.json").read_text())
     assert [p["timed_images"] for p in figures["images"]] == [40, 80]
     assert [p["timed_images"] for p in figures["batches"]] == [48, 64]  # whole batches: 3 of 5, 2 of 3
     for point in figures["images"] + figures["batches"]:
         assert point["seconds"] == pytest.approx(point["images"] / point["images_per_second"])
         assert point["peak_megabytes"] > 50
-    assert capsys.readouterr().out.strip() == growth.describe_growth(figures)
+    shown = capsys.readouterr()
+    assert shown.out.strip() == growth.describe_growth(figures)
+    assert shown.err.count("is not recorded as a CUDA graph") == 1
     assert (tmp_path / "bench/growth.png").stat().st_size < 150_000
 
 
@@ -155,6 +158,8 @@ def test_the_growth_is_a_power():
         (["--serving"], "Name a run"),
         (["smoke", "--write"], "--write is for the measurements that the pages show"),
         (["smoke", "--peers"], "bench --peers does not use RECIPE: leave it away"),
+        (["smoke", "--compile", "capture"], "cannot be recorded as a graph"),
+        (["--peers", "--compile", "capture"], "cannot be recorded as a graph"),
         (["smoek", "--growth"], "Did you mean smoke?"),
         (["smoke", "--data", "sample"], "bench does not use --data"),
         (["smoke", "--layers", "--num-workers", "2"], "bench --layers does not use --num-workers"),

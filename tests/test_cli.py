@@ -12,7 +12,7 @@ import torch
 
 from cifar100.__main__ import main, make_parser
 from cifar100.corruptions import corruptions_of, table_file
-from cifar100.lr_finder import load_curve
+from cifar100.lr_finder import load_curve, suggest_lr
 from cifar100.recipe import RECIPES
 from tests.conftest import ROOT, tiny_split
 
@@ -138,6 +138,13 @@ def test_find_lr_leaves_curve_and_picture(tiny, capsys, tmp_path):
     assert "The recipe uses 0.05." in capsys.readouterr().out
     assert len(load_curve(tmp_path / "smoke/lr_curve.csv").rates) == 10
     assert (tmp_path / "smoke/lr_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_find_lr_where_its_picture_cannot_be_written(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    found = suggest_lr([0.1, 0.2], [1.0, 2.0]), tmp_path / "file/smoke/lr_curve.csv"
+    monkeypatch.setattr("cifar100.lr_finder.find_recipe_lr", lambda *given: found)
+    assert "lr_curve.png could not be written" in refused(capsys, "find-lr", "smoke")
 
 
 def test_corruptions_are_measured_once_for_these_weights(tiny, capsys, tmp_path):

@@ -325,3 +325,9 @@ def test_a_damaged_file(text, tmp_path):
         load_curve(path)
     with pytest.raises(UserError, match="other.csv cannot be read"):
         load_curve(tmp_path / "other.csv")
+
+
+def test_a_curve_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="could not be written"):
+        save_curve(suggest_lr([0.1, 0.2], [1.0, 2.0]), tmp_path / "file/smoke/lr_curve.csv")

@@ -1,15 +1,18 @@
 """What a Run All decides: train or load, which recipe, and where a run goes when it has finished elsewhere."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from cifar100 import runs, session
+from cifar100 import publish, runs, session
 from cifar100.errors import UserError
 from cifar100.recipe import RECIPES, SMOKE
+from cifar100.runs import EpochRecord
 from cifar100.train import fit
 from tests.conftest import tiny_split
 
@@ -30,11 +33,16 @@ def gpu(place, monkeypatch):
 
 
 def finish(name: str, output="output") -> None:
-    """Leave what `is_finished` takes for a finished run."""
-    folder = runs.run_folder(RECIPES[name], output)
-    folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text("{}")
-    runs.save_recipe(folder, RECIPES[name])
+    """Leave what `is_finished` takes for a finished run: one of one epoch, that was published without its weights."""
+    recipe, history = RECIPES[name], [EpochRecord(1, 0.1, 4.0, 0.1, 4.0, 0.1)]
+    folder = runs.run_folder(recipe, output)
+    runs.save_recipe(folder, recipe)
+    runs.save_history(folder, history)
+    (folder / "weights.safetensors").write_bytes(b"")
+    facts = {"data": "CIFAR-100", "seconds": 1.0, "images_per_second": 1.0, "hardware": "abacus", "commit": None}
+    metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2.5"}, **facts)
+    (folder / "weights.safetensors").unlink()
+    (folder / "metrics.json").write_text(json.dumps(metrics))
 
 
 def decide(**variables) -> tuple[str, bool]:
@@ -139,6 +147,30 @@ def test_publishing_brings_a_run_home_and_renders_the_report(place, tiny, monkey
     assert "Epoch [2/2]" in (place / "training_logs.md").read_text()
     assert f"{len(tiny_split('test').fine)} test images" in (home / "MODEL_CARD.md").read_text()
     assert started.publish() == []  # nothing is left to render
+
+
+def test_a_run_that_could_not_be_copied_whole_replaces_nothing(place, tiny, monkeypatch):
+    """The disk is full where metrics.json is copied, which is what tells a whole run from a part of one."""
+    for output in ("output", "drive"):
+        list(fit(replace(TINY, lr=0.02 if output == "output" else 0.05), output=output))
+    home = place / "output/smoke/seed0"
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+    replaced = os.replace
+
+    def full(source, target):
+        if Path(target).name == "metrics.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replaced(source, target)
+
+    started = session.Session(TINY, torch.device("cpu"), Path("drive"), False, "")
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="free some space"):
+        patch.setattr(os, "replace", full)
+        started.bring_home(home)
+    with publish.claim(home):  # what the next start does first
+        pass
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+    started.bring_home(home)
+    assert (home / "recipe.json").read_bytes() == (started.run / "recipe.json").read_bytes() != before["recipe.json"]
 
 
 def test_publishing_never_takes_the_place_of_an_unfinished_run(place, tiny):

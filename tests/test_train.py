@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -256,7 +257,7 @@ def test_weights_that_turn_nan_in_the_last_step_do_not_replace_the_checkpoint(ti
         return result
 
     monkeypatch.setattr(trainer, "train_step", step)
-    with pytest.raises(UserError, match="lost its numbers in epoch 2"):
+    with pytest.raises(UserError, match="no longer a finite number in epoch 2"):
         finished(SHORT, tmp_path, resume=True)
     assert checkpoint.read_bytes() == before
 
@@ -267,6 +268,25 @@ def cut_off(recipe, output):
     next(records)
     records.close()
     return output / recipe.name / "seed0.running" / "checkpoint.pt"
+
+
+@pytest.mark.parametrize("harm", ["a byte", "gone"])
+def test_weights_that_were_damaged_before_the_end_are_written_anew_from_the_checkpoint(
+    harm, tiny, tmp_path, monkeypatch
+):
+    """The run was cut off after its last checkpoint: only then are the weights' checksums taken."""
+    recipe = replace(SHORT, epochs=2)
+    _, whole = finished(recipe, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train, "finish", Mock(side_effect=KeyboardInterrupt))
+        finished(recipe, tmp_path)
+    weights = tmp_path / "smoke/seed0.running/weights.safetensors"
+    content_before = weights.read_bytes()
+    weights.unlink()
+    if harm == "a byte":
+        weights.write_bytes(content_before[:-1] + bytes([content_before[-1] ^ 1]))
+    records, folder = finished(recipe, tmp_path, resume=True)
+    assert content(folder) == content(whole) and len(records) == 2
 
 
 def test_checkpoints_that_do_not_fit_are_refused(tiny, tmp_path):

@@ -33,13 +33,13 @@ class Kind:
 
 
 def measure_parts(options: argparse.Namespace, say: Say) -> dict:
-    if options.compile == "capture":
-        raise UserError("The step that is measured here cannot be recorded as a graph: choose another --compile.")
+    refuse_capture(options)
     speed = (options.device, options.num_workers, options.compile, options.precision)
     return run_bench(find_recipe(require(options)), *speed).to_dict()
 
 
 def compare_peers(options: argparse.Namespace, say: Say) -> dict:
+    refuse_capture(options)
     return measure_peers(options.device, options.compile, options.precision, say=say)
 
 
@@ -58,6 +58,12 @@ def take_away(options: argparse.Namespace, say: Say) -> dict:
 
 def serve(options: argparse.Namespace, say: Say) -> dict:
     return measure_serving(require(options, "run"), options.data, device=options.device).to_dict()
+
+
+def refuse_capture(options: argparse.Namespace) -> None:
+    """For steps that are timed without a trainer's loop, which is what records them."""
+    if options.compile == "capture":
+        raise UserError("The step that is measured here cannot be recorded as a graph: choose another --compile.")
 
 
 def require(options: argparse.Namespace, what: str = "recipe") -> str:
@@ -98,7 +104,6 @@ def run(name: str, options: argparse.Namespace, say: Say) -> None:
     print(json.dumps(figures, indent=2) if options.json else kind.show(figures))
     if options.write:
         path = Path(options.output) / "bench" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
         if name == "growth":
             save_figure(plot_growth(figures, describe_growth(figures)), path.with_suffix(".png"))
         write_text(path, json.dumps(figures, indent=2) + "\n")

@@ -56,14 +56,18 @@ def measure_growth(
     and if a GPU is too small for a batch."""
     chosen = choose_device(device)
     how = (chosen, num_workers, compile, precision)
+    told: list[str] = []  # of the steps; every point's trainer says the same
 
     def measure(count: int, batch_size: int, share: float) -> Point:
         """From that share of an epoch."""
         milestones = tuple(milestone * share / recipe.epochs for milestone in recipe.milestones)
         changed = replace(recipe, batch_size=batch_size, epochs=share, milestones=milestones)
         with start_process() as process:
-            point = run_in(process, measure_point, changed, count, *how)
-        say(describe_point(point))
+            point, said = run_in(process, measure_point, changed, count, *how)
+        news = [text for text in said if text not in told]
+        told.extend(news)
+        for text in (*news, describe_point(point)):
+            say(text)
         return point
 
     by_images = [measure(count, recipe.batch_size, 1.0) for count in images]
@@ -82,11 +86,12 @@ def measure_growth(
 
 def measure_point(
     recipe: Recipe, count: int, device: torch.device, num_workers: int | None, compile: str, precision: str
-) -> Point:
+) -> tuple[Point, list[str]]:
     """In its own process: train all epochs of the recipe, one at most, on `count` images, after steps that are not
-    timed."""
+    timed. Returns also what the trainer said of its steps."""
+    said: list[str] = []
     trainer = make_trainer(recipe, draw_noise(count), device, num_workers, precision)
-    choose_step(trainer, compile, say=lambda text: None)
+    choose_step(trainer, compile, said.append)
     with say_what_fits(trainer):
         trainer.network.train()
         for _, batch in zip(range(WARM_UP), whole_batches(trainer)):
@@ -98,7 +103,7 @@ def measure_point(
         seconds = time.perf_counter() - start
     timed = trainer.images_seen()
     figures = (timed, seconds * count / timed, timed / seconds, peak_memory(device) / 1e6, trainer.precision)
-    return Point(count, recipe.batch_size, *figures)
+    return Point(count, recipe.batch_size, *figures), said
 
 
 def peak_memory(device: torch.device) -> int:

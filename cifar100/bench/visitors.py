@@ -56,16 +56,19 @@ def write_uploads(images: np.ndarray, count: int, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def start_page(command: list[str], folder: Path, own: Path) -> Iterator[tuple[str, int]]:
+def start_page(
+    command: list[str], folder: Path, own: Path, environment: dict[str, str] | None = None
+) -> Iterator[tuple[str, int]]:
     """A page in a process of its own, until the block ends: the address that it prints, and the process's number.
 
-    folder: where it starts; own: a new folder for its log and its uploads. Raises UserError if it ends by itself.
+    folder: where it starts; own: a new folder for its log and its uploads; environment: variables beside those of this
+    process, which have the last word. Raises UserError if it ends by itself.
     """
     own.mkdir()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GRADIO_"))}
-    environment = clean | {"GRADIO_TEMP_DIR": str(own / "uploads"), "PYTHONUNBUFFERED": "1"}
+    variables = clean | {"GRADIO_TEMP_DIR": str(own / "uploads"), "PYTHONUNBUFFERED": "1"} | (environment or {})
     with open(own / "log", "w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         found = (re.search(r"http://\S+", line) for line in process.stdout)
         address = next(filter(None, found), None)

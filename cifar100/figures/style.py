@@ -68,8 +68,8 @@ def make_figure(
 
 
 def save_figure(fig: Picture, path: str | Path) -> Picture:
-    """Write the figure and return it, so that a notebook's cell may end in it and stores it once."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    """Write the figure and return it, so that a notebook's cell may end in it and stores it once.
+    Raises UserError if the file cannot be written."""
     write_bytes(Path(path), fig.png)
     return fig
 

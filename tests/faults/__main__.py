@@ -14,7 +14,7 @@ import torch
 from cifar100.device import describe_hardware
 from cifar100.figures.reliability import plot_long_run
 from cifar100.figures.style import save_figure
-from cifar100.files import load_json, write_text
+from cifar100.files import write_text
 from cifar100.progress import format_seconds
 from tests.faults import crashes, damage, hostile, long_run, serving
 from tests.faults.tally import Tally, render_table
@@ -25,11 +25,12 @@ RESULTS, FIGURE, PAGE = (
     ROOT / "output/bench/long_run.png",
     ROOT / "docs/reliability.md",
 )
+FULL = {"damages": 600, "requests": 500, "minutes": 10}  # smaller runs leave the page as it is
 START, END = "<!-- faults -->\n", "<!-- end of faults -->"
 
 
 def run_all(root: Path, damages: int, requests: int, minutes: float) -> tuple[list[Tally], dict]:
-    """Every suite. Returns the tallies and the samples of the long run; with 0 minutes, of the last one."""
+    """Every suite, with 0 minutes without the long run. Returns the tallies and the samples of the long run."""
     tallies: list[Tally] = []
 
     def keep(*done: Tally) -> None:
@@ -45,12 +46,9 @@ def run_all(root: Path, damages: int, requests: int, minutes: float) -> tuple[li
     keep(*damage.damage_all(root / "damage", damages))
     keep(*hostile.try_all(root / "hostile"))
     keep(serving.visit(root / "visit", requests))
-    if minutes:
-        samples = long_run.run_long(root / "long", minutes)
-    else:
-        samples = load_json(RESULTS)["long_run"] if RESULTS.exists() else {}
+    samples = long_run.run_long(root / "long", minutes) if minutes else {}
     if samples:
-        keep(long_run.judge_all(samples))
+        keep(long_run.judge_all(samples, minutes))
     return tallies, samples
 
 
@@ -60,20 +58,29 @@ def render_page(text: str, results: dict) -> str:
         f"{results['date']}, {results['hardware']}, Python {results['python']}, torch {results['torch']}, "
         f"{format_seconds(results['seconds'])}:\n\n{render_table(results['suites'])}"
     )
-    if results["long_run"]:
-        minutes = max(sample[0] for sample in results["long_run"]["training"])
+    if sampled := [own for own in results["long_run"].values() if own]:
+        minutes = max(own[-1][0] for own in sampled)
         block += f"\n![Memory and open files over {minutes:.0f} minutes of training and of serving.](../output/bench/long_run.png)\n"
     before, _, rest = text.partition(START)
     return before + START + block + END + rest.partition(END)[2]
 
 
+def save(results: dict) -> None:
+    """Write the results, the figure of the long run and the page."""
+    for path in (RESULTS, FIGURE, PAGE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(RESULTS, json.dumps(results, indent=1) + "\n")
+    if sampled := {name: own for name, own in results["long_run"].items() if own}:
+        save_figure(plot_long_run(sampled), FIGURE)
+    write_text(PAGE, render_page(PAGE.read_text(encoding="utf-8"), results))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Break things, and see what is lost.")
-    parser.add_argument(
-        "--minutes", type=float, default=10, help="of the long run (default: 10; 0: keep the figures of the last one)"
-    )
-    parser.add_argument("--damages", type=int, default=600, help="ways to damage each kind of file (default: 600)")
-    parser.add_argument("--requests", type=int, default=500, help="to the demo (default: 500)")
+    parser.add_argument("--minutes", type=float, help="of the long run (default: %(default)s; 0: without it)")
+    parser.add_argument("--damages", type=int, help="ways to damage each kind of file (default: %(default)s)")
+    parser.add_argument("--requests", type=int, help="to the demo (default: %(default)s)")
+    parser.set_defaults(**FULL)
     options = parser.parse_args()
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -91,11 +98,11 @@ def main() -> int:
         "long_run": samples,
     }
     print("\n" + render_table(results["suites"]))
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    write_text(RESULTS, json.dumps(results, indent=1) + "\n")
-    if samples:
-        save_figure(plot_long_run(samples), FIGURE)
-    write_text(PAGE, render_page(PAGE.read_text(encoding="utf-8"), results))
+    if all(getattr(options, name) >= size for name, size in FULL.items()):
+        save(results)
+    else:
+        sizes = ", ".join(f"{size} {name}" for name, size in FULL.items())
+        print(f"Nothing is written: {PAGE.name} shows full runs alone ({sizes}).")
     return 1 if any(tally.lost for tally in tallies) else 0
 
 

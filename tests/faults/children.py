@@ -11,8 +11,10 @@ import signal
 import stat
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from cifar100.sample import make_sample
 RECIPE = replace(SMOKE, epochs=3, batch_size=24)  # on 48 images: six steps in all
 OLDER = replace(RECIPE, lr=0.02)  # whose finished run lies where RECIPE's is to go
 WRITES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "shutil.rmtree")  # audit events; os.replace is os.rename
+DELETIONS = ("os.remove", "os.rmdir")  # whose second argument is a folder's descriptor, -1 without one
+KINDS = ("file", "half", "rename", "step", "evaluation")  # of events at which a run can be killed
 SECONDS = 300  # after which a run counts as one that hangs
 
 
@@ -39,12 +43,13 @@ def few() -> dict[str, Images]:
 class Trap:
     """What happens to a run, and when."""
 
-    kind: str  # "file", "half", "step", "evaluation": killed at that event; "size": files have a limit; "none"
+    kind: str  # one of KINDS: killed at that event; "size": files have a limit; "none"
     count: int = 0  # which event of its kind, from 1; with "size" the limit in bytes
 
     def __str__(self) -> str:
         what = {"file": "before change {} on the disk", "half": "with file {} half written", "step": "in step {}"}
-        what |= {"evaluation": "in evaluation {}", "size": "with files limited to {} bytes", "none": "at some time"}
+        what |= {"rename": "before folder {} is renamed", "evaluation": "in evaluation {}"}
+        what |= {"size": "with files limited to {} bytes", "none": "at some time"}
         return what[self.kind].format(self.count)
 
 
@@ -53,10 +58,10 @@ class Counter:
 
     def __init__(self, trap: Trap, output: str):
         self.trap, self.output = trap, output
-        self.seen = dict.fromkeys(("file", "half", "step", "evaluation"), 0)
+        self.seen = dict.fromkeys(KINDS, 0)
 
     def count(self, kind: str) -> bool:
-        """Whether this is the moment; "file" and the calls die here, "half" has something to do first."""
+        """Whether this is the moment; all kinds die here, but for "half", which has something to do first."""
         self.seen[kind] += 1
         if self.trap != Trap(kind, self.seen[kind]):
             return False
@@ -65,14 +70,18 @@ class Counter:
         return True
 
     def audit(self, event: str, arguments: tuple) -> None:
-        """Every change on the disk, as Python announces it, before it happens."""
+        """Every change on the disk, as Python announces it, before it happens. shutil.rmtree names what it deletes
+        from its folder, so any deletion of that form counts: nothing else in a run makes one."""
         if event == "open":
             path, mode, flags = arguments
             writes = set(mode or "") & set("wax+") if mode else flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         else:
             path, writes = arguments[0] if arguments else "", event in WRITES
-        if writes and str(path).startswith(self.output):
+        relative = event in DELETIONS and arguments[1] != -1
+        if relative or writes and str(path).startswith(self.output):
             self.count("file")
+            if event == "os.rename" and os.path.isdir(path):
+                self.count("rename")
 
     def watch(self) -> None:
         """Put the trap up."""
@@ -120,6 +129,17 @@ def child(writer: Connection, output: str, arguments: list[str], trap: Trap) -> 
     sys.exit(code)
 
 
+def fork(target: Callable, *arguments) -> tuple[BaseProcess, Connection]:
+    """A process that calls target(writer, *arguments), and the end of the pipe at which one reads what is written."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.warm"])
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=target, args=(writer, *arguments))
+    process.start()
+    writer.close()
+    return process, reader
+
+
 class Run:
     """`python -m cifar100 train` of RECIPE, or of a change of it, as a process."""
 
@@ -127,14 +147,9 @@ class Run:
         settings = {"epochs": recipe.epochs, "batch-size": recipe.batch_size, "lr": recipe.lr}
         arguments = ["train", "smoke", "--data", "elsewhere", "--device", "cpu", "--output", str(output)]
         arguments += [part for name, value in settings.items() for part in (f"--{name}", str(value))]
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.faults.warm"])
-        reader, writer = context.Pipe(duplex=False)
         arguments += ["--resume"] * resume
-        self.process = context.Process(target=child, args=(writer, str(output), arguments, trap))
-        self.process.start()
-        writer.close()
-        self.reader, self.said = reader, ""
+        self.process, self.reader = fork(child, str(output), arguments, trap)
+        self.said, self.hung = "", False
 
     def wait_for(self, text: str) -> bool:
         """Read until it has said this, or ended. Returns whether it has said so."""
@@ -154,9 +169,14 @@ class Run:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+            self.hung = True  # the exit code is that of a run that was killed on purpose
             self.said += "it hung"
         self.reader.close()
         return self.process.exitcode
+
+    def seen(self) -> dict[str, int]:
+        """How many events of each kind it had, once it has ended by itself."""
+        return dict(zip(KINDS, map(int, self.said.rpartition("seen ")[2].split())))
 
     def strike(self, name: str, after: float) -> None:
         """Send it a signal so many seconds after it has begun."""

@@ -49,33 +49,37 @@ def set_stage(root: Path) -> Stage:
     train(older, OLDER)
     shutil.copytree(older, whole)
     start = time.perf_counter()
-    said = train(whole, RECIPE)
+    seen = train(whole, RECIPE).seen()
     seconds = time.perf_counter() - start
-    counts = said.rpartition("seen ")[2].split()
-    seen = dict(zip(("file", "half", "step", "evaluation"), map(int, counts)))
     return Stage(root, older, content(seed_folder(whole)), seen, seconds)
 
 
-def train(output: Path, recipe: Recipe) -> str:
+def train(output: Path, recipe: Recipe) -> Run:
     run = Run(output, recipe=recipe, resume=False)
     code = run.end()
     assert code == 0, run.said
-    return run.said
+    return run
 
 
 def seed_folder(output: Path) -> Path:
     return runs.run_folder(RECIPE, output)
 
 
-def judge(stage: Stage, output: Path) -> str:
-    """Resume what has been cut off, and compare: "recovered", or what is wrong."""
+def judge(stage: Stage, output: Path, struck: Run) -> str:
+    """Resume what has been cut off, and compare: "recovered", "unharmed" if the run was finished before it was struck,
+    or what is wrong."""
     folder = seed_folder(output)
+    if struck.process.exitcode == 0:
+        return "unharmed" if content(folder) == stage.expected else "it ended as if it were finished, and is not"
     places = [content(path) for path in (folder, folder.with_name("seed0.replaced"), runs.running_folder(folder))]
     if content(seed_folder(stage.older)) not in places and stage.expected not in places:
         return "neither the older run nor the new one is whole"
     run = Run(output)
     if run.end() != 0:
         return f"it does not resume: {run.said}"
+    told = struck.said.count("Epoch [")  # epochs that it said were finished
+    if run.seen()["step"] > stage.seen["step"] * (RECIPE.epochs - told) // RECIPE.epochs:
+        return f"{told} epochs were finished, and some of them trained again"
     if content(folder) != stage.expected:
         return "the resumed run is another than the uninterrupted one"
     if [path.name for path in folder.parent.iterdir() if not path.name.startswith(".")] != ["seed0"]:
@@ -106,10 +110,11 @@ def kill_and_resume(stage: Stage, moments: list[tuple[Trap, float]]) -> Tally:
         if after:
             run.strike("SIGKILL", after)
         code = run.end()
-        if code not in (-signal.SIGKILL, 0) or (code == 0 and not after):
-            tally.note(f"it ended with {code}: {run.said}", str(trap))
-            continue
-        tally.note(judge(stage, output), f"{trap} {after:.2f}")
+        late = code == 0 and after > 0  # a time at random may come after the end
+        expected = code == -signal.SIGKILL and not run.hung or late
+        tally.note(
+            judge(stage, output, run) if expected else f"it ended with {code}: {run.said}", f"{trap} {after:.2f}"
+        )
     return tally
 
 
@@ -123,23 +128,9 @@ def stop_and_resume(stage: Stage, count: int, seed: int = 0) -> Tally:
         run.strike(name, after)
         code = run.end()
         promised = code == 130 and "continue with --resume" in run.said or code == 0
-        if not promised or "Traceback" in run.said:
-            tally.note(f"exit code {code}: {run.said}", f"{name} after {after:.2f} s")
-            continue
-        kept, finished = kept_epochs(output), run.said.count("Epoch [")
-        if code == 130 and kept < finished:
-            tally.note(f"{finished} epochs were finished and {kept} kept", name)
-            continue
-        tally.note(judge(stage, output), name)
+        clear = promised and "Traceback" not in run.said
+        tally.note(judge(stage, output, run) if clear else f"exit code {code}: {run.said}", f"{name} {after:.2f}")
     return tally
-
-
-def kept_epochs(output: Path) -> int:
-    """In the growing run; all of them if it has just taken its place."""
-    folder = runs.running_folder(seed_folder(output))
-    if not (folder / "checkpoint.pt").is_file():
-        return 0 if content(seed_folder(output)) == {} or runs.load_recipe(seed_folder(output)) == OLDER else 3
-    return len(runs.load_history(folder)) if (folder / "history.csv").is_file() else 1
 
 
 def fill_the_disk(stage: Stage, limits: tuple[int, ...] = (1_500_000, 300, 2)) -> Tally:
@@ -148,7 +139,8 @@ def fill_the_disk(stage: Stage, limits: tuple[int, ...] = (1_500_000, 300, 2)) -
     tally = Tally("no space left")
     for limit in limits:
         output = stage.make_output("full")
-        Run(output, Trap("step", 4)).end()  # killed in the second epoch: a checkpoint of the first is there
+        killed = Run(output, Trap("step", 4))  # in the second epoch: a checkpoint of the first is there
+        killed.end()
         checkpoint = runs.running_folder(seed_folder(output)) / "checkpoint.pt"
         before = checkpoint.read_bytes()
         run = Run(output, Trap("size", limit))
@@ -160,7 +152,7 @@ def fill_the_disk(stage: Stage, limits: tuple[int, ...] = (1_500_000, 300, 2)) -
         elif list(checkpoint.parent.glob(".*.tmp")):
             tally.note("half a file was left behind", f"{limit} bytes")
         else:
-            outcome = judge(stage, output)
+            outcome = judge(stage, output, killed)
             tally.note("refused" if outcome == "recovered" else outcome, f"{limit} bytes")
     return tally
 

@@ -1,6 +1,7 @@
 """Training and serving for minutes, with memory and open files looked at all the while."""
 
 import io
+import os
 import statistics
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import httpx
 
 from cifar100.bench.visitors import count_open_files, read_memory
 from cifar100.drawings import make_drawings
@@ -24,7 +27,8 @@ Samples = list[tuple[float, float, int]]  # minutes since the start, memory in M
 
 
 def watch(process: int, minutes: float, work: Callable[[], object]) -> Samples:
-    """Look at a process SAMPLES times; `work` is called in between, again and again. Empty where there is no /proc."""
+    """Look at a process SAMPLES times; `work` is called in between, again and again. Fewer samples if the process ends,
+    or no longer answers."""
     samples, start = [], time.monotonic()
     while (elapsed := (time.monotonic() - start) / 60) < minutes:
         if elapsed >= len(samples) * minutes / SAMPLES:
@@ -32,7 +36,10 @@ def watch(process: int, minutes: float, work: Callable[[], object]) -> Samples:
             if memory is None or files is None:
                 return samples
             samples.append((elapsed, memory, files))
-        work()
+        try:
+            work()
+        except httpx.HTTPError:
+            return samples
     return samples
 
 
@@ -82,7 +89,10 @@ def judge(name: str, samples: Samples, minutes: float) -> str:
 
 
 def run_long(root: Path, minutes: float) -> dict[str, Samples]:
-    """Train and serve side by side: what is looked at is memory, not speed."""
+    """Train and serve side by side: what is looked at is memory, not speed. Empty where the system does not say what a
+    process keeps."""
+    if read_memory(os.getpid()) is None:
+        return {}
     works = {"training": train_long, "serving": serve_long}
     with ThreadPoolExecutor(len(works)) as pool:
         for name in works:
@@ -91,8 +101,7 @@ def run_long(root: Path, minutes: float) -> dict[str, Samples]:
         return {name: future.result() for name, future in running.items()}
 
 
-def judge_all(samples: dict[str, Samples]) -> Tally:
-    minutes = round(max(own[-1][0] for own in samples.values() if own))
+def judge_all(samples: dict[str, Samples], minutes: float) -> Tally:
     tally = Tally(f"{minutes:g} minutes of training and of serving")
     for name, own in samples.items():
         tally.note(judge(name, own, minutes))

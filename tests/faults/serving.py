@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import random
 import re
 import socket
@@ -29,7 +28,7 @@ CLIENTS = 16
 SECONDS = 120  # after which a request counts as one that hangs
 GROWTH = 150  # MB that the server may have gained after the warm-up: answers wait an hour, pictures pass through
 # The end of a traceback in the log, but for Gradio's own refusals, which it prints with one.
-UNEXPECTED = re.compile(r"^(?!gradio\.)[\w.]+(?:Error|Exception): .*", re.MULTILINE)
+UNEXPECTED = re.compile(r"^(?!gradio\.)[\w.]+(?:Error|Exception)(?:: .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,10 @@ class Page:
     process: int
     own: Path  # all of its files: log, uploads, what else it calls temporary
 
-    def ask(self, payload) -> str:
-        """The stream of events that answers a call of `predict` with this in place of a picture."""
+    def ask(self, payload, model) -> str:
+        """The stream of events that answers a call of `predict` with these in place of a picture and a network."""
         call = f"{self.address}gradio_api/call/predict"
-        reply = httpx.post(call, json={"data": [payload, self.model]}, timeout=SECONDS)
+        reply = httpx.post(call, json={"data": [payload, model]}, timeout=SECONDS)
         reply.raise_for_status()
         return httpx.get(f"{call}/{reply.json()['event_id']}", timeout=SECONDS).text
 
@@ -56,7 +55,7 @@ class Page:
 
     def show(self, content: bytes, name: str = "picture.png") -> list | None:
         """The classes and probabilities of a picture, None if the page refuses it."""
-        events = self.ask(self.upload(content, name))
+        events = self.ask(self.upload(content, name), self.model)
         if not events.startswith("event: complete"):
             return None
         return json.loads(events.partition("data: ")[2])[0]["confidences"]
@@ -68,23 +67,20 @@ def serve(root: Path) -> Iterator[Page]:
     run = make_run(root)
     own, temporary = root / "server", root / "temporary"
     temporary.mkdir()
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(temporary)
     command = [sys.executable, "-m", "cifar100", "demo", str(run), "--device", "cpu"]
-    try:
-        with start_page(command, ROOT, own) as (address, process):
-            yield Page(address.rstrip("/") + "/", str(run), process, own)
-    finally:
-        os.environ.pop("TMPDIR")
-        if before is not None:
-            os.environ["TMPDIR"] = before
+    with start_page(command, ROOT, own, environment={"TMPDIR": str(temporary)}) as (address, process):
+        yield Page(address.rstrip("/") + "/", str(run), process, own)
 
 
 def make_garbage(page: Page, picture: bytes) -> dict[str, Callable]:
     """Requests that the page must refuse, by name. Each returns whether it was refused, or raises an HTTP error."""
 
     def named(path) -> Callable:
-        return lambda: page.ask({"path": path, "meta": {"_type": "gradio.FileData"}}).startswith("event: error")
+        payload = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        return lambda: page.ask(payload, page.model).startswith("event: error")
+
+    def asked(model) -> Callable:
+        return lambda: page.ask(page.upload(picture), model).startswith("event: error")
 
     def shown(content: bytes, name: str = "picture.png") -> Callable:
         return lambda: page.show(content, name) is None
@@ -93,12 +89,12 @@ def make_garbage(page: Page, picture: bytes) -> dict[str, Callable]:
         return lambda: httpx.post(page.address + place, timeout=SECONDS, **request).status_code >= 400
 
     def hang_up() -> bool:
-        """Promise more than is sent, and go."""
+        """Promise more than is sent, and go: the page goes on."""
         parts = urlsplit(page.address)
         with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as connection:
             lines = ["POST /gradio_api/upload HTTP/1.1", "Host: x", "Content-Length: 100000", "", "half"]
             connection.sendall("\r\n".join(lines).encode())
-        return True
+        return httpx.get(page.address, timeout=SECONDS).status_code == 200
 
     random_bytes = random.Random(0).randbytes(5000)
     return {
@@ -111,6 +107,9 @@ def make_garbage(page: Page, picture: bytes) -> dict[str, Callable]:
         "a file of the server": named("/etc/passwd"),
         "a path that climbs": named("../../../../etc/passwd"),
         "an address": named("http://127.0.0.1:9/cat.png"),
+        "no network": asked(None),
+        "a list of networks": asked([page.model]),
+        "a network that is none": asked("../../../../etc/passwd"),
         "too large": post("gradio_api/upload", files={"files": ("large.png", bytes(21_000_000))}),
         "no JSON": post("gradio_api/call/predict", content=b"{" * 1000),
         "no such call": post("gradio_api/call/train", json={"data": []}),

@@ -12,8 +12,9 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Quick, and together they import every package that the project names.
-TESTS = ("model", "recipe", "data", "optim", "augment", "pictures", "sample", "metrics", "lr_finder", "explain")
+# Quick, and with IMPORTS they use or import every package that requirements.txt names.
+TESTS = ("model", "recipe", "data", "optim", "augment", "pictures", "sample", "metrics", "lr_finder", "explain", "eda")
+IMPORTS = ("-c", "import torchsummary, cifar100.app, cifar100.notebooks")  # the latter for gradio and jupyter
 TRAIN = ("-m", "cifar100", "train", "smoke", "--data", "sample", "--epochs", "0.2", "--device", "cpu")
 
 
@@ -46,6 +47,7 @@ def try_environment(name: str, constraints: list[str]) -> bool:
         try:
             python = make_environment(Path(folder) / "environment", constraints)
             subprocess.run([python, *TRAIN, "--output", Path(folder) / "output"], cwd=ROOT, check=True)
+            subprocess.run([python, *IMPORTS], cwd=ROOT, check=True)
             tests = [f"tests/test_{test}.py" for test in TESTS]
             subprocess.run([python, "-m", "pytest", "-p", "no:cacheprovider", *tests], cwd=ROOT, check=True)
         except subprocess.CalledProcessError as error:

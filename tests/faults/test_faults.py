@@ -13,9 +13,10 @@ from cifar100 import runs
 from cifar100.errors import UserError
 from cifar100.figures.reliability import plot_long_run
 from cifar100.recipe import SMOKE
+from tests.faults import __main__ as full
 from tests.faults import crashes, damage, hostile, long_run, serving, supply
 from tests.faults.__main__ import PAGE, RESULTS, render_page
-from tests.faults.children import Trap
+from tests.faults.children import Run, Trap
 from tests.faults.tally import Tally, render_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,21 @@ def test_killed_at_three_moments_nothing_is_lost(stage):
 
 
 def test_killed_while_a_run_takes_its_place(stage):
-    assert passes(crashes.kill_and_resume(stage, [(Trap("file", stage.seen["file"] - 1), 0.0)]), 1)
+    assert stage.seen["rename"] == 2  # the older run goes, the new one comes: in between there is none
+    assert crashes.kill_and_resume(stage, [(Trap("rename", 2), 0.0)]).recovered == 1
+
+
+def test_killed_while_the_older_run_is_half_deleted(stage):
+    # The last changes: four files of the older run, its folder, and the folder in which the new one grew.
+    assert crashes.kill_and_resume(stage, [(Trap("file", stage.seen["file"] - 3), 0.0)]).recovered == 1
+
+
+def test_a_lost_checkpoint_is_noticed(stage):
+    output = stage.make_output("lost")
+    killed = Run(output, Trap("step", 6))
+    killed.end()
+    (runs.running_folder(crashes.seed_folder(output)) / "checkpoint.pt").unlink()
+    assert "2 epochs were finished, and some of them trained again" == crashes.judge(stage, output, killed)
 
 
 def test_stopped_it_keeps_what_it_has(stage):
@@ -76,8 +91,9 @@ def test_hostile_files_do_nothing(tmp_path):
 
 
 def test_the_demo_answers_visitors_among_garbage(tmp_path):
-    tally = serving.visit(tmp_path, 39)  # every kind of garbage once
-    assert passes(tally, 39) and tally.refused == 13
+    kinds = len(serving.make_garbage(serving.Page("", "", 0, tmp_path), b""))
+    tally = serving.visit(tmp_path, 3 * kinds)  # every kind of garbage once
+    assert passes(tally, 3 * kinds) and tally.refused == kinds
 
 
 def test_a_leak_is_seen():
@@ -89,6 +105,8 @@ def test_a_leak_is_seen():
     ):
         assert "grew" in long_run.judge("a run", grown, 10)
     assert "ended before" in long_run.judge("a run", level[:30], 10)
+    died = long_run.judge_all({"training": level[:6], "serving": []}, 10)  # both, after one minute at most
+    assert died.name.startswith("10 minutes") and len(died.lost) == 2
     drawn = plot_long_run({"training": level, "serving": level})
     assert [len(ax.lines) for ax in drawn.axes] == [2, 2] and len(drawn.png) < 150_000
 
@@ -107,14 +125,42 @@ def test_what_was_lost_is_told():
     assert "| a suite | 5 | 1 | 1 | 2 | 1 |\n| **all** | **5** |" in render_table([tally.to_dict()])
 
 
-def test_the_oracles_see_what_they_are_for(tmp_path):
-    """A reader that takes anything for good, one that breaks, and an archive that was taken are noticed."""
+def test_the_oracles_see_what_they_are_for(tmp_path, monkeypatch):
+    """A reader that takes anything for good, one that breaks, one that hangs, and an archive that was taken are
+    noticed."""
     path, tally = tmp_path / "file.csv", Tally("a suite")
     path.write_bytes(b"0123456789")
     damage.damage_file(path, {"copy": path.read_bytes}, 20, tally)
     assert len(tally.lost) == tally.tried > 10 and path.read_bytes() == b"0123456789"
     assert "raises ValueError" in damage.judge({"int": lambda: int("x")}, {})
     assert hostile.refuse(lambda: None) == "it was taken"
+
+    def hang():  # as readers are: whatever goes wrong becomes a UserError
+        try:
+            time.sleep(10)
+        except Exception as error:
+            raise UserError("It is damaged.") from error
+
+    monkeypatch.setattr(damage, "SECONDS", 0.2)
+    assert damage.judge({"hang": hang}, {}) == "hang hangs" and hostile.refuse(hang) == "it hangs"
+
+
+def test_tracebacks_are_found_in_the_log():
+    log = "Traceback ...\nAssertionError\nKeyError: None\n    raise ValueError\ngradio.exceptions.Error: 'no'\n"
+    assert serving.UNEXPECTED.findall(log) == ["AssertionError", "KeyError: None"]
+
+
+def test_a_smaller_run_leaves_the_page_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(full, "RESULTS", tmp_path / "output" / "faults.json")
+    monkeypatch.setattr(full, "FIGURE", tmp_path / "output" / "long_run.png")
+    monkeypatch.setattr(full, "PAGE", tmp_path / "reliability.md")
+    monkeypatch.setattr(full, "run_all", lambda root, damages, requests, minutes: ([Tally("a suite", refused=1)], {}))
+    (tmp_path / "reliability.md").write_bytes(PAGE.read_bytes())
+    for arguments, written in ((["--minutes", "0"], False), (["--damages", "5"], False), ([], True)):
+        monkeypatch.setattr("sys.argv", ["faults", *arguments])
+        assert full.main() == 0
+        assert full.RESULTS.exists() == written == ("Nothing is written" not in capsys.readouterr().out)
+    assert "| a suite | 1 |" in full.PAGE.read_text() and not full.FIGURE.exists()
 
 
 def test_the_page_shows_the_last_full_run():
