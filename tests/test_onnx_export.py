@@ -13,18 +13,20 @@ from cifar100.augment import to_input
 from cifar100.data import FINE_NAMES, MEAN, STD
 from cifar100.recipe import RECIPES, SMOKE
 from cifar100.runs import save_recipe
+from cifar100.verify import checksum
 from cifar100.weights import load_network, make_network, save_weights
 from tests.conftest import randomise_norms
 
 
 def make_run(folder, recipe):
-    """What the export needs of a run: recipe, weights, and a mark that it is finished."""
+    """What the export needs of a run: recipe, weights, and their checksum."""
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     network = randomise_norms(make_network(recipe))
     save_recipe(folder, recipe)
     save_weights(folder / "weights.safetensors", network, recipe)
-    (folder / "metrics.json").write_text("{}")
+    digest = checksum(folder / "weights.safetensors")
+    (folder / "metrics.json").write_text(json.dumps({"sha256": {"weights": digest}}))
     return folder
 
 
