@@ -41,7 +41,8 @@ LAUNCH = {
     "theme": gr.themes.Default(**FONTS),
     "css": CSS,
     "max_file_size": "20mb",
-    # A call without a browser is a session of its own, of which Gradio keeps 43 KB; of 10,000 unless told otherwise.
+    # A call without a browser is a session of its own, and Gradio keeps a copy of the page's description for each: for
+    # 10,000 unless told otherwise.
     "state_session_capacity": 200,
     "footer_links": ["api"],
     "run_history": False,

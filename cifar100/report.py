@@ -11,8 +11,7 @@ from cifar100.model_card import render_card
 from cifar100.progress import format_record, format_seconds
 from cifar100.recipe import RECIPES
 from cifar100.repository import insert_address, load_address, render_notebook
-from cifar100.runs import load_history, load_metrics, load_recipe, train_command
-from cifar100.verify import FILES, compare_checksum
+from cifar100.runs import check_run, load_history, load_metrics, load_recipe, train_command
 
 LOGS_TITLE = """# Training logs
 
@@ -46,9 +45,7 @@ def find_published(output: str | Path = "output") -> list[Path]:
 def render_run(folder: Path) -> str:
     """The section of one run: settings, what it reached, and every epoch. Raises UserError if a
     file of the run is missing or damaged."""
-    recipe, history, metrics = load_recipe(folder), load_history(folder), load_metrics(folder)
-    if (folder / FILES["weights"]).is_file():  # the numbers are theirs; a run may be published without them
-        compare_checksum(folder, "weights")
+    recipe, history, metrics = load_recipe(folder), load_history(folder), check_run(folder)  # the weights' numbers
     held = history[-1].eval_split
     final, best = metrics["final"], metrics["best"]
     gap = final["train_accuracy"] - final[f"{held}_accuracy"]

@@ -110,9 +110,7 @@ def is_finished(folder: Path, recipe: Recipe) -> bool:
     """Whether the folder holds a finished run of just this recipe. Raises UserError if a file of it is damaged."""
     if not (folder / "metrics.json").is_file():
         return False
-    load_metrics(folder)
-    if (folder / FILES["weights"]).is_file():  # a run may be published without them
-        compare_checksum(folder, "weights")
+    check_run(folder)
     return load_recipe(folder) == recipe
 
 
@@ -174,6 +172,15 @@ def load_metrics(folder: Path) -> dict:
                 f"{path} says {name} {metrics[name]!r} where recipe.json and history.csv give {value!r}: restore them, "
                 "or train the run again."
             )
+    return metrics
+
+
+def check_run(folder: Path) -> dict:
+    """`load_metrics`, and the weights compared with it, where a run was published with them. Raises UserError if
+    anything is damaged."""
+    metrics = load_metrics(folder)
+    if (folder / FILES["weights"]).is_file():
+        compare_checksum(folder, "weights")
     return metrics
 
 

@@ -227,7 +227,7 @@ def push_space(folder: Path, name: str, token: str) -> str:
         )
     except (OSError, ValueError, RuntimeError) as error:  # the Hub's own errors are OSErrors or ValueErrors
         raise UserError(
-            f"{HUB}/{name} could not be written ({brief(error).rstrip('.')}): check the name, the token's right to write, and the network; "
-            f"the folder {folder} is whole."
+            f"{HUB}/{name} could not be written ({brief(error).rstrip('.')}): check the name, the token's right to "
+            f"write, and the network; the folder {folder} is whole."
         ) from error
     return f"{HUB}/{name}"

@@ -67,8 +67,6 @@ def render_page(text: str, results: dict) -> str:
 
 def save(results: dict) -> None:
     """Write the results, the figure of the long run and the page."""
-    for path in (RESULTS, FIGURE, PAGE):
-        path.parent.mkdir(parents=True, exist_ok=True)
     write_text(RESULTS, json.dumps(results, indent=1) + "\n")
     if sampled := {name: own for name, own in results["long_run"].items() if own}:
         save_figure(plot_long_run(sampled), FIGURE)
