@@ -166,7 +166,7 @@ if __name__ == "__main__":
 
     from torchsummary import summary
 
-    from cifar100.receptive_field import count_multiply_adds, trace_blocks
+    from cifar100.explain.receptive_field import count_multiply_adds, trace_blocks
 
     chosen = sys.argv[1] if len(sys.argv) > 1 else "resnet56"
     if chosen not in NETWORKS:

@@ -3,13 +3,24 @@
 `python utils.py` lists the recipes' augmentations and draws a batch through the pipeline of each.
 """
 
-from cifar100.assessment import pick_confused, reliability
-from cifar100.bench.parts import format_bench, run_bench
-from cifar100.calibration import accuracy_by_coverage, softmax
-from cifar100.corruptions import corruptions_of
-from cifar100.data import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split
-from cifar100.describe import list_settings
-from cifar100.eda import (
+from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split
+from cifar100.evaluation.calibration import accuracy_by_coverage, softmax
+from cifar100.evaluation.corruptions import corruptions_of
+from cifar100.evaluation.logits import compute_logits, extract_features
+from cifar100.evaluation.metrics import (
+    accuracies_by_class,
+    confused_pairs,
+    confusion_matrix,
+    superclass_accuracy,
+    superclass_confusion,
+    top_accuracy,
+    wilson_interval,
+)
+from cifar100.evaluation.summary import pick_confused, reliability
+from cifar100.explain.grad_cam import explain_stages, grad_cam, stage_layers
+from cifar100.explain.receptive_field import blocks_as_markdown, effective_fields, stage_ends, summarise, trace_blocks
+from cifar100.exploration.augmentations import draw_augmented, list_transforms
+from cifar100.exploration.images import (
     brightness_and_contrast,
     channel_histograms,
     channel_statistics,
@@ -24,8 +35,6 @@ from cifar100.eda import (
     nearest_classes,
     superclass_share_of_nearest,
 )
-from cifar100.evaluation import compute_logits, extract_features
-from cifar100.explain import explain_stages, grad_cam, stage_layers
 from cifar100.figures import (
     plot_brightness,
     plot_channels,
@@ -53,26 +62,17 @@ from cifar100.figures import (
     plot_transforms,
     save_figure,
 )
-from cifar100.lr_finder import curve_file, find_recipe_lr, load_curve
-from cifar100.metrics import (
-    accuracies_by_class,
-    confused_pairs,
-    confusion_matrix,
-    superclass_accuracy,
-    superclass_confusion,
-    top_accuracy,
-    wilson_interval,
-)
-from cifar100.pictures import open_picture, shrink
-from cifar100.preview import draw_augmented, list_transforms
-from cifar100.progress import format_record
-from cifar100.receptive_field import blocks_as_markdown, effective_fields, stage_ends, summarise, trace_blocks
-from cifar100.recipe import find_recipe
-from cifar100.report import render_run
-from cifar100.runs import load_history, load_metrics
-from cifar100.session import start_session
-from cifar100.showcase import pick_examples, save_showcase
-from cifar100.weights import load_network
+from cifar100.inference.pictures import open_picture, shrink
+from cifar100.notebook.session import start_session
+from cifar100.notebook.showcase import pick_examples, save_showcase
+from cifar100.recipes import find_recipe
+from cifar100.report.describe import list_settings
+from cifar100.report.pages import render_run
+from cifar100.runs.run import load_history, load_metrics
+from cifar100.runs.weights import load_network
+from cifar100.training.lr_finder import curve_file, find_recipe_lr, load_curve
+from cifar100.training.progress import format_record
+from cifar100.training.speed import format_bench, run_bench
 
 # 1 Recipe
 __all__ = ["find_recipe", "start_session", "list_settings", "run_bench", "format_bench"]
@@ -114,7 +114,7 @@ if __name__ == "__main__":
     import sys
 
     from cifar100.errors import UserError
-    from cifar100.preview import describe_pipelines
+    from cifar100.exploration.augmentations import describe_pipelines
 
     try:
         for line in describe_pipelines():

@@ -16,12 +16,12 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from cifar100.bench.visitors import ask, connect, is_right, start_page, temporary_folder, write_uploads  # noqa: E402
-from cifar100.drawings import make_drawings  # noqa: E402
+from benchmarks.visitors import ask, connect, is_right, start_page, temporary_folder, write_uploads  # noqa: E402
+from cifar100.demo.examples import make_drawings  # noqa: E402
+from cifar100.demo.space import INDEX, export_space  # noqa: E402
 from cifar100.errors import UserError  # noqa: E402
 from cifar100.inference import Prediction  # noqa: E402
-from cifar100.runs import find_run, load_recipe  # noqa: E402
-from cifar100.space import INDEX, export_space  # noqa: E402
+from cifar100.runs.run import find_run, load_recipe  # noqa: E402
 
 PICTURES = 12  # two of each drawing
 TOLERANCE = 1e-4  # of a probability: the Space's torch may be another build

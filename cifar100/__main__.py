@@ -8,13 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cifar100 import queue, report, runs
 from cifar100.errors import UserError
-from cifar100.recipe import CHANGEABLE, RECIPES, Recipe, find_recipe
-from cifar100.repository import save_address
+from cifar100.files import ROOT
+from cifar100.recipe import CHANGEABLE, Recipe
+from cifar100.recipes import RECIPES, find_recipe
+from cifar100.report import pages as report
+from cifar100.report.repository import save_address
+from cifar100.runs import run as runs
+from cifar100.training import series as queue
 
 if TYPE_CHECKING:  # it imports torch, for which `recipes` does not wait
-    from cifar100.distributed import Group
+    from cifar100.parallel.group import Group
 
 BACKENDS = ("auto", "off", "inductor", "aot_eager", "eager", "capture")  # of torch.compile; a CUDA graph
 MEASUREMENTS = {  # of `bench`, beside that of a recipe's parts; some minutes each
@@ -26,7 +30,6 @@ MEASUREMENTS = {  # of `bench`, beside that of a recipe's parts; some minutes ea
 }
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 TRAINING = ("data", "output", "device", "num_workers", "compile", "precision", "resume", "holdout")  # as `fit` has them
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -188,7 +191,7 @@ def list_recipes(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     if "WORLD_SIZE" in os.environ:  # torch, when it is imported, reads how much to say of connections that break
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from cifar100.distributed import joined
+    from cifar100.parallel.group import joined
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
@@ -236,7 +239,7 @@ def choose_devices(options: argparse.Namespace, group: "Group", count: int) -> l
 
 def spread_runs(options: argparse.Namespace, chosen: list[Recipe], devices: list[str]) -> None:
     from cifar100.device import choose_device
-    from cifar100.spread import Spread
+    from cifar100.parallel.spread import Spread
 
     for device in dict.fromkeys(options.devices or []):
         choose_device(device)
@@ -255,9 +258,9 @@ def say(text: str) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    from cifar100 import assessment
-    from cifar100.evaluation import evaluate_run
-    from cifar100.metrics import summarise_predictions
+    from cifar100.evaluation import summary as assessment
+    from cifar100.evaluation.logits import evaluate_run
+    from cifar100.evaluation.metrics import summarise_predictions
 
     folders = [runs.find_run(folder) for folder in options.folders]
     if len(folders) > 1 and not options.compare:
@@ -295,8 +298,8 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def demo(options: argparse.Namespace) -> None:
-    from cifar100.answers import find_models
-    from cifar100.app import serve
+    from cifar100.demo.answers import find_models
+    from cifar100.demo.page import serve
 
     page = serve(find_models(options.model, options.output), options.device, options.port)
     print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
@@ -304,7 +307,7 @@ def demo(options: argparse.Namespace) -> None:
 
 
 def export_space(options: argparse.Namespace) -> None:
-    from cifar100 import space
+    from cifar100.demo import space
 
     token = None
     if options.push:
@@ -318,7 +321,7 @@ def export_space(options: argparse.Namespace) -> None:
 
 
 def write_onnx(options: argparse.Namespace) -> None:
-    from cifar100.onnx_export import export_onnx
+    from cifar100.inference.onnx_export import export_onnx
 
     run = runs.find_run(options.folder)
     path = options.to or run.parent / "network.onnx"
@@ -327,7 +330,7 @@ def write_onnx(options: argparse.Namespace) -> None:
 
 
 def corruptions(options: argparse.Namespace) -> None:
-    from cifar100.corruptions import SEVERITIES, measure_corruptions, table_file
+    from cifar100.evaluation.corruptions import SEVERITIES, measure_corruptions, table_file
     from cifar100.figures import plot_corruptions, save_figure
 
     folder = runs.find_run(options.folder)
@@ -342,7 +345,7 @@ def corruptions(options: argparse.Namespace) -> None:
 
 
 def duplicates(options: argparse.Namespace) -> None:
-    from cifar100.duplicates import COMMITTED, find_run_duplicates, save_pairs
+    from cifar100.evaluation.near_duplicates import COMMITTED, find_run_duplicates, save_pairs
 
     pairs, path = (
         find_run_duplicates(runs.find_run(options.folder), options.data, options.device),
@@ -365,7 +368,7 @@ def write_report(options: argparse.Namespace) -> None:
 
 def find_lr(options: argparse.Namespace) -> None:
     from cifar100.figures import plot_lr_curve, save_figure
-    from cifar100.lr_finder import find_recipe_lr
+    from cifar100.training.lr_finder import find_recipe_lr
 
     recipe = find_recipe(options.recipe)
     curve, path = find_recipe_lr(
@@ -378,7 +381,7 @@ def find_lr(options: argparse.Namespace) -> None:
 
 
 def run_notebooks(options: argparse.Namespace) -> None:
-    from cifar100.notebooks import execute_notebook
+    from cifar100.notebook.execution import execute_notebook
 
     environment = {"CIFAR100_DATA": options.data} if options.data else {}
     for path in options.paths:
@@ -388,7 +391,7 @@ def run_notebooks(options: argparse.Namespace) -> None:
 
 
 def bench(options: argparse.Namespace) -> None:
-    from cifar100.bench import command
+    from benchmarks import command
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its processes, as Ctrl-C does
     command.run(options.kind, options, say_aside)

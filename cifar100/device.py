@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from cifar100.errors import UserError
+from cifar100.files import ROOT
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -88,7 +89,7 @@ def describe_machine(device: torch.device) -> dict[str, str | None]:
 def current_commit() -> str | None:
     """The commit of the code that runs, with "+changes" behind it where files differ from it."""
     try:
-        git = ["git", "-C", str(Path(__file__).parents[1])]
+        git = ["git", "-C", str(ROOT)]
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run(
             [*git, "status", "--porcelain", "--untracked-files=no", "--", "*.py"], capture_output=True, text=True

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cifar100.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[1]  # of the project
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, a limit on the size of files
 
 

@@ -11,7 +11,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from cifar100.data import COARSE_OF_FINE, Images  # noqa: E402
+from cifar100.dataset.cifar import COARSE_OF_FINE, Images  # noqa: E402
 
 os.environ.pop("CIFAR100_DATA", None)
 
@@ -39,17 +39,17 @@ def randomise_norms(network: nn.Module) -> nn.Module:
 @pytest.fixture
 def tiny(monkeypatch):
     """Let every run train and evaluate on the tiny set."""
-    monkeypatch.setattr("cifar100.data.load_split", tiny_split)
+    monkeypatch.setattr("cifar100.dataset.cifar.load_split", tiny_split)
 
 
 if __name__ == "__main__":  # python tests/conftest.py ARGUMENTS: the command line, tiny
     from dataclasses import replace
 
-    import cifar100.data
+    import cifar100.dataset.cifar
     from cifar100.__main__ import main
-    from cifar100.recipe import RECIPES
+    from cifar100.recipes import RECIPES
 
-    cifar100.data.load_split = tiny_split
+    cifar100.dataset.cifar.load_split = tiny_split
     for name, recipe in RECIPES.items():
         RECIPES[name] = replace(recipe, network="resnet20", muon_lr=None)
     sys.exit(main(sys.argv[1:]))

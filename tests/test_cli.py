@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from cifar100.__main__ import main, make_parser
-from cifar100.corruptions import corruptions_of, table_file
-from cifar100.lr_finder import load_curve, suggest_lr
-from cifar100.recipe import RECIPES
+from cifar100.evaluation.corruptions import corruptions_of, table_file
+from cifar100.recipes import RECIPES
+from cifar100.training.lr_finder import load_curve, suggest_lr
 from tests.conftest import ROOT, tiny_split
 
 COMMANDS = (
@@ -143,7 +143,7 @@ def test_find_lr_leaves_curve_and_picture(tiny, capsys, tmp_path):
 def test_find_lr_where_its_picture_cannot_be_written(capsys, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     found = suggest_lr([0.1, 0.2], [1.0, 2.0]), tmp_path / "file/smoke/lr_curve.csv"
-    monkeypatch.setattr("cifar100.lr_finder.find_recipe_lr", lambda *given: found)
+    monkeypatch.setattr("cifar100.training.lr_finder.find_recipe_lr", lambda *given: found)
     assert "lr_curve.png could not be written" in refused(capsys, "find-lr", "smoke")
 
 
@@ -179,7 +179,8 @@ def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path,
 
 
 def test_bench_as_a_table_and_as_json(capsys, monkeypatch):
-    from cifar100.bench import command, parts
+    from benchmarks import command
+    from cifar100.training import speed as parts
 
     monkeypatch.setattr(parts, "load_split", lambda split, folder: tiny_split(split))
     for name in ("smoke", "resnet56_multistep"):

@@ -9,7 +9,7 @@ from torch import nn
 
 import model
 from cifar100 import recipe
-from cifar100.receptive_field import blocks_as_markdown, count_multiply_adds, trace_blocks
+from cifar100.explain.receptive_field import blocks_as_markdown, count_multiply_adds, trace_blocks
 from tests.conftest import ROOT, randomise_norms
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from cifar100.errors import UserError
-from cifar100.recipe import RECIPES, SPRINT, Augmentation, Recipe, find_recipe
+from cifar100.recipe import Augmentation, Recipe
+from cifar100.recipes import RECIPES, SPRINT, find_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 import pandas as pd
 
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
+from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
 from cifar100.figures.style import BY_SUPERCLASS, COLOURS, Picture, add_superclass_legend, make_figure, show_pictures
 
 

@@ -4,10 +4,10 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
+from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
+from cifar100.evaluation.metrics import order_by_confusion
+from cifar100.explain.receptive_field import effective_extent
 from cifar100.figures.style import COLOURS, HELD, TRAINING, Picture, add_superclass_legend, make_figure, show_pictures
-from cifar100.metrics import order_by_confusion
-from cifar100.receptive_field import effective_extent
 
 
 def plot_class_accuracy(accuracies: np.ndarray) -> Picture:

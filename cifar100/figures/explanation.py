@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from cifar100.data import FINE_NAMES, readable
-from cifar100.explain import enlarge, overlay
+from cifar100.dataset.cifar import FINE_NAMES, readable
+from cifar100.explain.grad_cam import enlarge, overlay
 from cifar100.figures.style import HELD, TRAINING, Picture, make_figure
 
 

@@ -4,8 +4,8 @@ import matplotlib
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from cifar100.explain.receptive_field import Block
 from cifar100.figures.style import Picture, make_figure
-from cifar100.receptive_field import Block
 
 INPUT = 32  # pixels
 

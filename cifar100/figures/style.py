@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cifar100.data import COARSE_NAMES, COARSE_OF_FINE, is_sample, readable
+from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, is_sample, readable
 from cifar100.files import write_bytes
 
 DPI = 100

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar100.data import COARSE_OF_FINE, Images
-from cifar100.recipe import SMOKE
-from cifar100.sample import make_sample
+from cifar100.dataset.cifar import COARSE_OF_FINE, Images
+from cifar100.dataset.sample import make_sample
+from cifar100.recipes import SMOKE
 
 RECIPE = replace(SMOKE, epochs=3, batch_size=24)  # on 48 images: six steps in all
 OLDER = replace(RECIPE, lr=0.02)  # whose finished run lies where RECIPE's is to go
@@ -85,7 +85,8 @@ class Counter:
 
     def watch(self) -> None:
         """Put the trap up."""
-        from cifar100 import train, trainer
+        from cifar100.training import fit as train
+        from cifar100.training import trainer
 
         def counted(kind, function):
             def call(*arguments, **named):
@@ -117,8 +118,8 @@ def child(writer: Connection, output: str, arguments: list[str], trap: Trap) -> 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
     import torch
 
-    from cifar100 import data
     from cifar100.__main__ import main
+    from cifar100.dataset import cifar as data
 
     torch.set_num_threads(1)
     data.load_split = lambda split, folder=None: few()[split]

@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cifar100 import runs
 from cifar100.errors import UserError
 from cifar100.recipe import Recipe
+from cifar100.runs import run as runs
 from tests.faults.children import OLDER, RECIPE, Run, Trap
 from tests.faults.tally import Tally
 

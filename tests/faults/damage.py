@@ -18,15 +18,17 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cifar100 import data, runs, train
-from cifar100.answers import describe_model
+from cifar100.dataset import cifar as data
+from cifar100.demo.answers import describe_model
 from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.inference import load_predictor
-from cifar100.recipe import SMOKE
-from cifar100.report import published_metrics, render_run
-from cifar100.runs import EpochRecord
-from cifar100.weights import load_checkpoint, load_network, make_network, save_checkpoint, save_weights
+from cifar100.recipes import SMOKE
+from cifar100.report.pages import published_metrics, render_run
+from cifar100.runs import run as runs
+from cifar100.runs.run import EpochRecord
+from cifar100.runs.weights import load_checkpoint, load_network, make_network, save_checkpoint, save_weights
+from cifar100.training import fit as train
 from tests.faults.children import few
 from tests.faults.tally import Tally
 

@@ -19,14 +19,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from cifar100 import data, runs
+from cifar100.dataset import cifar as data
 from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.inference import load_predictor
-from cifar100.pictures import MAX_PIXELS, open_picture
-from cifar100.recipe import SMOKE
-from cifar100.report import render_run
-from cifar100.weights import load_checkpoint, make_network, save_weights, seal
+from cifar100.inference.pictures import MAX_PIXELS, open_picture
+from cifar100.recipes import SMOKE
+from cifar100.report.pages import render_run
+from cifar100.runs import run as runs
+from cifar100.runs.weights import load_checkpoint, make_network, save_weights, seal
 from tests.faults.children import fork
 from tests.faults.damage import Late, deadline, make_run
 from tests.faults.tally import Tally

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from cifar100.bench.visitors import count_open_files, read_memory
-from cifar100.drawings import make_drawings
+from benchmarks.visitors import count_open_files, read_memory
+from cifar100.demo.examples import make_drawings
 from tests.faults.serving import ROOT, serve
 from tests.faults.tally import Tally
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from cifar100.bench.visitors import count_open_files, read_memory, start_page
-from cifar100.drawings import make_drawings
+from benchmarks.visitors import count_open_files, read_memory, start_page
+from cifar100.demo.examples import make_drawings
 from tests.faults.damage import make_run
 from tests.faults.hostile import SCRIPT, make_png
 from tests.faults.tally import Tally

@@ -14,7 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Quick, and with IMPORTS they use or import every package that requirements.txt names.
 TESTS = ("model", "recipe", "data", "optim", "augment", "pictures", "sample", "metrics", "lr_finder", "explain", "eda")
-IMPORTS = ("-c", "import torchsummary, cifar100.app, cifar100.notebooks")  # the latter for gradio and jupyter
+IMPORTS = (
+    "-c",
+    "import torchsummary, cifar100.demo.page, cifar100.notebook.execution",
+)  # the latter for gradio and jupyter
 TRAIN = ("-m", "cifar100", "train", "smoke", "--data", "sample", "--epochs", "0.2", "--device", "cpu")
 
 

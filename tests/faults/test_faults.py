@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cifar100 import runs
 from cifar100.errors import UserError
-from cifar100.figures.reliability import plot_long_run
-from cifar100.recipe import SMOKE
+from cifar100.figures.memory import plot_long_run
+from cifar100.recipes import SMOKE
+from cifar100.runs import run as runs
 from tests.faults import __main__ as full
 from tests.faults import crashes, damage, hostile, long_run, serving, supply
 from tests.faults.__main__ import PAGE, RESULTS, render_page

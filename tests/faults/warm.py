@@ -2,7 +2,7 @@
 survive a fork."""
 
 import cifar100.__main__  # noqa: F401
-import cifar100.train  # noqa: F401
+import cifar100.training.fit  # noqa: F401
 from tests.faults.children import few
 
 few()

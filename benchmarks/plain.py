@@ -1,0 +1,132 @@
+"""The plain public way to write our training step, evaluation and pipeline: what ours are measured against.
+
+torchvision's parts, float32, NCHW, PIL pictures, and the loop that every tutorial has; recipes give the settings alone.
+Every function but the networks' is work without end: it yields the number of images that it has just done.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import models, transforms
+from torchvision.models.resnet import BasicBlock
+
+from cifar100.dataset.cifar import MEAN, STD, Images
+from cifar100.recipe import Recipe
+from cifar100.training.speed import draw_noise
+
+
+def make_resnet18(num_classes: int = 100) -> nn.Module:
+    """torchvision's, with the two changes that everyone makes for 32x32 pictures."""
+    network = models.resnet18(num_classes=num_classes)
+    network.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+def make_resnet56(num_classes: int = 100) -> nn.Module:
+    """Three stages of nine blocks; torchvision's ResNet has four stages, so that its block alone is used."""
+
+    def make_stage(in_channels: int, channels: int, stride: int) -> nn.Sequential:
+        downsample = None
+        if stride > 1:
+            downsample = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+        first = BasicBlock(in_channels, channels, stride, downsample)
+        return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(8)))
+
+    stem = (nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True))
+    stages = (make_stage(16, 16, 1), make_stage(16, 32, 2), make_stage(32, 64, 2))
+    return nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, num_classes))
+
+
+NETWORKS = {"resnet18": make_resnet18, "resnet56": make_resnet56}
+
+
+def training_steps(recipe: Recipe, device: torch.device) -> Iterator[int]:
+    """Steps on four batches that lie ready, with the figures that a tutorial's loop keeps."""
+    network = NETWORKS[recipe.network]().to(device).train()
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+    batches = [
+        (torch.randn(recipe.batch_size, 3, 32, 32, device=device), torch.randint(100, (recipe.batch_size,)).to(device))
+        for _ in range(4)
+    ]
+    total_loss, correct = 0.0, 0
+    while True:
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            logits = network(inputs)
+            loss = criterion(logits, labels)
+            loss.backward()
+            optimizer.step()
+            total_loss += loss.item()
+            correct += logits.argmax(1).eq(labels).sum().item()
+            yield len(labels)
+
+
+def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterator[int]:
+    """Forward passes on a batch that lies ready."""
+    network = NETWORKS[recipe.network]().to(device).eval()
+    inputs = torch.randn(batch_size, 3, 32, 32, device=device)
+    while True:
+        with torch.no_grad():
+            network(inputs)
+        yield batch_size
+
+
+class Pictures(Dataset):
+    """As torchvision.datasets.CIFAR100 gives them: a PIL picture an image, then the transforms."""
+
+    def __init__(self, data: Images, transform: transforms.Compose):
+        self.data, self.transform = data, transform
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.data.images[index])), int(self.data.fine[index])
+
+
+class Cutout:
+    """DeVries and Taylor 2017, on a picture's tensor, as public code writes it."""
+
+    def __init__(self, side: int, probability: float):
+        self.side, self.probability = side, probability
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        if np.random.rand() >= self.probability:
+            return picture
+        height, width = picture.shape[1:]
+        row, column, half = np.random.randint(height), np.random.randint(width), self.side // 2
+        mask = np.ones((height, width), np.float32)
+        mask[max(row - half, 0) : row + half, max(column - half, 0) : column + half] = 0.0
+        return picture * torch.from_numpy(mask)
+
+
+def augmented_batches(recipe: Recipe, device: torch.device, num_workers: int) -> Iterator[int]:
+    """Crop, flip and cutout of the recipe, picture by picture, in a DataLoader, epoch after epoch of CIFAR-100's size."""
+    settings = recipe.augmentation
+    steps = (
+        transforms.RandomCrop(32, padding=settings.crop_padding),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize(MEAN, STD),
+        Cutout(settings.cutout, settings.cutout_probability),
+    )
+    pictures = Pictures(draw_noise(), transforms.Compose(steps))
+    loader = DataLoader(pictures, recipe.batch_size, shuffle=True, num_workers=num_workers)
+    while True:
+        for images, labels in loader:
+            images, labels = images.to(device), labels.to(device)
+            yield len(images)

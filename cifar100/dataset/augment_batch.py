@@ -1,0 +1,168 @@
+"""The recipes' augmentations for whole batches, on the device where the network computes.
+
+They mirror the Albumentations pipeline of augment.py step by step, draws excepted, and work on
+0..255, so that black is 0. Shapes: pictures are (N, 32, 32, 3), per-image values (N,).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cifar100.dataset.augment_image import ERASING_AREA, ERASING_RATIO, make_generator, to_input
+from cifar100.recipe import Augmentation
+
+COLUMNS = (
+    *("row", "column", "flip", "affine", "right", "down", "scale", "angle", "cutout", "cutout_top", "cutout_left"),
+    *("jitter", "brightness", "contrast", "saturation", "hue"),
+    *("erasing", "area", "ratio", "erasing_top", "erasing_left"),
+)  # what each of an image's numbers, uniform in 0..1, decides
+
+
+class BatchAugmentation:
+    """Everything in an Augmentation but mixing, for batches of a training set of `count` images."""
+
+    def __init__(self, augmentation: Augmentation, seed: int, count: int):
+        self.augmentation, self.seed, self.count = augmentation, seed, count
+        self.draws: Tensor | None = None
+
+    def draw(self, epoch: int) -> Tensor:
+        """The epoch's draws, (count, columns) float32 in 0..1: a row an image."""
+        draws = torch.rand(self.count, len(COLUMNS), generator=make_generator(self.seed, epoch, 0))
+        if self.augmentation.flip == "alternating":
+            # Jordan 2024, section 3.6: after two epochs every image was seen both ways exactly once.
+            first = torch.rand(self.count, generator=make_generator(self.seed, 1))
+            draws[:, COLUMNS.index("flip")] = first if epoch % 2 else 1 - first
+        return draws
+
+    def start_epoch(self, epoch: int, device: torch.device) -> None:
+        """Make the epoch's draws, once, where the batches will need them."""
+        draws = self.draw(epoch).to(device)
+        if self.draws is None:
+            self.draws = draws
+        else:
+            self.draws.copy_(draws)  # a recorded step goes on reading in the same place
+
+    def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
+        """images: (N, 32, 32, 3) uint8; indices: (N,) int64, their places in the training set
+        -> (N, 3, pixels, pixels) float32, normalised."""
+        return to_input(self.augment(images, indices), pixels)
+
+    def augment(self, images: Tensor, indices: Tensor) -> Tensor:
+        """images: (N, 32, 32, 3) uint8 -> the same, augmented, uint8 or float32 in 0..255."""
+        a, draws = self.augmentation, dict(zip(COLUMNS, self.draws[indices].T))
+        if a.crop_padding or a.flip != "none":
+            span = 2 * a.crop_padding + 1
+            shifts = (torch.stack((draws["row"], draws["column"]), 1) * span).long() - a.crop_padding
+            flips = draws["flip"] < (0.0 if a.flip == "none" else 0.5)
+            images = crop_and_flip(images, shifts, flips, a.crop_border)
+        if a.affine:
+            right, down = ((2 * draws[axis] - 1) * a.shift for axis in ("right", "down"))
+            scale = a.scale[0] + draws["scale"] * (a.scale[1] - a.scale[0])
+            angle = torch.deg2rad((2 * draws["angle"] - 1) * a.rotation)
+            chosen = (draws["affine"] < a.affine_probability)[:, None, None, None]
+            images = torch.where(chosen, move(images.float(), right, down, scale, angle), images.float())
+        if a.cutout:
+            side = a.cutout * (draws["cutout"] < a.cutout_probability)
+            images = black_out(images, draws["cutout_top"], draws["cutout_left"], side, side)
+        if any(a.jitter):
+            chosen = (draws["jitter"] < a.jitter_probability)[:, None, None, None]
+            factors = [1 + (2 * draws[k] - 1) * j for k, j in zip(("brightness", "contrast", "saturation"), a.jitter)]
+            changed = jitter(images.float(), *factors)
+            if a.jitter[3]:
+                changed = turn_hue(changed, (2 * draws["hue"] - 1) * a.jitter[3])
+            images = torch.where(chosen, changed, images.float())
+        if a.erasing:
+            area = 32 * 32 * (ERASING_AREA[0] + draws["area"] * (ERASING_AREA[1] - ERASING_AREA[0]))
+            ratio = ERASING_RATIO[0] + draws["ratio"] * (ERASING_RATIO[1] - ERASING_RATIO[0])
+            chosen = draws["erasing"] < a.erasing
+            height, width = (
+                (side.round() * chosen).clamp(max=32) for side in ((area / ratio).sqrt(), (area * ratio).sqrt())
+            )
+            images = black_out(images, draws["erasing_top"], draws["erasing_left"], height, width)
+        return images
+
+
+def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor, border: str = "reflect") -> Tensor:
+    """Move each picture's window by its shift and mirror it where asked.
+
+    One gather instead of padding, cropping and flipping in turn. shifts: (N, 2) pixels, down and
+    to the right, less than 32; flips: (N,) bool; border: what lies outside, "reflect" or "black".
+    """
+    count, height, width, _ = images.shape
+    rows = torch.arange(height, device=images.device) + shifts[:, :1]  # (N, H)
+    columns = torch.arange(width, device=images.device).expand(count, width)
+    columns = torch.where(flips[:, None], columns.flip(1), columns) + shifts[:, 1:]  # (N, W)
+    batch = torch.arange(count, device=images.device)[:, None, None]
+    inner_rows = (height - 1) - ((height - 1) - rows.abs()).abs()  # reflected about the first and last pixel
+    inner_columns = (width - 1) - ((width - 1) - columns.abs()).abs()
+    windows = images[batch, inner_rows[:, :, None], inner_columns[:, None, :]]
+    if border == "reflect":
+        return windows
+    inside = (rows == inner_rows)[:, :, None] & (columns == inner_columns)[:, None, :]
+    return windows * inside[..., None]
+
+
+def move(images: Tensor, right: Tensor, down: Tensor, scale: Tensor, angle: Tensor) -> Tensor:
+    """Rotate and scale each picture about its middle, then shift it; what comes from outside is black.
+
+    images: float32; right, down: fractions of the side; angle: radians, clockwise as seen.
+    """
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    # grid_sample asks where each output point comes from: the inverse of the movement. Its
+    # coordinates run from -1 to 1, hence twice the fractions.
+    x = -2 * (cos * right + sin * down)
+    y = -2 * (-sin * right + cos * down)
+    matrices = torch.stack((torch.stack((cos, sin, x), 1), torch.stack((-sin, cos, y), 1)), 1)  # (N, 2, 3)
+    nchw = images.permute(0, 3, 1, 2)
+    grid = F.affine_grid(matrices, list(nchw.shape), align_corners=False)
+    moved = F.grid_sample(nchw, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved.permute(0, 2, 3, 1).clamp(0, 255)  # rounding may leave the range by a hair
+
+
+def black_out(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """A black rectangle in each picture, wholly inside. top, left: 0..1, where it lies in the room
+    that it has; height, width: whole numbers of pixels, 0 for none."""
+    size = images.size(1)
+    places = torch.arange(size, device=images.device)
+
+    def within(start: Tensor, length: Tensor) -> Tensor:
+        first = (start * (size + 1 - length)).floor()[:, None]
+        return (places >= first) & (places < first + length[:, None])
+
+    hole = within(top, height)[:, :, None] & within(left, width)[:, None, :]
+    return images * ~hole[..., None]
+
+
+def make_grey(images: Tensor) -> Tensor:
+    """The luma of ITU-R 601: (N, H, W, 3) -> (N, H, W, 1)."""
+    red, green, blue = images.split(1, dim=-1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+    """Change brightness, contrast and saturation, in this order, each clipped to 0..255.
+
+    Factors: times the picture, from its mean grey, from its grey version. images: float32 in 0..255.
+    """
+    brightness, contrast, saturation = (f[:, None, None, None] for f in (brightness, contrast, saturation))
+    images = (images * brightness).clamp(0, 255)
+    grey = make_grey(images).mean((1, 2), keepdim=True)
+    images = (grey + contrast * (images - grey)).clamp(0, 255)
+    grey = make_grey(images)
+    return (grey + saturation * (images - grey)).clamp(0, 255)
+
+
+def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue of each picture's colours; value and chroma stay. turn: part of a full turn."""
+    red, green, blue = images.unbind(-1)
+    value, low = images.amax(-1), images.amin(-1)
+    chroma = value - low
+    safe = torch.where(chroma > 0, chroma, 1.0)
+    sixth = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )  # the hue in sixths of a turn
+    sixth = sixth + 6 * turn[:, None, None]
+    k = torch.stack((5 + sixth, 3 + sixth, 1 + sixth), -1) % 6
+    return value[..., None] - chroma[..., None] * torch.minimum(k, 4 - k).clamp(0, 1)

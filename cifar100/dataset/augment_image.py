@@ -1,0 +1,113 @@
+"""Turn uint8 pictures into the network's input: plain for evaluation, image by image through
+Albumentations for training.
+
+Every random draw is a function of (seed, epoch, image index), so that it does not matter in
+which order, by how many workers, or after how many interruptions an image is seen. The same
+augmentations for whole batches on a GPU: batch_augment.py.
+"""
+
+import functools
+import random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cifar100.dataset.cifar import MEAN, STD
+from cifar100.recipe import Augmentation
+
+
+def make_generator(*key: int) -> torch.Generator:
+    """A CPU generator that depends on all the numbers of the key, and on nothing else."""
+    state = np.random.SeedSequence((len(key), *key)).generate_state(
+        1, np.uint64
+    )  # (1,) and (1, 0) count as one without
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
+def to_input(images: Tensor, pixels: int = 32) -> Tensor:
+    """The one way from a picture to the network's input.
+
+    images: (N, 32, 32, 3) RGB, uint8 or float32 in 0..255 -> (N, 3, pixels, pixels) float32,
+    normalised, channels-last in memory. Smaller sides are made by bilinear interpolation with
+    antialiasing.
+    """
+    scaled = images.permute(0, 3, 1, 2).float()  # NHWC seen as NCHW is channels-last already
+    if pixels != scaled.size(-1):
+        scaled = F.interpolate(scaled, size=(pixels, pixels), mode="bilinear", antialias=True)
+    mean, std = channel_statistics(images.device)
+    return (scaled - mean) / std
+
+
+@functools.cache
+def channel_statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the channels in 0..255, (3, 1, 1) each. Kept, since making them anew
+    would let a GPU wait for the CPU at every step."""
+    return tuple(255 * torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
+
+
+def make_albumentations(augmentation: Augmentation):
+    """The augmentation as an Albumentations pipeline: (H, W, 3) uint8 in and out.
+
+    `strict`, because Albumentations otherwise takes its defaults for an argument it does not know.
+    Normalising is left to `to_input`, so that there is one place for it.
+    """
+    import albumentations as A
+    import cv2
+
+    a, size = augmentation, 32
+    transforms = []
+    if a.crop_padding:
+        border = cv2.BORDER_REFLECT_101 if a.crop_border == "reflect" else cv2.BORDER_CONSTANT
+        padded = size + 2 * a.crop_padding
+        transforms += [A.PadIfNeeded(padded, padded, border_mode=border, fill=0), A.RandomCrop(size, size)]
+    if a.flip == "random":
+        transforms.append(A.HorizontalFlip(p=0.5))
+    if a.affine:
+        shift = (-a.shift, a.shift)
+        transforms.append(
+            A.Affine(
+                translate_percent={"x": shift, "y": shift},
+                scale=a.scale,
+                keep_ratio=True,  # one factor for both axes
+                rotate=(-a.rotation, a.rotation),
+                border_mode=cv2.BORDER_CONSTANT,
+                fill=0,
+                p=a.affine_probability,
+            )
+        )
+    if a.cutout:
+        side = (a.cutout, a.cutout)
+        transforms.append(
+            A.CoarseDropout(
+                num_holes_range=(1, 1), hole_height_range=side, hole_width_range=side, fill=0, p=a.cutout_probability
+            )
+        )
+    if any(a.jitter):
+        transforms.append(A.ColorJitter(*a.jitter, p=a.jitter_probability))
+    if a.erasing:
+        transforms.append(A.Erasing(scale=ERASING_AREA, ratio=ERASING_RATIO, fill=0, p=a.erasing))
+    return A.Compose(transforms, strict=True)
+
+
+ERASING_AREA = (0.02, 0.3)  # fractions of the picture. 0.33 would not fit a 32x32 picture at every ratio
+ERASING_RATIO = (0.3, 3.3)  # width to height
+
+
+class ImageAugmentation:
+    """An Albumentations pipeline whose draws are keyed by (seed, epoch, image index)."""
+
+    def __init__(self, augmentation: Augmentation, seed: int):
+        self.seed = seed
+        # All transforms draw from these two. Setting them anew for each image costs 15 us;
+        # Compose.set_random_seed would make new ones in every transform.
+        self.numpy_random, self.python_random = np.random.default_rng(), random.Random()
+        self.pipeline = make_albumentations(augmentation)
+        self.pipeline.set_random_state(self.numpy_random, self.python_random)
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """image: (32, 32, 3) uint8 -> the same, augmented."""
+        self.python_random.seed(f"{self.seed}/{epoch}/{index}")
+        self.numpy_random.bit_generator.state = np.random.PCG64(self.python_random.getrandbits(64)).state
+        return self.pipeline(image=image)["image"]

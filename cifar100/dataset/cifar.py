@@ -1,0 +1,208 @@
+"""Find, verify and read CIFAR-100 (Krizhevsky 2009, "Learning Multiple Layers of Features from
+Tiny Images")."""
+
+import hashlib
+import io
+import os
+import pickle
+import tarfile
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cifar100.errors import UserError
+
+# Both label sets number their names in alphabetical order, so this table holds all four facts:
+# fine names, coarse names, and which fine classes share a superclass.
+SUPERCLASSES = {
+    "aquatic_mammals": "beaver dolphin otter seal whale",
+    "fish": "aquarium_fish flatfish ray shark trout",
+    "flowers": "orchid poppy rose sunflower tulip",
+    "food_containers": "bottle bowl can cup plate",
+    "fruit_and_vegetables": "apple mushroom orange pear sweet_pepper",
+    "household_electrical_devices": "clock keyboard lamp telephone television",
+    "household_furniture": "bed chair couch table wardrobe",
+    "insects": "bee beetle butterfly caterpillar cockroach",
+    "large_carnivores": "bear leopard lion tiger wolf",
+    "large_man-made_outdoor_things": "bridge castle house road skyscraper",
+    "large_natural_outdoor_scenes": "cloud forest mountain plain sea",
+    "large_omnivores_and_herbivores": "camel cattle chimpanzee elephant kangaroo",
+    "medium_mammals": "fox porcupine possum raccoon skunk",
+    "non-insect_invertebrates": "crab lobster snail spider worm",
+    "people": "baby boy girl man woman",
+    "reptiles": "crocodile dinosaur lizard snake turtle",
+    "small_mammals": "hamster mouse rabbit shrew squirrel",
+    "trees": "maple_tree oak_tree palm_tree pine_tree willow_tree",
+    "vehicles_1": "bicycle bus motorcycle pickup_truck train",
+    "vehicles_2": "lawn_mower rocket streetcar tank tractor",
+}
+COARSE_NAMES = tuple(SUPERCLASSES)
+FINE_NAMES = tuple(sorted(" ".join(SUPERCLASSES.values()).split()))
+COARSE_OF_FINE = np.array(
+    [next(k for k, names in enumerate(SUPERCLASSES.values()) if fine in names.split()) for fine in FINE_NAMES]
+)  # (100,) int64
+
+# Channel means and deviations (RGB, 0..1) of the 50,000 training images: images.mean((0, 1, 2)) / 255
+# and images.std((0, 1, 2)) / 255.
+MEAN = (0.50707516, 0.48654887, 0.44091784)
+STD = (0.26733429, 0.25643846, 0.27615047)
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+SIZES = {"train": 50_000, "test": 10_000}
+RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, planar RGB
+MOST_BYTES = 200_000_000  # that are read of a file: the largest official one has 169 million
+CHECKSUMS = {  # of the official files
+    "cifar-100-binary/train.bin": ("sha1", "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"),
+    "cifar-100-binary/test.bin": ("sha1", "8fb6623e830365ff53cf14adec797474f5478006"),
+    "cifar-100-python/train": ("md5", "16019d7e3df5f24257cddd939b257f8d"),
+    "cifar-100-python/test": ("md5", "f0ef6b0ae62326f3e7ffdfab6717acfc"),
+    "cifar-100-binary.tar.gz": ("md5", "03b5dce01913d631647c71ecec9e9cb8"),
+    "cifar-100-python.tar.gz": ("md5", "eb9058c3a382ffc7106e4002c42a8d85"),
+}
+WAYS_OUT = (
+    f"Give the folder that holds it (--data FOLDER, or CIFAR100_DATA=FOLDER), or download {URL} by hand "
+    "into ./data, or try everything on the embedded sample with CIFAR100_DATA=sample."
+)
+
+
+def readable(name: str) -> str:
+    """A class name without underscores."""
+    return name.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split. images: (N, 32, 32, 3) uint8 RGB; fine: (N,) int64, 0..99; coarse: (N,) int64, 0..19."""
+
+    images: np.ndarray
+    fine: np.ndarray
+    coarse: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: np.ndarray) -> "Images":
+        return replace(self, images=self.images[indices], fine=self.fine[indices], coarse=self.coarse[indices])
+
+
+def is_sample(data: str | Path | None = None) -> bool:
+    """Whether the embedded sample is asked for, by argument or by CIFAR100_DATA."""
+    return str(data or os.environ.get("CIFAR100_DATA", "")) == "sample"
+
+
+def load_split(split: str, data: str | Path | None = None) -> Images:
+    """The "train" (50,000 images) or the "test" split (10,000).
+
+    Looks in `data`, else in the folder that CIFAR100_DATA names, else in ./data, else downloads
+    into ./data. "sample" in place of a folder asks for the embedded sample (5,000 and 1,000).
+    Raises UserError if the folder is missing or empty, or a file is not the official one.
+    """
+    if is_sample(data):
+        from cifar100.dataset.sample import make_sample
+
+        sample = make_sample(COARSE_OF_FINE, split)
+        return Images(sample.images, sample.fine, sample.coarse)
+    named = data or os.environ.get("CIFAR100_DATA")
+    folder = Path(named or "data").expanduser()
+    if named and not folder.is_dir():
+        raise UserError(f"There is no data folder {folder}. {WAYS_OUT}")
+    found = find_file(split, folder)
+    if found is None and not named:
+        download(folder)
+        found = find_file(split, folder)
+    if found is None:
+        raise UserError(f"The folder {folder} holds no CIFAR-100. {WAYS_OUT}")
+    return read_file(split, found)
+
+
+def load_training_and_held(data: str | Path | None = None, holdout: bool = False) -> tuple[Images, Images]:
+    """The images to train on and those to evaluate on: the two splits, or with `holdout` two parts
+    of the training split, a tenth held out; the test split is not read then."""
+    training = load_split("train", data)
+    if not holdout:
+        return training, load_split("test", data)
+    kept, held = stratified_holdout(training.fine, len(training) // 10)
+    return training.take(kept), training.take(held)
+
+
+def find_file(split: str, folder: Path) -> Path | None:
+    """The file in `folder` that holds the split, or None. Unpacked files are preferred to archives.
+    A folder named like an unpacked archive may be given itself."""
+    names = [f"cifar-100-binary/{split}.bin", f"cifar-100-python/{split}", *(n for n in CHECKSUMS if n.endswith(".gz"))]
+    for root in (folder, folder.parent) if folder.name.startswith("cifar-100-") else (folder,):
+        for name in names:
+            if (root / name).is_file():
+                return root / name
+    return None
+
+
+def read_file(split: str, path: Path) -> Images:
+    """Read a split from an official file, whose checksum is compared before anything is parsed.
+    Raises UserError if it differs."""
+    name = path.name if path.name.endswith(".gz") else f"{path.parent.name}/{path.name}"
+    content = read_checked(path, name)
+    if name.endswith(".tar.gz"):
+        name = f"{name.removesuffix('.tar.gz')}/{split}" + (".bin" if "binary" in name else "")
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:  # read in memory: nothing is unpacked
+            content = archive.extractfile(name).read()
+    if name.endswith(".bin"):
+        records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
+        coarse, fine, pixels = records[:, 0], records[:, 1], records[:, 2:]
+    else:  # a pickle: opened only because its checksum, or its archive's, is the official one
+        content = pickle.loads(content, encoding="bytes")
+        coarse, fine, pixels = content[b"coarse_labels"], content[b"fine_labels"], content[b"data"]
+    images = np.ascontiguousarray(np.asarray(pixels).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    return Images(images, np.asarray(fine, np.int64), np.asarray(coarse, np.int64))
+
+
+def read_checked(path: Path, name: str) -> bytes:
+    """The content of an official file. Raises UserError if its checksum is another one."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES)
+        size = f"{path.stat().st_size:,} bytes"
+    except OSError as error:
+        raise UserError(f"The data file {path} cannot be read ({error.strerror}): make it readable.") from error
+    algorithm, expected = CHECKSUMS[name]
+    if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != expected:
+        raise UserError(
+            f"The data file {path} ({size}) is not the official one, its {algorithm.upper()} differs: "
+            f"delete it and fetch it again. {WAYS_OUT}"
+        )
+    return content
+
+
+def download(folder: Path) -> None:
+    """Download the official archive. It gets its name once it is complete, and stays as it is: `read_file` needs
+    nothing unpacked. Raises UserError if that fails, and leaves nothing behind then."""
+    from torchvision.datasets.utils import download_url
+
+    name = Path(URL).name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as unfinished:
+            download_url(URL, unfinished, name, md5=CHECKSUMS[name][1])
+            os.replace(Path(unfinished) / name, folder / name)
+    except Exception as error:  # torchvision raises many kinds: URLError, RuntimeError, OSError
+        raise UserError(
+            f"CIFAR-100 is not in {folder}, and the download of {URL} failed ({error}). {WAYS_OUT}"
+        ) from error
+
+
+def stratified_holdout(fine: np.ndarray, count: int = 5_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Split the training set once: (indices to train on, `count` indices held out), both sorted.
+
+    Every class gives the same number. One generator draws both, so they can not overlap.
+    Raises UserError if `count` is no multiple of the number of classes, or takes a whole class.
+    """
+    classes, sizes = np.unique(fine, return_counts=True)
+    share = count // len(classes)
+    if count % len(classes) or not 0 < share < sizes.min():
+        raise UserError(
+            f"A hold-out of {count} can not take the same number from {len(classes)} classes: choose another."
+        )
+    generator = np.random.default_rng(seed)
+    held = np.concatenate([generator.choice(np.flatnonzero(fine == c), share, replace=False) for c in classes])
+    return np.setdiff1d(np.arange(len(fine)), held), np.sort(held)

@@ -1,0 +1,115 @@
+"""Batches of training images in an order that (seed, epoch) alone decides."""
+
+import os
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cifar100.dataset.augment_image import ImageAugmentation, make_generator
+from cifar100.dataset.cifar import Images
+from cifar100.errors import UserError
+from cifar100.parallel.group import ALONE, Group
+from cifar100.recipe import Recipe
+
+Batch = tuple[Tensor, Tensor, Tensor]  # images (B, 32, 32, 3) uint8, labels (B,) int64, indices (B,) int64
+
+
+class TrainingLoader:
+    """Every image once an epoch, shuffled; the last batch may be smaller.
+
+    Without an image augmentation and without workers the whole set lies on the device as uint8
+    (150 MB) and a batch is a look-up. Otherwise batches are made on the CPU, by workers where
+    there are some; the batches are the same for any number of them. Each process of a group gets
+    its share of every batch.
+    """
+
+    def __init__(
+        self,
+        data: Images,
+        recipe: Recipe,
+        device: torch.device,
+        num_workers: int | None = None,
+        group: Group = ALONE,
+    ):
+        """num_workers: None for as many as serve. Raises UserError if that is less than 0, or a batch
+        is larger than the set."""
+        if recipe.batch_size > len(data):
+            raise UserError(f"A batch of {recipe.batch_size} is larger than the {len(data):,} training images.")
+        if num_workers is not None and num_workers < 0:
+            raise UserError(f"The number of workers must be 0 or more, not {num_workers}.")
+        by_image = recipe.augmentation.pipeline == "albumentations"
+        if num_workers is None:  # next to a network on the CPU workers would only take its cores
+            num_workers = min(16, count_cores()) if by_image and device.type == "cuda" else 0
+        self.count, self.batch_size, self.seed, self.device = len(data), recipe.batch_size, recipe.seed, device
+        self.num_workers, self.group = num_workers, group
+        augmentation = ImageAugmentation(recipe.augmentation, recipe.seed) if by_image else None
+        self.dataset = Batches(torch.from_numpy(data.images), torch.from_numpy(data.fine), augmentation)
+        if not by_image and num_workers == 0:
+            self.dataset = Batches(self.dataset.images.to(device), self.dataset.labels.to(device))
+        self.order: list[tuple[int, Tensor]] = []  # the workers' sampler, filled anew each epoch
+        if num_workers:
+            self.workers = DataLoader(
+                self.dataset,
+                sampler=self.order,
+                batch_size=None,
+                num_workers=num_workers,
+                persistent_workers=True,
+                pin_memory=device.type == "cuda",
+                prefetch_factor=4,
+                generator=torch.Generator(),  # its draws would move torch's own, which dropout uses
+                worker_init_fn=use_one_thread,
+            )
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-self.count // self.batch_size)
+
+    def size_of(self, step: int) -> int:
+        """Images in a batch, over all processes; the epoch's first is step 0."""
+        return min(self.batch_size, self.count - step * self.batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yields the epoch's batches on the device. Raises UserError if a worker dies."""
+        order = torch.randperm(self.count, generator=make_generator(self.seed, epoch, 2))
+        order = order.to(self.dataset.images.device).split(self.batch_size)
+        self.order[:] = [(epoch, self.group.share(indices)) for indices in order]
+        try:
+            for batch in self.workers if self.num_workers else map(self.dataset.__getitem__, self.order):
+                yield tuple(part.to(self.device, non_blocking=True) for part in batch)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UserError(
+                f"A process that prepares the batches has died ({error}): lower --num-workers, or free some memory, "
+                "and continue with --resume."
+            ) from error
+
+
+def count_cores() -> int:
+    """The processors that this process may use, shared with those that were started with it on this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def use_one_thread(worker: int) -> None:
+    """Workers share the cores among themselves; OpenCV would start threads of its own in each."""
+    import cv2
+
+    cv2.setNumThreads(0)
+
+
+class Batches(Dataset):
+    """Whole batches by (epoch, indices), augmented image by image where an augmentation is given."""
+
+    def __init__(self, images: Tensor, labels: Tensor, augmentation: ImageAugmentation | None = None):
+        self.images, self.labels, self.augmentation = images, labels, augmentation
+
+    def __getitem__(self, key: tuple[int, Tensor]) -> Batch:
+        epoch, indices = key
+        images, labels = self.images[indices], self.labels[indices]
+        if self.augmentation is not None:
+            for image, index in zip(images.numpy(), indices.tolist()):
+                image[:] = self.augmentation(image, epoch, index)
+        return images, labels, indices

@@ -1,0 +1,1 @@
+"""The page that answers for a picture, and the Space."""

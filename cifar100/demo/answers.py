@@ -1,0 +1,66 @@
+"""What the demo shows of a picture, and by which networks."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, readable
+from cifar100.errors import UserError
+from cifar100.explain.grad_cam import explain_stages, overlay
+from cifar100.inference import Predictor
+from cifar100.inference.pictures import SIDE, stack_pictures
+from cifar100.report.pages import find_usable
+from cifar100.runs.run import load_metrics
+
+TOP = 5  # classes in an answer
+ENLARGED = 10  # times a side, of the pictures in an answer
+Answer = tuple[dict[str, float], str, np.ndarray, np.ndarray, np.ndarray]
+
+
+def make_answer(predictor: Predictor, path: str) -> Answer:
+    """Of a picture's file: the TOP classes with their probabilities, the superclass, what the network sees, and where
+    it looks, in the last stage and in the one before it; the pictures are (320, 320, 3) uint8.
+
+    Raises UserError as `open_picture` does, without the path, which would show where a server keeps its files.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError("The picture is no longer on the server: upload it again.") from error
+    if not content:
+        raise UserError("The picture is an empty file: choose a PNG or JPEG file.")
+    pixels = stack_pictures([content])
+    answers = predictor.predict(pixels[0], top_k=len(predictor.classes))
+    shares = {readable(answer.class_name): answer.probability for answer in answers[:TOP]}
+    seen = pixels[0].repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels show
+    maps = explain_stages(predictor.network, pixels).values()
+    last, before = (overlay(pixels[0], heatmaps[0], ENLARGED * SIDE) for heatmaps in maps)
+    return shares, describe_superclass(answers), seen, last, before
+
+
+def describe_superclass(answers: list) -> str:
+    """The superclass of the first of all classes, and what its five classes have together."""
+    coarse = COARSE_OF_FINE[answers[0].class_id]
+    together = sum(answer.probability for answer in answers if COARSE_OF_FINE[answer.class_id] == coarse)
+    return f"{readable(COARSE_NAMES[coarse])} (its five classes together: {together:.1%})"
+
+
+def find_models(run: str | Path | None = None, output: str | Path = "output") -> dict[str, Path]:
+    """What there is to choose from, by name: the named run or file of weights alone, else the lowest seed with weights
+    of each published recipe, the most accurate first. Raises UserError if there is none."""
+    if run is not None:
+        return {str(run): Path(run)}
+    models = find_usable(output)
+    if not models:
+        raise UserError(f"{output} holds no finished run with weights: train one, or name another folder.")
+    return dict(sorted(models.items(), key=lambda item: -(published_accuracy(item[1]) or 0)))
+
+
+def published_accuracy(model: Path) -> float | None:
+    """On the test set, 0..1. None for a file of weights, or a recipe's folder. Raises UserError if the run is damaged."""
+    return load_metrics(model)["final"].get("test_accuracy") if (model / "metrics.json").is_file() else None
+
+
+def describe_model(name: str, model: Path) -> str:
+    accuracy = published_accuracy(model)
+    return f"{name} ({accuracy:.1%} on the test set)" if accuracy else name

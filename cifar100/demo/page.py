@@ -1,0 +1,167 @@
+"""The demo: a page that shows what a network says of one's own picture."""
+
+import functools
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from cifar100.dataset.cifar import SUPERCLASSES, readable
+from cifar100.demo.answers import TOP, describe_model, make_answer
+from cifar100.demo.examples import make_drawings
+from cifar100.errors import UserError
+from cifar100.explain.grad_cam import explain_stages
+from cifar100.inference import load_predictor
+from cifar100.inference.pictures import SIDE
+
+QUEUE_LENGTH = 64  # requests that wait; the next one is told that the queue is full
+AT_ONCE = 2  # answers in the making: a picture of the largest size takes 0.9 GB to open
+CACHE_SECONDS = 3600  # how long uploads and answers stay on the disk
+TITLE = "What does the network see?"
+LIMITS = (
+    "It knows **the 100 classes of CIFAR-100 and no “none of these”**: whatever you show it, it names one of them. "
+    f"It sees **{SIDE}x{SIDE} pixels** of the picture's central square: what is small is lost before it looks."
+)
+REASONS = (
+    "**What it sees, and where it looks:** the brighter, the more this place speaks for the first class "
+    "([Grad-CAM](https://arxiv.org/abs/1610.02391))."
+)
+CSS = """
+.pixels img { image-rendering: pixelated; }
+footer .divider { display: none; }
+"""
+# System fonts: the page is to work without the internet.
+FONTS = {
+    "font": [gr.themes.Font(name) for name in ("system-ui", "sans-serif")],
+    "font_mono": [gr.themes.Font(name) for name in ("ui-monospace", "monospace")],
+}
+# For `launch`, here and in a Space. `share` is said aloud, because its default is to share in Colab.
+LAUNCH = {
+    "theme": gr.themes.Default(**FONTS),
+    "css": CSS,
+    "max_file_size": "20mb",
+    # A call without a browser is a session of its own, and Gradio keeps a copy of the page's description for each: for
+    # 10,000 unless told otherwise.
+    "state_session_capacity": 200,
+    "footer_links": ["api"],
+    "run_history": False,
+    "enable_monitoring": False,
+    "mcp_server": False,
+    "ssr_mode": False,
+    "share": False,
+    "pwa": False,
+    "quiet": True,
+}
+
+
+class PictureInput(gr.Image):
+    """An upload whose file is opened by `pictures.open_picture` alone. Gradio's own would decode it first, without
+    our limits, and fail in its own words."""
+
+    is_template = True  # in the browser it is an Image
+
+    def preprocess(self, payload) -> str | None:
+        if payload is None:
+            return None
+        if not payload.path:
+            raise gr.Error("A picture is an uploaded file: upload one.", print_exception=False)
+        return payload.path
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path) -> str | None:
+        """As Gradio has it, but for addresses: it would fetch them for anyone who asks."""
+        if str(url_or_file_path).startswith(("http:", "https:")):
+            raise gr.Error("That is an address: download it first, then upload the file.", print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+
+def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
+    """The page, with a queue of bounded length. models: as `answers.find_models` finds them; the first one is read at once.
+    Raises UserError if it cannot be read."""
+    load = functools.cache(lambda name: load_predictor(models[name], device))
+    first = load(next(iter(models)))
+    explain_stages(first.network, np.zeros((1, SIDE, SIDE, 3), np.uint8))  # its imports take the first visitor seconds
+
+    choices = [(describe_model(name, path), name) for name, path in models.items()]
+
+    def predict(picture: str | None, model: str):
+        """What a picture shows: the five most probable classes of CIFAR-100, the superclass, the 32x32 pixels that
+        the network sees, and Grad-CAM's maps over them."""
+        if picture is None:
+            return (None,) * 5
+        if not isinstance(model, str):  # Gradio lets null pass, and a list of names
+            raise gr.Error("The network is one name of the list: choose one.", print_exception=False)
+        try:
+            return make_answer(load(model), picture)
+        except UserError as error:
+            # Gradio takes the message for HTML. It is not worth a traceback in the log.
+            raise gr.Error(escape(str(error)), print_exception=False) from error
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(CACHE_SECONDS // 6, CACHE_SECONDS)) as app:
+        gr.Markdown(f"# {TITLE}\n\n{LIMITS}")
+        with gr.Row():
+            with gr.Column():
+                picture = PictureInput(
+                    label="Your picture: upload, paste or webcam",
+                    sources=["upload", "clipboard", "webcam"],
+                    format="png",  # of the drawings: WebP would change them
+                    height=320,
+                )
+                examples = gr.Examples(
+                    [[drawing] for drawing in make_drawings().values()],
+                    picture,
+                    label="Or one of these drawings",
+                    api_visibility="private",
+                )
+            with gr.Column():
+                shares = gr.Label(label=f"The {TOP} most probable classes", num_top_classes=TOP)
+                superclass = gr.Textbox(label="Superclass of the first", interactive=False)
+                model = gr.Dropdown(choices, label="Network", interactive=True)
+        gr.Markdown(REASONS)
+        with gr.Row():
+            views = [
+                make_view(label, classes)
+                for label, classes in (
+                    (f"What it sees: {SIDE}x{SIDE} pixels", "pixels"),
+                    ("Where it looks: last stage", ""),
+                    ("Where it looks: stage before", ""),
+                )
+            ]
+        with gr.Accordion("All it knows: the 100 classes", open=False):
+            gr.Markdown(
+                "\n".join(
+                    f"- **{readable(name)}**: {readable(', '.join(own.split()))}" for name, own in SUPERCLASSES.items()
+                )
+            )
+        shown = [shares, superclass, *views]
+        asking = {"fn": predict, "inputs": [picture, model], "outputs": shown, "show_progress_on": shares}
+        # `picture.change` would serve for all, but asks twice where an upload replaces a picture.
+        asked = gr.on([picture.upload, picture.clear, model.change], **asking, api_name="predict")
+        chosen = examples.load_input_event.then(**asking, api_visibility="private")
+        for event in (asked, chosen):  # on an error the answer to the picture before would stay
+            event.failure(lambda: (None,) * len(shown), None, shown, show_progress="hidden", api_visibility="private")
+    return app.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=AT_ONCE)
+
+
+def make_view(label: str, classes: str) -> gr.Image:
+    return gr.Image(
+        label=label, interactive=False, format="png", buttons=["fullscreen"], min_width=240, elem_classes=classes
+    )
+
+
+def serve(models: dict[str, Path], device: str | None = None, port: int | None = None) -> gr.Blocks:
+    """The page, served to this machine alone at its `local_url`, until it is closed. port: the first free one from 7860
+    on if left away. Raises UserError if a model cannot be read, the port is taken, or the page does not answer here."""
+    app = make_app(models, device)
+    try:
+        app.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **LAUNCH)
+    except (OSError, OverflowError) as error:  # the latter for a number that no port has
+        wanted = f"port {port}" if port else "any port from 7860 to 7959"
+        raise UserError(f"The page cannot be served on {wanted}: name a free one with --port.") from error
+    except ValueError as error:  # Gradio waits three seconds for its own page
+        app.close(verbose=False)
+        raise UserError(
+            "The page does not answer on this machine: end what else computes here and, if there is a proxy, set "
+            "NO_PROXY=127.0.0.1."
+        ) from error
+    return app

@@ -1,0 +1,233 @@
+"""A run as a Hugging Face Space: a folder that holds the page, the weights and nothing that it does not need."""
+
+import ast
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+from cifar100.errors import UserError, brief
+from cifar100.files import ROOT
+from cifar100.recipe import Recipe
+from cifar100.report.model_card import render_card
+from cifar100.runs.run import RUN_FILES, find_run, load_metrics, load_recipe, run_folder
+from cifar100.runs.weights import load_network
+
+HUB = "https://huggingface.co/spaces"
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)  # USER/NAME
+MARK = "python -m cifar100 export-space"  # in the README of every export
+# What lies in an export, or is left there by running it
+OWN = {"README.md", "MODEL_CARD.md", "LICENSE", ".gitattributes", "requirements.txt", "app.py", "model.py"} | {
+    *("cifar100", "output", "__pycache__", ".gradio"),
+}
+# The CPU's torch: PyPI's brings gigabytes for GPUs, which a free Space does not have.
+INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
+# Imports the page and has it answer once, in a process of its own: what is loaded then, lazy imports too, is needed.
+PROBE = """
+import json, sys, tempfile
+sys.path.insert(0, sys.argv[1])
+from cifar100.demo.page import make_answer, make_drawings
+from cifar100.inference import load_predictor
+with tempfile.NamedTemporaryFile(suffix=".png") as file:
+    next(iter(make_drawings().values())).save(file.name)
+    make_answer(load_predictor(sys.argv[2], "cpu"), file.name)
+print(json.dumps({name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}))
+"""
+README = """---
+{front_matter}
+---
+
+# {title}
+
+A page that names what is in a picture: `{network}`, trained from random weights on CIFAR-100. It knows 100 classes and
+sees 32x32 pixels.{card}
+
+Start it here with `pip install -r requirements.txt` and `python app.py`. Ask it from a program with `gradio_client`:
+
+```python
+from gradio_client import Client, handle_file
+
+Client("USER/NAME").predict(handle_file("my_picture.jpg"), "{recipe}", api_name="/predict")
+```
+
+Written by `{mark}`: change the project, not these files.
+"""
+APP = '''"""The page of this Space, for the run beside it."""
+
+from pathlib import Path
+
+from cifar100.demo.page import LAUNCH, make_app
+
+demo = make_app({{"{recipe}": Path(__file__).resolve().parent / "{run}"}}, "cpu")
+
+if __name__ == "__main__":
+    demo.launch(**LAUNCH | {{"quiet": False}})  # says its address
+'''
+
+
+def export_space(run: Path, folder: Path) -> list[Path]:
+    """Write a run's Space to a folder, whole or not at all, in place of an earlier export. Returns its files.
+
+    Raises UserError if there is no such run with weights, if one of its files is missing or damaged, or if the folder
+    holds anything else.
+    """
+    run, folder = find_run(run), Path(folder).resolve()
+    refuse_others(folder)
+    contents = make_contents(run)
+    growing, replaced = (folder.with_name(f".{folder.name}.{state}") for state in ("growing", "replaced"))
+    try:
+        shutil.rmtree(growing, ignore_errors=True)  # what a crash has left
+        shutil.rmtree(replaced, ignore_errors=True)
+        for name, content in contents.items():
+            (growing / name).parent.mkdir(parents=True, exist_ok=True)
+            (growing / name).write_bytes(content)
+        if folder.exists():
+            folder.rename(replaced)
+        growing.rename(folder)
+    except OSError as error:
+        if replaced.exists() and not folder.exists():
+            replaced.rename(folder)
+        raise UserError(f"{folder} cannot be written ({error.strerror}): free some space, or name another.") from error
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return [folder / name for name in sorted(contents)]
+
+
+def refuse_others(folder: Path) -> None:
+    """Raises UserError unless the folder is missing, empty, or holds an earlier export and nothing else."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a new folder.")
+    names, readme = {path.name for path in folder.iterdir()}, folder / "README.md"
+    exported = readme.is_file() and MARK.encode() in readme.read_bytes() and names <= OWN
+    if names and not exported:
+        raise UserError(f"{folder} holds other files than an earlier export: name a new or an empty folder.")
+
+
+def make_contents(run: Path) -> dict[str, bytes]:
+    """The Space's files by their path in it. Raises UserError if a file of the run is missing or damaged."""
+    missing = [name for name in RUN_FILES if not (run / name).is_file()]
+    if missing:
+        raise UserError(f"{run} lacks {', '.join(missing)}: restore it, or train the run again.")
+    recipe, metrics = load_recipe(run), load_metrics(run)
+    load_network(run)  # damaged weights are refused here, in their own words
+    loaded = probe(run)
+    names = ("model", "cifar100")
+    code = sorted({Path(file) for name, file in loaded.items() if name.partition(".")[0] in names})
+    target = run_folder(recipe).as_posix()
+    card = {"MODEL_CARD.md": render_card(run)} if "evaluation" in metrics else {}
+    texts = card | {
+        "README.md": render_readme(recipe, bool(card)),
+        "app.py": APP.format(recipe=recipe.name, run=target),
+        "requirements.txt": "\n".join([INDEX, *pin(find_imports(code) & set(loaded)), ""]),
+        ".gitattributes": "*.safetensors filter=lfs diff=lfs merge=lfs -text\n",
+    }
+    return (
+        {name: text.encode() for name, text in texts.items()}
+        | {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in (*code, ROOT / "LICENSE")}
+        | {f"{target}/{name}": (run / name).read_bytes() for name in RUN_FILES}
+    )
+
+
+def probe(run: Path) -> dict[str, str | None]:
+    """The modules that the page has loaded once it has answered, with their files. Raises UserError if it cannot answer."""
+    command = [sys.executable, "-c", PROBE, str(ROOT), str(run.resolve())]
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
+    result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["it was killed"])[-1].rstrip(".")
+        raise UserError(f"The page does not answer with {run} here ({reason}): try `python -m cifar100 demo {run}`.")
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def find_imports(code: Iterable[Path]) -> set[str]:
+    """The packages of others that files of Python name in an import, inside functions, too."""
+    names = set()
+    for path in code:
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"model", "cifar100"}
+
+
+def pin(packages: Iterable[str]) -> list[str]:
+    """Lines of requirements.txt with what is installed here, without a build's suffix such as +cu132."""
+    owners = packages_distributions()
+    distributions = {owner for package in packages for owner in owners[package]}
+    return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(distributions, key=str.lower)]
+
+
+def render_readme(recipe: Recipe, card: bool) -> str:
+    """The Space's first page. Its front matter is what Hugging Face reads: strings in quotes, or 3.10 would be 3.1."""
+    title = f"CIFAR-100 with {recipe.name}"
+    values = {
+        "title": title,
+        "emoji": "🔍",
+        "sdk": "gradio",
+        "sdk_version": version("gradio"),
+        "python_version": ".".join(platform.python_version_tuple()[:2]),
+        "app_file": "app.py",
+        "license": "mit",
+    }
+    return README.format(
+        front_matter="\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()),
+        title=title,
+        network=recipe.network,
+        card=" How well it does so is in [MODEL_CARD.md](MODEL_CARD.md)." if card else "",
+        recipe=recipe.name,
+        mark=MARK,
+    )
+
+
+def describe_push(name: str) -> str:
+    """What `push_space` will do. Raises UserError if name is not USER/NAME."""
+    if not NAME.fullmatch(name):
+        raise UserError(f"{name!r} names no Space: give USER/NAME, as Hugging Face shows it.")
+    return (
+        f"Then, with your own Hugging Face token: upload these files to {HUB}/{name}, as a public Space that is created "
+        "if there is none. Files of the same names and the folders cifar100 and output there are replaced."
+    )
+
+
+def load_token() -> str:
+    """The user's own token, from HF_TOKEN or where `hf auth login` keeps it. Asks nobody. Raises UserError if there
+    is none."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    if not token:
+        raise UserError("There is no Hugging Face token here: run `hf auth login`, or set HF_TOKEN.")
+    return token
+
+
+def push_space(folder: Path, name: str, token: str) -> str:
+    """Upload an exported Space and return its address. Raises UserError if the Hub refuses, or is out of reach."""
+    from huggingface_hub import HfApi
+
+    try:
+        hub = HfApi(token=token)
+        hub.create_repo(name, repo_type="space", space_sdk="gradio", exist_ok=True)
+        hub.upload_folder(
+            repo_id=name,
+            repo_type="space",
+            folder_path=folder,
+            commit_message="Export a run of cifar100",
+            ignore_patterns=["**/__pycache__/**", "__pycache__/**", ".gradio/**", "*.pyi"],
+            delete_patterns=["cifar100/**", "output/**"],
+        )
+    except (OSError, ValueError, RuntimeError) as error:  # the Hub's own errors are OSErrors or ValueErrors
+        raise UserError(
+            f"{HUB}/{name} could not be written ({brief(error).rstrip('.')}): check the name, the token's right to "
+            f"write, and the network; the folder {folder} is whole."
+        ) from error
+    return f"{HUB}/{name}"

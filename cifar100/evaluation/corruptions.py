@@ -1,0 +1,148 @@
+"""How accuracy falls as pictures get worse: a few of the corruptions of CIFAR-100-C, at five severities.
+
+Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
+arXiv:1903.12261, with the strengths of their CIFAR version, made by Albumentations. We differ where the library does:
+it adds brightness to the pixels' values, not to HSV's, and takes contrast about the picture's mean grey value, not about
+each channel's mean.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from cifar100.dataset.cifar import Images
+from cifar100.errors import UserError
+from cifar100.evaluation.logits import compute_logits, open_run
+from cifar100.files import write_text
+from cifar100.runs.run import load_metrics
+
+STRENGTHS = {  # at severities 1 to 5
+    "noise": (0.04, 0.06, 0.08, 0.09, 0.10),  # deviation of a Gaussian, of the range 0..1
+    "blur": (0.4, 0.6, 0.7, 0.8, 1.0),  # deviation of a Gaussian, in pixels
+    "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),  # factor on the distance to the mean grey value
+    "brightness": (0.05, 0.1, 0.15, 0.2, 0.3),  # added, of the range 0..1
+    "JPEG": (80, 65, 58, 50, 40),  # quality
+    "pixelation": (0.95, 0.9, 0.85, 0.75, 0.65),  # of the side that is left
+}
+SEVERITIES = range(1, 6)
+
+
+def make_corruption(name: str, severity: int):
+    """The corruption as an Albumentations pipeline: (32, 32, 3) uint8 in and out."""
+    import albumentations as A
+    import cv2
+
+    strength = STRENGTHS[name][severity - 1]
+    both = (strength, strength)
+    transforms = {
+        "noise": lambda: A.GaussNoise(std_range=both, mean_range=(0, 0), per_channel=True, p=1),
+        "blur": lambda: A.GaussianBlur(sigma_limit=both, blur_limit=(7, 7), p=1),
+        "contrast": lambda: A.ColorJitter((1, 1), both, (1, 1), (0, 0), p=1),
+        "brightness": lambda: A.RandomBrightnessContrast(both, (0, 0), p=1),
+        "JPEG": lambda: A.ImageCompression("jpeg", both, p=1),
+        "pixelation": lambda: A.Downscale(
+            both, interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_NEAREST_EXACT}, p=1
+        ),
+    }
+    return A.Compose([transforms[name]()], strict=True, seed=severity)
+
+
+def corrupt(images: np.ndarray, name: str, severity: int) -> np.ndarray:
+    """images: (N, 32, 32, 3) uint8 -> the same, corrupted; the same again for the same input.
+
+    Raises UserError for an unknown name or severity.
+    """
+    if name not in STRENGTHS or severity not in SEVERITIES:
+        raise UserError(f"There is no {name!r} of severity {severity}: choose from {', '.join(STRENGTHS)}, 1 to 5.")
+    corruption = make_corruption(name, severity)
+    return np.stack([corruption(image=image)["image"] for image in images])
+
+
+def corrupted_accuracies(network: nn.Module, test: Images) -> Iterator[tuple[str, int, float]]:
+    """(corruption, severity, accuracy in 0..1), one after the other; severity 0 of "clean" comes first."""
+
+    def accuracy(images: np.ndarray) -> float:
+        return float((compute_logits(network, images).argmax(1) == test.fine).mean())
+
+    yield "clean", 0, accuracy(test.images)
+    for name in STRENGTHS:
+        for severity in SEVERITIES:
+            yield name, severity, accuracy(corrupt(test.images, name, severity))
+
+
+@dataclass(frozen=True)
+class CorruptionTable:
+    """Accuracies under corruption, 0..1."""
+
+    clean: float
+    accuracies: dict[str, list[float]]  # corruption -> one for each severity from 1
+    images: int  # that each was computed on
+    weights: str  # SHA-256 of the weights that were measured
+
+
+def measure_corruptions(
+    folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000
+) -> CorruptionTable:
+    """Measure a finished run on the first `count` of its own images and keep the table beside its folder.
+
+    Raises UserError as `evaluation.open_run` does, and if count is not above 0.
+    """
+    if count < 1:
+        raise UserError(f"The number of images must be 1 or more, not {count}.")
+    run = open_run(folder, data, device)
+    images = run.images.take(np.arange(min(count, len(run.images))))
+    rows = list(corrupted_accuracies(run.network, images))
+    save_corruptions(rows, len(images), run.recorded["sha256"]["weights"], table_file(folder))
+    return load_corruptions(table_file(folder))
+
+
+def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print) -> CorruptionTable:
+    """The table of a finished run: as it was kept, if it is of these weights, else measured on `count` images. `say`
+    is told which."""
+    path = table_file(folder)
+    if path.exists():
+        table = load_corruptions(path)
+        if table.weights == load_metrics(folder)["sha256"]["weights"]:
+            say(f"Loaded {path}, measured on {table.images:,} images.")
+            return table
+    say(f"Measuring on {count:,} images.")
+    return measure_corruptions(folder, count=count)
+
+
+def table_file(folder: Path) -> Path:
+    return folder.parent / "corruptions.csv"
+
+
+def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: str, path: Path) -> None:
+    """Write (corruption, severity, accuracy) rows as a CSV file, with what a CorruptionTable has beside them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("corruption", "severity", "accuracy", "images", "weights"))
+    writer.writerows((name, severity, f"{accuracy:.6f}", count, weights) for name, severity, accuracy in rows)
+    write_text(path, text.getvalue())
+
+
+def load_corruptions(path: Path) -> CorruptionTable:
+    """What `save_corruptions` wrote. Raises UserError if the file is missing or damaged."""
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        accuracies = {
+            name: [
+                float(r["accuracy"]) for r in sorted(rows, key=lambda r: int(r["severity"])) if r["corruption"] == name
+            ]
+            for name in ("clean", *STRENGTHS)
+        }
+        (clean,) = accuracies.pop("clean")
+        if any(len(values) != len(SEVERITIES) for values in accuracies.values()):
+            raise ValueError("a severity is missing")
+        return CorruptionTable(clean, accuracies, int(rows[0]["images"]), rows[0]["weights"])
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error!r}): run `python -m cifar100 corruptions RUN` again."
+        ) from error

@@ -1,0 +1,109 @@
+"""A network's answers to pictures, and a finished run's to those that its numbers were taken on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cifar100.dataset.augment_image import to_input
+from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
+from cifar100.device import choose_device
+from cifar100.errors import UserError
+from cifar100.parallel.group import ALONE, Group
+from cifar100.runs import run as runs
+from cifar100.runs.weights import load_network
+
+
+@torch.no_grad()
+def predict_logits(network: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+    """images: (N, 32, 32, 3) uint8 on the network's device -> logits (N, classes) float32. One view an image."""
+    network.eval()
+    return torch.cat([network(to_input(batch)).float() for batch in images.split(batch_size)])
+
+
+def compute_logits(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+    """`predict_logits` of arrays: (N, 32, 32, 3) uint8 -> (N, classes) float32."""
+    on_device = torch.tensor(images, device=next(network.parameters()).device)
+    return predict_logits(network, on_device, batch_size).cpu().numpy()
+
+
+@torch.no_grad()
+def extract_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    """What the head sees of each picture: (N, channels) float32. images: (N, 32, 32, 3) uint8."""
+    features = []
+    hook = network.head.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0].float().cpu()))
+    try:
+        compute_logits(network, images)
+    finally:
+        hook.remove()
+    return torch.cat(features).numpy()
+
+
+def evaluate(
+    network: nn.Module, data: Images, device: torch.device, batch_size: int = 500, group: Group = ALONE
+) -> tuple[float, float]:
+    """The mean cross-entropy and the top-1 accuracy (0..1) over all images, in float32. Each process of the group
+    computes its share of the logits, and all of them get the figures."""
+    images = group.share(torch.from_numpy(data.images)).to(device)
+    logits = group.unite(predict_logits(network, images, batch_size).cpu(), len(data))
+    return score(logits, torch.from_numpy(data.fine))
+
+
+def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The mean cross-entropy and the top-1 accuracy, 0..1. logits: (N, classes) float32; labels: (N,) int64."""
+    return F.cross_entropy(logits.double(), labels).item(), (logits.argmax(1) == labels).double().mean().item()
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRun:
+    """A finished run's network with the images that its numbers were taken on."""
+
+    folder: Path
+    network: nn.Module
+    images: Images
+    split: str  # "test" or "validation"
+    sample: bool  # the images are the embedded sample's
+    recorded: dict  # metrics.json
+
+
+@dataclass(frozen=True, eq=False)
+class RunEvaluation:
+    """Freshly computed figures of a run, to stand beside those in its metrics.json. Accuracies are 0..1."""
+
+    run: OpenRun
+    logits: np.ndarray  # (N, classes) float32
+    loss: float
+    accuracy: float
+
+
+def open_run(folder: Path, data: str | None = None, device: str | None = None) -> OpenRun:
+    """Load what a run has to be measured with: the test split, or the held-out images of a hold-out run.
+
+    A run on the embedded sample is measured on the sample. Raises UserError if a file of the run is missing or
+    damaged, or other data than the run's is asked for.
+    """
+    metrics, chosen = runs.load_metrics(folder), choose_device(device)
+    if metrics["data"] == "sample":
+        data = data or "sample"
+    if is_sample(data) != (metrics["data"] == "sample"):
+        raise UserError(
+            f"{folder} was trained on {metrics['data']}: evaluate it on that, not on {data or 'the sample'}."
+        )
+    split = "validation" if "validation_loss" in metrics["final"] else "test"
+    network = load_network(folder).to(chosen)
+    _, held = load_training_and_held(data, holdout=split == "validation")
+    return OpenRun(folder, network, held, split, is_sample(data), metrics)
+
+
+def evaluate_run(
+    folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500
+) -> RunEvaluation:
+    """Evaluate the saved weights on the run's own images. Raises UserError as `open_run` does."""
+    if batch_size < 1:
+        raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
+    run = open_run(folder, data, device)
+    logits = compute_logits(run.network, run.images.images, batch_size)
+    return RunEvaluation(run, logits, *score(torch.from_numpy(logits), torch.from_numpy(run.images.fine)))

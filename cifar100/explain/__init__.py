@@ -1,0 +1,1 @@
+"""Why it answers what it answers."""

@@ -1,0 +1,158 @@
+"""What a network's blocks see: sizes, parameters, and the receptive field in theory and in effect."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cifar100.dataset.augment_image import to_input
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block's figures at its output. Sizes, strides and fields are in pixels along one side."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    layers: str  # kernel / stride / padding of its convolutions and pools, in order
+    in_size: int
+    out_size: int
+    parameters: int
+    jump: int  # input pixels between neighbouring units
+    receptive_field: int  # input pixels that a unit can depend on
+
+
+@torch.no_grad()
+def record_layers(network: nn.Module, pixels: int = 32) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
+    """Run the network once on a blank picture and note each layer's input and output, by name and
+    in the order of the calls."""
+    layers: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
+
+    def note(name: str):
+        return lambda module, inputs, output: layers.update({name: (module, inputs[0], output)})
+
+    kinds = (nn.Conv2d, nn.MaxPool2d, nn.Linear)
+    hooks = [m.register_forward_hook(note(name)) for name, m in network.named_modules() if isinstance(m, kinds)]
+    was_training = network.training
+    network.eval()(next(network.parameters()).new_zeros(1, 3, pixels, pixels))
+    network.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return layers
+
+
+def block_names(network: nn.Module) -> dict[str, str]:
+    """The parts of a network that count as a block: module name -> what a reader calls it."""
+    names = {"stem": "stem"}
+    for stage, part in enumerate(network.stages):
+        if isinstance(part, nn.Sequential):
+            names |= {f"stages.{stage}.{k}": f"stage {stage + 1}, block {k + 1}" for k in range(len(part))}
+        else:
+            names[f"stages.{stage}"] = f"group {stage + 1}"
+    return names | {"head": "head"}
+
+
+def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
+    """One Block for the stem, each block of the stages, and the head.
+
+    Along the path of the convolutions (a shortcut never sees more), in order of the layers:
+    field += (kernel - 1) * jump, then jump *= stride (Araujo et al. 2019, "Computing Receptive
+    Fields of Convolutional Neural Networks"). The head keeps the field of the last block.
+    """
+    layers = record_layers(network, pixels)
+    blocks, jump, field = [], 1, 1
+    for prefix, name in block_names(network).items():
+        inside = [
+            entry for key, entry in layers.items() if (key + ".").startswith(prefix + ".") and "shortcut" not in key
+        ]
+        described = []
+        for module, _, _ in inside:
+            if not isinstance(module, nn.Linear):
+                kernel, stride, padding = (
+                    v[0] if isinstance(v, tuple) else v for v in (module.kernel_size, module.stride, module.padding)
+                )
+                field, jump = field + (kernel - 1) * jump, jump * stride
+                kind = "pool " if isinstance(module, nn.MaxPool2d) else ""
+                described.append(f"{kind}{kernel}x{kernel}/{stride}/{padding}")
+        (_, first, _), (_, _, last) = inside[0], inside[-1]
+        parameters = sum(p.numel() for p in network.get_submodule(prefix).parameters())
+        sizes = [t.size(-1) if t.ndim == 4 else 1 for t in (first, last)]
+        channels = [t.size(1) for t in (first, last)]
+        blocks.append(Block(name, *channels, ", ".join(described) or "linear", *sizes, parameters, jump, field))
+    return blocks
+
+
+def stage_ends(blocks: list[Block]) -> dict[str, Block]:
+    """The last block of each stage, under "stage 1", "stage 2", ..."""
+    stages = [block for block in blocks if block.name not in ("stem", "head")]
+    return {block.name.split(",")[0].replace("group", "stage"): block for block in stages}
+
+
+def effective_fields(network: nn.Module, images: np.ndarray) -> dict[str, np.ndarray]:
+    """How much the centre unit of each stage reacts to each input pixel: "stage k" -> (32, 32) in 0..1.
+
+    The mean over the images of the absolute gradient of the centre unit's summed channels, summed over the colours
+    and divided by its largest value (Luo et al. 2016, "Understanding the Effective Receptive Field in Deep
+    Convolutional Neural Networks"). images: (N, 32, 32, 3) uint8.
+    """
+    device, fields = next(network.parameters()).device, {}
+    network.eval()
+    for number, stage in enumerate(network.stages, start=1):
+        inputs, outputs = to_input(torch.tensor(images, device=device)).requires_grad_(), []
+        hook = stage.register_forward_hook(lambda module, _, output, kept=outputs: kept.append(output))
+        network(inputs)
+        hook.remove()
+        centre = outputs[0].size(-1) // 2
+        (gradient,) = torch.autograd.grad(outputs[0][:, :, centre, centre].sum(), inputs)
+        field = gradient.abs().sum(1).mean(0)
+        fields[f"stage {number}"] = (field / field.max()).cpu().numpy()
+    return fields
+
+
+def effective_extent(gradient: np.ndarray) -> int:
+    """The side of the smallest centred square that holds half of the sum. gradient: (32, 32), 0 or more."""
+    total = gradient.sum()
+    for half in range(1, 17):
+        if gradient[16 - half : 16 + half, 16 - half : 16 + half].sum() >= total / 2:
+            return 2 * half
+    return 32
+
+
+def blocks_as_markdown(blocks: list[Block]) -> str:
+    """A table, a row a block."""
+    lines = [
+        "| block | channels | kernel / stride / padding | input | output | parameters | jump | receptive field |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for b in blocks:
+        sizes = f"{b.in_size}x{b.in_size} | {b.out_size}x{b.out_size}"
+        numbers = f"{b.parameters:,} | {b.jump} | {b.receptive_field}"
+        lines.append(f"| {b.name} | {b.in_channels} -> {b.out_channels} | {b.layers} | {sizes} | {numbers} |")
+    return "\n".join(lines) + "\n"
+
+
+def count_multiply_adds(network: nn.Module, pixels: int = 32) -> int:
+    """Multiply-adds of convolutions and matrices for one image, shortcuts included."""
+    total = 0
+    for module, _, output in record_layers(network, pixels).values():
+        if not isinstance(module, nn.MaxPool2d):  # every weight is used once for each output position
+            total += module.weight.numel() * (output.shape[2:].numel() if output.ndim == 4 else 1)
+    return total
+
+
+def summarise(network: nn.Module, rows: int = 24) -> str:
+    """torchsummary's table for a 32x32 picture; of a long one the first and the last rows."""
+    from torchsummary import summary
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        summary(network, (3, 32, 32), device="cpu")
+    lines = printed.getvalue().splitlines()
+    left_out = len(lines) - rows
+    if left_out > 0:
+        lines[rows // 2 : -rows // 2] = [f"{f'... {left_out} rows more ...':>40}"]
+    return "\n".join(lines)

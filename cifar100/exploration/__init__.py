@@ -1,0 +1,1 @@
+"""What the data and an augmentation look like."""

@@ -1,0 +1,52 @@
+"""A trained network as an ONNX file, for programs without PyTorch."""
+
+import io
+import json
+from pathlib import Path
+
+import torch
+
+from cifar100.dataset.cifar import FINE_NAMES, MEAN, STD
+from cifar100.errors import UserError
+from cifar100.files import write_bytes
+from cifar100.runs.run import load_recipe
+from cifar100.runs.weights import load_network
+
+PREPROCESSING = (
+    "images: (batch, 3, 32, 32) float32, RGB. Cut the picture to its central square, shrink it to 32x32 with "
+    "antialiasing (Lanczos), divide its values by 255, subtract the mean and divide by the deviation of each channel "
+    f"(mean {list(MEAN)}, deviation {list(STD)})."
+)
+
+
+def export_onnx(run: Path, path: Path) -> None:
+    """Write a finished run's network as an ONNX file: images (N, 3, 32, 32) float32, normalised -> logits (N, 100).
+
+    Its metadata says how a picture becomes an input ("preprocessing"), and names the classes in the order of the
+    logits and the recipe, as JSON. Raises UserError if a file of the run is missing or damaged, if onnx or onnxscript
+    is not installed, or if the file cannot be written.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch's exporter asks for it, in less clear words
+    except ImportError as error:
+        raise UserError(f"The export needs {error.name}: `pip install onnx onnxscript`.") from error
+    network, recipe = load_network(run), load_recipe(run)
+    batch = {0: torch.export.Dim("batch")}
+    example = torch.zeros(2, 3, 32, 32)  # of two, because a batch of one would be taken for a constant
+    program = torch.onnx.export(
+        network,
+        (example,),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=(batch,),
+        dynamo=True,
+        verbose=False,
+    )
+    model = program.model_proto
+    facts = {"preprocessing": PREPROCESSING, "classes": FINE_NAMES, "recipe": recipe.to_dict()}
+    onnx.helper.set_model_props(model, {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()})
+    onnx.checker.check_model(model)
+    content = io.BytesIO()
+    onnx.save_model(model, content)
+    write_bytes(path, content.getvalue())

@@ -1,0 +1,141 @@
+"""Ask a trained network what a picture shows.
+
+predictor = load_predictor("output/sprint")
+predictor.predict("cat.jpg")  # [("tiger", 88, 0.41), ("leopard", 42, 0.22), ...]
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from cifar100.dataset.cifar import FINE_NAMES
+from cifar100.device import choose_device
+from cifar100.errors import UserError, brief
+from cifar100.evaluation.logits import predict_logits
+from cifar100.inference.pictures import Picture, stack_pictures
+from cifar100.recipe import Recipe
+from cifar100.recipes import find_recipe
+from cifar100.runs.checks import is_plain
+from cifar100.runs.run import find_run
+from cifar100.runs.weights import load_network, load_weights, make_network, put_weights
+
+PICKLED = (".pth", ".pt")  # what torch.save writes
+ZIP_SIGNATURE = b"PK\x03\x04"
+
+
+class Prediction(NamedTuple):
+    class_name: str
+    class_id: int  # the fine label
+    probability: float  # 0..1
+
+
+class Predictor:
+    """A network that answers for pictures, one view each. Threads may share it."""
+
+    def __init__(self, network: nn.Module, classes: Sequence[str], device: torch.device):
+        self.network, self.classes, self.device = network.to(device).eval(), tuple(classes), device
+
+    def predict(self, image: Picture, top_k: int = 5) -> list[Prediction]:
+        """The most probable classes, best first. Raises UserError if the picture cannot be opened, as
+        `pictures.open_picture` has it, or if top_k is not from 1 to the number of classes."""
+        return self.predict_batch([image], top_k)[0]
+
+    def predict_batch(self, images: Sequence[Picture] | np.ndarray, top_k: int = 5) -> list[list[Prediction]]:
+        """The same for each of a list of pictures, or of an array (N, H, W, 3)."""
+        count = len(self.classes)
+        if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or not 1 <= top_k <= count:
+            raise UserError(f"top_k must be a whole number from 1 to {count}, not {top_k!r}.")
+        probabilities = self.probabilities(images)
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+        shares = np.take_along_axis(probabilities, best, 1)
+        return [
+            [Prediction(self.classes[k], k, share) for k, share in zip(*row)]
+            for row in zip(best.tolist(), shares.tolist())
+        ]
+
+    def probabilities(self, images: Sequence[Picture] | np.ndarray) -> np.ndarray:
+        """The softmax of the logits, (N, classes) float32, of 500 pictures at a time. What has 32x32 pixels is seen
+        as it is, and as in evaluation."""
+        pixels = stack_pictures(images)
+        if not len(pixels):
+            return np.empty((0, len(self.classes)), np.float32)
+        return predict_logits(self.network, torch.tensor(pixels, device=self.device)).softmax(1).cpu().numpy()
+
+
+def load_predictor(
+    path: str | Path, device: str | torch.device | None = None, recipe: str | Recipe | None = None
+) -> Predictor:
+    """A predictor from a run's folder, a recipe's folder (its lowest seed), or a file of weights.
+
+    A weights.safetensors brings its recipe and its class names along. A .pth or .pt file holds a state dict alone: its
+    `recipe` has to be named, and the classes are CIFAR-100's in their order. Nothing in a file is ever run.
+    device: the best there is if left away.
+    Raises UserError if there is no run, if a file is damaged, belongs to another network, holds values that are not
+    finite, or holds anything but tensors.
+    """
+    path, chosen = Path(path), choose_device(device)
+    if path.suffix in PICKLED:
+        if recipe is None:
+            raise UserError(f'{path} does not say whose weights it holds: name the recipe, as in recipe="sprint".')
+        network = make_network(recipe if isinstance(recipe, Recipe) else find_recipe(recipe))
+        load_pickled(path, network)
+        return Predictor(network, FINE_NAMES, chosen)
+    if recipe is not None:
+        raise UserError(f"{path} names its own recipe: leave recipe away.")
+    if path.suffix == ".safetensors":
+        own, classes = load_metadata(path)
+        network = make_network(own)
+        load_weights(path, network)
+    else:
+        folder = find_run(path)
+        network = load_network(folder)
+        _, classes = load_metadata(folder / "weights.safetensors")
+    if len(classes) != network.head.out_features:
+        raise UserError(f"{path} names {len(classes)} classes for {network.head.out_features} logits: restore it.")
+    return Predictor(network, classes, chosen)
+
+
+def load_metadata(path: Path) -> tuple[Recipe, list[str]]:
+    """The recipe and the class names that `save_weights` has put into a file. Raises UserError if they are missing."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads(file.metadata()["cifar100"])
+        classes = metadata["classes"]
+        if not all(map(is_plain, classes)):
+            raise ValueError("a class name")
+        return Recipe.from_dict(metadata["recipe"]), list(classes)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({brief(error)}): restore it, or name another.") from error
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise UserError(
+            f"{path} does not name its recipe and classes: name weights that this project saved."
+        ) from error
+
+
+def load_pickled(path: Path, network: nn.Module) -> None:
+    """Read a state dict that torch.save has written into a network. A pickle with code in it is refused and not run.
+    Raises UserError as `load_weights` does."""
+    try:
+        with open(path, "rb") as file:
+            # torch.save writes zip archives since 1.6. Older kinds could run code before torch 2.6, weights_only or
+            # not: CVE-2025-32434.
+            if file.read(4) != ZIP_SIGNATURE:
+                raise ValueError("no zip archive")
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}): name another file.") from error
+    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
+        raise UserError(
+            f"{path} is damaged or holds more than tensors, so it was not opened: save the network's state_dict()."
+        ) from error
+    plain = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+    if not plain:
+        raise UserError(f"{path} holds no state dict: save the network's state_dict() by itself.")
+    put_weights(state, network, path)

@@ -1,0 +1,127 @@
+"""What a Run All of the main notebook is about: which recipe, and whether it is trained here or loaded."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cifar100.dataset.cifar import is_sample
+from cifar100.device import choose_device
+from cifar100.errors import UserError
+from cifar100.evaluation.logits import evaluate_run
+from cifar100.evaluation.summary import assess, save_assessment
+from cifar100.files import write_bytes
+from cifar100.recipe import Recipe
+from cifar100.recipes import find_recipe
+from cifar100.report import pages as report
+from cifar100.runs import place as publish
+from cifar100.runs import run as runs
+from cifar100.runs.run import EpochRecord
+from cifar100.training.fit import fit
+from cifar100.training.progress import Progress
+
+OUTPUT = "output"  # where the project keeps what it publishes
+WISHES = ("auto", "yes", "no")
+
+
+@dataclass(frozen=True)
+class Session:
+    recipe: Recipe
+    device: torch.device
+    output: Path  # of runs and figures; on the sample, output/sample is meant by it
+    trains: bool
+    reason: str  # why it trains, or does not: a sentence
+
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return runs.run_folder(self.recipe, self.output, is_sample())
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the recipe's figures."""
+        return self.run.parent
+
+    def records(self, say: Callable[[str], None] = print) -> Iterator[EpochRecord]:
+        """A record an epoch: while it trains, or from the finished run. `say` is told which."""
+        if self.trains:
+            unfinished = (runs.running_folder(self.run) / "checkpoint.pt").exists()
+            say(f"Training {self.recipe.name} on {self.device}.")
+            yield from fit(
+                self.recipe, output=self.output, resume=unfinished, progress=Progress(self.recipe, say=say), say=say
+            )
+            return
+        metrics = runs.load_metrics(self.run)
+        say(f"Loaded {self.run}, trained on {metrics['hardware']}. Nothing is trained here.")
+        yield from runs.load_history(self.run)
+
+    def publish(self) -> list[Path]:
+        """Evaluate the run in full, where that was not done yet; bring it and its figures into the project's own
+        output, if they lie elsewhere; and render README, training_logs.md and model cards from there.
+
+        Returns the rendered files that changed. On the sample nothing is done. Raises UserError if an unfinished run
+        is in the way.
+        """
+        if is_sample():
+            return []
+        if "evaluation" not in runs.load_metrics(self.run):
+            result = evaluate_run(self.run)
+            save_assessment(result, assess(result))
+        own = runs.run_folder(self.recipe, OUTPUT)
+        if own.resolve() != self.run.resolve():
+            self.bring_home(own)
+        return report.write_all(Path.cwd())
+
+    def bring_home(self, own: Path) -> None:
+        """Copy the run to its place in the project, whole or not at all, and its figures."""
+        with publish.claim(own) as running:
+            if (running / "checkpoint.pt").exists():
+                raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
+            # metrics.json comes last: it is what tells a whole run from a part of one.
+            for name in sorted(runs.RUN_FILES, key=lambda name: name == "metrics.json"):
+                write_bytes(running / name, (self.run / name).read_bytes())
+            publish.publish(own)
+        for path in [*self.figures.glob("*.png"), *self.figures.glob("*.csv")]:
+            write_bytes(own.parent / path.name, path.read_bytes())
+
+
+def start_session(environment: Mapping[str, str] = os.environ) -> Session:
+    """Read CIFAR100_RECIPE, CIFAR100_TRAIN and CIFAR100_OUTPUT and decide.
+
+    "auto" trains where there is a GPU, and on the sample; elsewhere it loads the finished run, one's own before the
+    published one, and where the default recipe has none, that of `sprint`. With "auto" a finished run in a folder of
+    one's own is not trained again, so that Run All after a disconnection goes on where it stopped.
+    Raises UserError if a value is unknown, or if nothing can be loaded and nothing may be trained.
+    """
+    wish, named = environment.get("CIFAR100_TRAIN") or "auto", environment.get("CIFAR100_RECIPE")
+    if wish not in WISHES:
+        raise UserError(f"CIFAR100_TRAIN must be one of {', '.join(WISHES)}, not {wish!r}.")
+    output, sample = Path(environment.get("CIFAR100_OUTPUT") or OUTPUT).expanduser(), is_sample()
+    device = choose_device()
+    recipe = find_recipe(named or ("smoke" if sample else "resnet56_multistep"))
+
+    def find_finished(which: Recipe) -> Path | None:
+        """The first of one's own output and the project's that holds a finished run of the recipe."""
+        places = [output] if sample else [output, Path(OUTPUT)]
+        return next((p for p in places if runs.is_finished(runs.run_folder(which, p, sample), which)), None)
+
+    place, gpu = find_finished(recipe), device.type != "cpu"
+    if wish == "yes":
+        return Session(recipe, device, output, True, "It trains, because CIFAR100_TRAIN is yes.")
+    own = place == output and (sample or output != Path(OUTPUT))
+    if place and (wish == "no" or own or not (gpu or sample)):
+        why = ": there is no GPU here." if wish == "auto" and not gpu and not sample else "."
+        return Session(recipe, device, place, False, f"It loads a finished run{why}")
+    if wish == "auto" and (gpu or sample):
+        why = "the sample is small" if sample else f"there is a GPU ({device})"
+        return Session(recipe, device, output, True, f"It trains, because {why}.")
+    sprint = find_recipe("sprint")
+    if not named and find_finished(sprint):
+        reason = f"There is no finished run of {recipe.name}: it loads that of sprint."
+        return Session(sprint, device, find_finished(sprint), False, reason)
+    raise UserError(
+        f"There is no finished run of {recipe.name} in {output}" + (" and no GPU" if wish == "auto" else "") + ": set "
+        "CIFAR100_TRAIN=yes to train it here, with CIFAR100_RECIPE=sprint if that is a CPU."
+    )

@@ -1,0 +1,1 @@
+"""One recipe, from its first step to its last."""

@@ -1,0 +1,197 @@
+"""One epoch of training: the steps that turn images into weights."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.transforms import v2
+
+from cifar100.dataset.augment_batch import BatchAugmentation
+from cifar100.dataset.augment_image import make_generator, to_input
+from cifar100.dataset.cifar import FINE_NAMES, Images
+from cifar100.dataset.loader import TrainingLoader
+from cifar100.device import choose_precision, keep_freed_memory, name_precision
+from cifar100.errors import UserError
+from cifar100.parallel.group import ALONE, Group
+from cifar100.recipe import Augmentation, Recipe
+from cifar100.runs.weights import make_network
+from cifar100.training.optimizers import make_optimizers, make_schedulers
+from cifar100.training.step import LossStep
+from model import SprintNet
+
+# Wraps an epoch's batches: (batches, epoch, steps in it, steps before it, steps of the run) -> batches
+WrapBatches = Callable[[Iterable, int, int, int, int], Iterable]
+
+AFTER_A_LOSS = "lower the learning rate and start again, or resume from the last epoch, which is kept."
+
+
+class Trainer:
+    """All that changes while a recipe trains, and what feeds it."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: nn.Module,
+        loader: TrainingLoader,
+        device: torch.device,
+        precision: str = "auto",
+        group: Group = ALONE,
+    ):
+        self.recipe, self.network, self.loader, self.device, self.group = recipe, network, loader, device, group
+        dtype = choose_precision(device, precision)
+        # First, since it gives all processes the same parameters: what follows may copy them.
+        self.loss_step = LossStep(network, dtype, recipe.label_smoothing, recipe.batch_size, device, group)
+        self.total_steps = math.ceil(recipe.epochs * len(loader))
+        self.augmentation = BatchAugmentation(recipe.augmentation, recipe.seed, loader.count)
+        self.optimizers = make_optimizers(network, recipe, dtype)
+        self.schedulers = make_schedulers(self.optimizers, recipe, len(loader))
+        self.average = None
+        if recipe.ema_decay:
+            update = get_ema_multi_avg_fn(recipe.ema_decay)
+            self.average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        self.lr = 0.0  # SGD's rate in the latest step
+        self.captured: Callable | None = None  # takes a whole step, or returns None: see captured.py
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that is evaluated and saved: the averaged one where the recipe averages."""
+        return self.average.module if self.average else self.network
+
+    @property
+    def precision(self) -> str:
+        """In which convolutions and matrix products are computed: bfloat16, float16 or float32."""
+        return name_precision(self.loss_step.dtype)
+
+    def steps_in(self, epoch: int) -> int:
+        """Steps of an epoch, counted from 1; the last may be cut short."""
+        return min(len(self.loader), self.total_steps - (epoch - 1) * len(self.loader))
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.total_steps / len(self.loader))
+
+    def images_seen(self) -> int:
+        """Training images in all steps of the run, repeats included."""
+        whole, rest = divmod(self.total_steps, len(self.loader))
+        return whole * self.loader.count + rest * self.loader.batch_size
+
+    def parts(self) -> dict:
+        """All that has a state, by name."""
+        named = {"network": self.network} | ({"average": self.average} if self.average else {})
+        named |= {f"optimizer{k}": optimizer for k, optimizer in enumerate(self.optimizers)}
+        named |= {f"scheduler{k}": scheduler for k, scheduler in enumerate(self.schedulers)}
+        return named | ({"scaler": self.scaler} if self.scaler.is_enabled() else {})
+
+
+def make_trainer(
+    recipe: Recipe,
+    training: Images,
+    device: torch.device,
+    num_workers: int | None = None,
+    precision: str = "auto",
+    group: Group = ALONE,
+) -> Trainer:
+    """A trainer before its first step. precision: see `choose_precision`."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    network = make_network(recipe).to(device)
+    if isinstance(network, SprintNet):
+        network.fit_stem(to_input(torch.from_numpy(training.images[:5000]).to(device)))
+    loader = TrainingLoader(training, recipe, device, num_workers, group)
+    return Trainer(recipe, network, loader, device, precision, group)
+
+
+def train_one_epoch(trainer: Trainer, epoch: int, progress: WrapBatches | None = None) -> tuple[float, float]:
+    """Train for an epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) over
+    its images, as they were seen; a mixed image counts for the label with the larger share. With
+    several processes they are those of all, and so is the error.
+
+    Raises UserError, with epoch and step, if a loss is not finite.
+    """
+    recipe, device, group = trainer.recipe, trainer.device, trainer.group
+    # torch's own generator is left to dropout and to mixing. A seed for each epoch makes them
+    # depend on neither what ran before nor an interruption; a process beside the first has its own.
+    torch.manual_seed(make_generator(recipe.seed, epoch, 3, *[group.rank] * (group.rank > 0)).initial_seed())
+    trainer.network.train()
+    if recipe.augmentation.pipeline == "device":
+        trainer.augmentation.start_epoch(epoch, device)
+    steps, done = trainer.steps_in(epoch), (epoch - 1) * len(trainer.loader)
+    losses, sizes = torch.zeros(steps, device=device), torch.zeros(steps, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    check_every = 1 if device.type == "cpu" else 50  # reading a GPU's loss waits for the GPU
+    batches = itertools.islice(trainer.loader.epoch(epoch), steps)
+    if progress:
+        batches = progress(batches, epoch, steps, done, trainer.total_steps)
+    for step, (images, labels, indices) in enumerate(batches):
+        pixels = recipe.resolution((done + step) / trainer.total_steps)
+        trainer.loss_step.total = trainer.loader.size_of(step)
+        if trainer.captured and (result := trainer.captured(images, labels, indices, pixels)):
+            advance(trainer)
+        else:
+            inputs = make_inputs(trainer, images, indices, pixels)
+            result = train_step(trainer, *mix(inputs, labels, recipe.augmentation))
+        losses[step], hits = result
+        sizes[step] = len(labels)
+        correct += hits
+        if (step + 1) % check_every == 0 or step + 1 == steps:
+            wrong = (~losses[: step + 1].isfinite()).nonzero()
+            first = group.smallest(wrong[0].item() if len(wrong) else steps)
+            if first < steps:
+                place = f"epoch {epoch}, step {first + 1}"
+                raise UserError(f"The loss is not a finite number in {place}: {AFTER_A_LOSS}")
+    losses, sizes = losses.cpu().double(), sizes.cpu().double()
+    loss, count, hits = group.sum(torch.stack(((losses * sizes).sum(), sizes.sum(), correct.cpu().double()))).tolist()
+    return loss / count, hits / count
+
+
+def make_inputs(trainer: Trainer, images: Tensor, indices: Tensor, pixels: int) -> Tensor:
+    """The network's input from a batch of the loader, augmented where the loader has not done so."""
+    if trainer.recipe.augmentation.pipeline == "device":
+        return trainer.augmentation(images, indices, pixels)
+    return to_input(images, pixels)
+
+
+def mix(inputs: Tensor, labels: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
+    """Mix the images of a batch by CutMix or mixup, where the augmentation says so.
+
+    Returns the inputs and the targets: (N,) labels where the recipe never mixes, else the
+    (N, classes) share of each label, one kind for all batches of a run.
+    """
+    kinds = ((v2.CutMix, augmentation.cutmix_alpha), (v2.MixUp, augmentation.mixup_alpha))
+    mixers = [kind(alpha=alpha, num_classes=len(FINE_NAMES)) for kind, alpha in kinds if alpha]
+    if not mixers:
+        return inputs, labels
+    if torch.rand(()) >= augmentation.mix_probability:
+        return inputs, F.one_hot(labels, len(FINE_NAMES)).to(inputs.dtype)
+    return mixers[int(torch.randint(len(mixers), ()))](inputs, labels)
+
+
+def train_step(trainer: Trainer, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of all optimizers. Returns the mean loss and the number of correct predictions."""
+    result = update(trainer, inputs, targets)
+    advance(trainer)
+    return result
+
+
+def update(trainer: Trainer, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of a step that computes on the device: gradients and the optimizers' work."""
+    loss, logits = trainer.loss_step(inputs, targets, trainer.scaler)
+    for optimizer in trainer.optimizers:
+        trainer.scaler.step(optimizer)
+    trainer.scaler.update()
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    return loss, (logits.argmax(1) == labels).sum()
+
+
+def advance(trainer: Trainer) -> None:
+    """The rest of a step: the schedule moves on, and the average takes in the new weights."""
+    trainer.lr = trainer.optimizers[0].param_groups[0]["lr"]
+    for scheduler in trainer.schedulers:
+        scheduler.step()
+    if trainer.average:
+        trainer.average.update_parameters(trainer.network)

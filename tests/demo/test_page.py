@@ -1,0 +1,306 @@
+"""The demo answers as the API does, says what is wrong with a file, and goes on. Asked over HTTP and in a browser."""
+
+import io
+import shutil
+import socket
+import sys
+import threading
+from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from cifar100.__main__ import main
+from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
+from cifar100.demo import answers
+from cifar100.demo import page as app
+from cifar100.demo.examples import make_drawings
+from cifar100.errors import UserError
+from cifar100.inference import load_predictor
+from cifar100.inference.pictures import stack_pictures
+from cifar100.recipes import SMOKE
+from tests.inference.test_predictor import make_run
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+contacted: set[str] = set()  # hosts that this process has looked up or connected to
+
+
+def note_hosts(event: str, arguments: tuple) -> None:
+    if event == "socket.getaddrinfo":
+        contacted.add(str(arguments[0]))
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):
+        contacted.add(arguments[1][0])
+
+
+sys.addaudithook(note_hosts)  # stays until the process ends
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Two networks with different first weights."""
+    output = tmp_path_factory.mktemp("output")
+    return {
+        "first": make_run(output),
+        "second": make_run(output, replace(SMOKE, name="other", seed=1)),
+    }
+
+
+@pytest.fixture(scope="module")
+def page(models):
+    """Served while all tests run, none of which may have called the outside."""
+    contacted.clear()
+    served = app.serve(models, "cpu")
+    yield served
+    served.close(verbose=False)
+    assert contacted <= {"127.0.0.1", "localhost", "0.0.0.0"}
+
+
+def make_client(page):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")  # gradio_client 2.7 wants to hear it twice
+        patch.setattr(
+            "gradio_client.client.build_hf_headers", lambda **given: {}
+        )  # asks the Hub which agents there are
+        return Client(page.local_url, verbose=False, analytics_enabled=False)
+
+
+@pytest.fixture(scope="module")
+def client(page):
+    return make_client(page)
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    """A picture that is neither square nor 32 pixels wide."""
+    path = tmp_path_factory.mktemp("pictures") / "photograph.png"
+    make_drawings()["clock"].resize((300, 200)).save(path)
+    return path
+
+
+def ask(client, path, model="first"):
+    return client.predict(handle_file(str(path)), model, api_name="/predict")
+
+
+def bad_files():
+    """By what the page says of them."""
+    jpeg, png = io.BytesIO(), io.BytesIO()
+    make_drawings()["sea"].save(jpeg, "JPEG")
+    Image.new("1", (20_000, 20_000)).save(png, "PNG")
+    kind = "is no picture of a kind read here"
+    return [
+        ("text.png", b"no picture", kind),
+        ("drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', kind),
+        ("empty.png", b"", "is an empty file"),
+        ("cut.jpg", jpeg.getvalue()[:2000], "cannot be opened as a picture"),
+        ("bomb.png", png.getvalue(), "has more than 60,000,000 pixels"),
+    ]
+
+
+def test_the_endpoint_gives_the_probabilities_of_the_predictor(client, models, photograph):
+    (pixels,) = stack_pictures([photograph])
+    shown = {}
+    for name, folder in models.items():
+        label, superclass, seen, last, before = ask(client, photograph, name)
+        expected = load_predictor(folder, "cpu").predict(photograph)
+        shown[name] = [(row["label"], row["confidence"]) for row in label["confidences"]]
+        assert shown[name] == [(e.class_name.replace("_", " "), e.probability) for e in expected]
+        assert superclass.startswith(COARSE_NAMES[COARSE_OF_FINE[expected[0].class_id]].replace("_", " ") + " (")
+        np.testing.assert_array_equal(np.asarray(Image.open(seen))[5::10, 5::10], pixels)
+        for view in (seen, last, before):
+            assert Image.open(view).size == (320, 320)
+    assert shown["first"] != shown["second"]
+
+
+def test_what_is_no_picture_gets_one_sentence_and_the_server_goes_on(client, photograph, tmp_path):
+    for name, content, message in bad_files():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(AppError, match=message) as refusal:
+            ask(client, tmp_path / name)
+        assert not any(text in str(refusal.value) for text in ("\n", name, "/tmp"))
+    assert len(ask(client, photograph)[0]["confidences"]) == 5
+
+
+def test_no_address_and_no_file_of_the_server_is_opened(page, client, photograph):
+    def call(path):
+        data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "first"]}
+        event = httpx.post(f"{page.local_url}gradio_api/call/predict", json=data).json()["event_id"]
+        return httpx.get(f"{page.local_url}gradio_api/call/predict/{event}", timeout=20).text
+
+    assert "That is an address: download it first" in call("http://pictures.example/cat.png")
+    assert "pictures.example" not in contacted
+    for path in ("/etc/passwd", str(photograph), str(photograph.parent)):
+        answer = call(path)
+        assert answer.startswith("event: error") and "root:" not in answer
+    with pytest.raises(AppError, match="not in the list of choices"):
+        ask(client, photograph, "third")
+
+
+def test_what_is_no_name_of_a_network_gets_one_sentence_and_no_traceback(client, photograph, capfd):
+    for model in (None, ["first"], []):
+        with pytest.raises(AppError, match="The network is one name of the list"):
+            ask(client, photograph, model)
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_file_over_the_limit_is_not_taken(page):
+    files = {"files": ("large.png", bytes(21_000_000))}
+    assert httpx.post(f"{page.local_url}gradio_api/upload", files=files).status_code == 413
+
+
+def test_clients_at_once_get_their_own_answers(client, models, tmp_path):
+    predictor = load_predictor(models["first"], "cpu")
+    jobs = []
+    for name, drawing in make_drawings().items():
+        drawing.save(tmp_path / f"{name}.png")
+        jobs.append((drawing, client.submit(handle_file(str(tmp_path / f"{name}.png")), "first", api_name="/predict")))
+    for drawing, job in jobs:
+        best = predictor.predict(drawing)[0]
+        row = job.result(timeout=30)[0]["confidences"][0]
+        assert (row["label"], row["confidence"]) == (best.class_name.replace("_", " "), best.probability)
+
+
+def test_the_queue_is_bounded(models, photograph, monkeypatch):
+    monkeypatch.setattr(app, "QUEUE_LENGTH", 1)
+    monkeypatch.setattr(app, "AT_ONCE", 1)
+    release, entered = threading.Event(), threading.Event()
+    original = app.make_answer
+    monkeypatch.setattr(app, "make_answer", lambda *given: (entered.set(), release.wait(30), original(*given))[2])
+    served = app.serve(models, "cpu")
+    try:
+        client = make_client(served)
+        jobs = [client.submit(handle_file(str(photograph)), "first", api_name="/predict")]
+        assert entered.wait(20)
+        jobs += [client.submit(handle_file(str(photograph)), "first", api_name="/predict") for _ in range(2)]
+        done, waiting = wait([job.future for job in jobs[1:]], 20, FIRST_COMPLETED)
+        assert len(done) == 1 and "queue is full" in str(done.pop().exception()).lower()
+        release.set()
+        for future in (jobs[0].future, *waiting):
+            assert len(future.result(timeout=30)[0]["confidences"]) == 5
+    finally:
+        release.set()
+        served.close(verbose=False)
+
+
+def test_the_command_prints_the_address_and_serves_this_machine_alone(models, monkeypatch, capsys):
+    seen = {}
+
+    def block_thread(page):
+        seen.update(status=httpx.get(page.local_url).status_code, share=page.share, url=page.local_url)
+        page.close(verbose=False)
+
+    monkeypatch.setattr("gradio.Blocks.block_thread", block_thread)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert main(["demo", str(models["first"]), "--port", str(port), "--device", "cpu"]) == 0
+    assert seen == {"status": 200, "share": False, "url": f"http://127.0.0.1:{port}/"}
+    assert capsys.readouterr().out == f"The page is at http://127.0.0.1:{port}/ (Ctrl-C ends it)\n"
+
+
+def test_the_command_refuses_in_one_sentence(models, page, tmp_path, capsys):
+    for arguments in (
+        ["--output", str(tmp_path)],
+        [str(tmp_path)],
+        [str(models["first"]), "--port", f"{page.server_port}"],
+        [str(models["first"]), "--port", "70000"],
+    ):
+        assert main(["demo", *arguments]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == "" and captured.err.startswith("Error: ") and captured.err.count("\n") == 1
+
+
+def test_a_page_out_of_its_own_reach_is_ended_and_said_in_one_sentence(models, monkeypatch):
+    asked = []
+    monkeypatch.setattr("gradio.networking.url_ok", asked.append)  # no
+    with pytest.raises(UserError, match="does not answer on this machine"):
+        app.serve(models, "cpu")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(asked[0])
+
+
+def test_models_are_the_published_runs_with_weights(tmp_path):
+    for name, seed, accuracy in (("smoke", 1, 0.5), ("smoke", 10, 0.9), ("sprint", 2, 0.7), ("sprint", 0, 0.6)):
+        make_run(tmp_path, replace(SMOKE, name=name, seed=seed), accuracy)
+    (tmp_path / "sprint/seed0/weights.safetensors").unlink()
+    models = answers.find_models(output=tmp_path)
+    assert list(models.items()) == [("sprint", tmp_path / "sprint/seed2"), ("smoke", tmp_path / "smoke/seed1")]
+    assert answers.describe_model("sprint", models["sprint"]) == "sprint (70.0% on the test set)"
+    with pytest.raises(UserError, match="holds no finished run with weights"):
+        answers.find_models(output=tmp_path / "sprint")
+
+
+def test_drawings_show_classes_and_are_the_same_each_time():
+    drawings = make_drawings()
+    assert set(drawings) <= set(FINE_NAMES)
+    for name, again in make_drawings().items():
+        assert again.mode == "RGB" and again.size == (192, 192) and again.tobytes() == drawings[name].tobytes()
+
+
+@pytest.fixture
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Its sandbox refuses to start for root, as which containers run.
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
+def test_a_visitor_uploads_a_picture_then_garbage_then_a_picture(browser, page, models, photograph, tmp_path, size):
+    from playwright.sync_api import expect
+
+    requests = []
+    tab = browser.new_page(viewport=dict(zip(("width", "height"), size)))
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto(page.local_url)
+    upload, bars, message = (
+        tab.locator("input[type=file]").first,
+        tab.locator("meter"),
+        tab.get_by_test_id("toast-text"),
+    )
+
+    def see_answer(source):
+        expect(bars).to_have_count(5, timeout=20_000)
+        expected = load_predictor(models["first"], "cpu").predict(source)
+        for bar, answer in zip(bars.all(), expected):
+            expect(bar).to_be_visible()
+            assert float(bar.get_attribute("value")) == answer.probability
+        expect(tab.locator("textarea, input[type=text]").first).not_to_be_empty()
+        for label in ("What it sees", "last stage", "stage before"):
+            view = tab.locator(".block", has=tab.get_by_text(label, exact=False)).locator("img").last
+            expect(view).to_be_visible()
+            assert view.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
+
+    def remove():
+        tab.get_by_label("Remove Image").click()
+        expect(bars).to_have_count(0, timeout=20_000)
+
+    upload.set_input_files(photograph)
+    see_answer(photograph)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+    garbage = tmp_path / "<img src=x onerror=document.title=1>.png"
+    garbage.write_text("<script>document.title = 1</script>")
+    upload.set_input_files(garbage)
+    expect(message).to_contain_text("The picture is no picture of a kind read here", timeout=20_000)
+    expect(bars).to_have_count(0)
+    expect(message).to_have_count(1)
+    tab.get_by_test_id("toast-close").click()
+    upload.set_input_files(photograph)
+    see_answer(photograph)
+
+    remove()
+    tab.locator("button.gallery-item").first.click()
+    see_answer(next(iter(make_drawings().values())))
+    expect(message).to_have_count(0)
+    assert tab.title() == app.TITLE
+    assert all(url.startswith((page.local_url, "data:", "blob:")) for url in requests), requests

@@ -1,0 +1,159 @@
+"""What is measured of a run beyond its accuracy: kept, compared, drawn, and rendered as a model card."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cifar100 import figures
+from cifar100.__main__ import main
+from cifar100.dataset.augment_image import to_input
+from cifar100.dataset.cifar import COARSE_OF_FINE
+from cifar100.errors import UserError
+from cifar100.evaluation import metrics
+from cifar100.evaluation import summary as assessment
+from cifar100.evaluation.logits import compute_logits, evaluate_run, extract_features
+from cifar100.evaluation.metrics import order_by_confusion
+from cifar100.evaluation.near_duplicates import Pair
+from cifar100.explain.receptive_field import effective_extent, effective_fields, stage_ends, trace_blocks
+from cifar100.recipes import SMOKE
+from cifar100.report import model_card
+from cifar100.runs import run as runs
+from cifar100.training.fit import fit
+from model import resnet20, sprint
+from tests.conftest import tiny_split
+
+
+@pytest.fixture
+def two_runs(tiny, tmp_path):
+    """Two finished runs of an epoch each on the tiny set, and their evaluations."""
+    for seed in (0, 1):
+        list(fit(replace(SMOKE, epochs=1, batch_size=100, seed=seed), data="x", output=tmp_path, device="cpu"))
+    return [evaluate_run(tmp_path / f"smoke/seed{seed}", data="x", device="cpu") for seed in (0, 1)]
+
+
+@pytest.fixture
+def repeated(monkeypatch):
+    """Test images 3 and 50 count as near duplicates."""
+    pairs = [Pair(3, 0, "exact", 1.0), Pair(50, 1, "near", 0.8)]
+    monkeypatch.setattr("cifar100.evaluation.summary.load_pairs", lambda: pairs)
+
+
+def test_an_assessment_is_kept_beside_what_was_there(two_runs, repeated):
+    result, _ = two_runs
+    before = runs.load_metrics(result.run.folder)
+    evaluation = assessment.assess(result)
+    assessment.save_assessment(result, evaluation)
+    after = runs.load_metrics(result.run.folder)
+    assert after.pop("evaluation") == json.loads(json.dumps(evaluation)) and after == before
+    keys = {"top5", "nll", "per_class", "superclass", "calibration", "temperature", "without_duplicates"}
+    assert keys <= set(evaluation)
+    assert evaluation["top1"] == pytest.approx(before["final"]["test_accuracy"], abs=1e-6)
+    assert evaluation["nll"] == pytest.approx(before["final"]["test_loss"], rel=1e-4)
+    assert evaluation["temperature"]["method"] == "two-fold on the test set"
+
+
+def test_mirror_images_and_duplicates_by_a_direct_count(two_runs, repeated):
+    result, _ = two_runs
+    evaluation, labels = assessment.assess(result), result.run.images.fine
+    pictures = to_input(torch.from_numpy(result.run.images.images))
+    with torch.no_grad():
+        both = result.run.network(pictures).softmax(1) + result.run.network(pictures.flip(3)).softmax(1)
+    assert evaluation["flip_tta"] == pytest.approx(np.mean(both.argmax(1).numpy() == labels), abs=1e-6)
+    right = result.logits.argmax(1) == labels
+    without = evaluation["without_duplicates"]
+    assert without["left_out"] == 2 and without["top1"] == pytest.approx(np.delete(right, [3, 50]).mean(), abs=1e-6)
+    assert without["top1_of_the_left_out"] == pytest.approx(right[[3, 50]].mean())
+
+
+def test_on_other_images_than_the_test_set_nothing_is_said_of_duplicates(two_runs):
+    for change in ({"sample": True}, {"split": "validation"}):
+        other = replace(two_runs[0], run=replace(two_runs[0].run, **change))
+        assert assessment.without_duplicates(other) is None
+        with pytest.raises(UserError, match="Only runs on the same images can be compared"):
+            list(assessment.compare([two_runs[0], other]))
+
+
+def test_runs_are_compared_on_the_same_images(two_runs):
+    header, first, second, mcnemar = assessment.compare(two_runs)
+    difference = 100 * (two_runs[1].accuracy - two_runs[0].accuracy)
+    assert f"{difference:+.2f}" in second and f"{two_runs[0].accuracy:.2%}" in first
+    guesses = [result.logits.argmax(1) == result.run.images.fine for result in two_runs]
+    assert f"Only the first is right {(guesses[0] & ~guesses[1]).sum()} times" in mcnemar
+    assert len(list(assessment.compare([*two_runs, two_runs[0]]))) == 4  # no test among three
+
+
+def test_evaluate_from_the_command_line(two_runs, repeated, capsys, tmp_path):
+    where = str(tmp_path / "smoke/seed0")
+    assert main(["evaluate", where, "--data", "x", "--device", "cpu", "--write"]) == 0
+    out = capsys.readouterr().out
+    assert "95% interval of top-1" in out and "calibration error" in out
+    saved = [line for line in out.splitlines() if line.endswith(".png")]
+    assert len(saved) == 5 and all((tmp_path / "smoke/evaluation").joinpath(p.split("/")[-1]).exists() for p in saved)
+    card = model_card.render_card(tmp_path / "smoke/seed0")
+    evaluation = runs.load_metrics(tmp_path / "smoke/seed0")["evaluation"]
+    assert f"{evaluation['top1']:.2%}" in card and f"{evaluation['calibration']['ece']:.2%}" in card
+    assert main(["evaluate", where, str(tmp_path / "smoke/seed1"), "--data", "x", "--device", "cpu"]) == 2
+    assert "say --compare" in capsys.readouterr().err
+
+
+def test_features_are_what_the_head_sees(two_runs):
+    network, images = two_runs[0].run.network, two_runs[0].run.images.images[:7]
+    features = extract_features(network, images)
+    logits = network.head(torch.from_numpy(features)).detach()
+    np.testing.assert_allclose(logits, compute_logits(network, images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("builder", [resnet20, sprint])
+def test_the_effective_field_lies_within_the_theoretical_one(builder):
+    torch.manual_seed(0)
+    network = builder()
+    fields = effective_fields(network, tiny_split("test").images[:4])
+    theory = {stage: block.receptive_field for stage, block in stage_ends(trace_blocks(network)).items()}
+    assert list(fields) == list(theory)
+    first = fields["stage 1"]
+    assert first.shape == (32, 32) and first.max() == 1
+    rows, columns = np.nonzero(first)
+    assert np.ptp(rows) < theory["stage 1"] and np.ptp(columns) < theory["stage 1"]
+    assert all(p.grad is None for p in network.parameters())
+
+
+def test_half_of_the_sum_lies_within_the_extent():
+    gradient = np.zeros((32, 32))
+    gradient[15:17, 15:17] = 1
+    assert effective_extent(gradient) == 2
+    assert effective_extent(np.ones((32, 32))) == 24  # 24 * 24 is the first even square above 512
+
+
+def test_confused_classes_become_neighbours():
+    order = np.random.default_rng(0).permutation(20)
+    groups = np.empty(20, int)
+    groups[order] = np.arange(20) // 4
+    shares = np.where(groups[:, None] == groups, 0.2, 0.01)
+    found = groups[order_by_confusion(shares)]
+    assert (np.diff(found) != 0).sum() == 4  # five groups, each in one piece
+
+
+@pytest.mark.parametrize("count", [60, 2000])
+def test_every_figure_can_be_drawn_of_few_images_too(count, tmp_path):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 100, count)
+    logits = generator.normal(size=(count, 100)) + 3 * np.eye(100)[labels]
+    logits[:, 5] = -9  # a class that is never predicted
+    images = generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    confusion = metrics.confusion_matrix(logits, labels)
+    pairs = metrics.confused_pairs(confusion)
+    drawn = [
+        figures.plot_class_accuracy(metrics.accuracies_by_class(logits, labels)),
+        figures.plot_superclass_confusion(metrics.superclass_confusion(confusion, COARSE_OF_FINE)),
+        figures.plot_confused_pairs(pairs, assessment.pick_confused(logits, labels, images, pairs)),
+        figures.plot_reliability(*assessment.reliability(logits, labels)),
+        figures.plot_coverage(*assessment.calibration.accuracy_by_coverage(logits, labels)),
+        figures.plot_corruptions({"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}, 0.6),
+        figures.plot_effective_field({"stage 1": np.eye(32)}, {"stage 1": 11}),
+    ]
+    for number, fig in enumerate(drawn):
+        figures.save_figure(fig, tmp_path / f"{number}.png")
+        assert (tmp_path / f"{number}.png").stat().st_size > 5_000

@@ -1,0 +1,198 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import model
+from cifar100.dataset.augment_image import to_input
+from cifar100.errors import UserError
+from cifar100.evaluation.logits import predict_logits
+from cifar100.explain.grad_cam import grad_cam, overlay, stage_layers
+from tests.conftest import randomise_norms
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+TARGETS = np.array([3, 99, 0])
+
+
+def make_network(name: str = "resnet20") -> nn.Module:
+    """New weights, and norms that are not the identity; in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return randomise_norms(model.NETWORKS[name]())
+
+
+def features_of(network: nn.Module, images: np.ndarray) -> torch.Tensor:
+    """What the last stage gives: (N, C, h, w)."""
+    stem = network.stem(to_input(torch.from_numpy(images)))
+    return network.stages(F.silu(stem) if isinstance(network, model.SprintNet) else stem)
+
+
+def divide_by_maximum(maps: torch.Tensor) -> torch.Tensor:
+    return maps.relu() / maps.relu().amax((1, 2), keepdim=True)
+
+
+@pytest.mark.parametrize("name, side", [("resnet56", 8), ("resnet20", 8), ("sprint", 3)])
+@torch.no_grad()
+def test_on_the_last_stage_equals_classic_cam(name, side):
+    """SprintNet too: the gradients of a mean and of a maximum both sum to 1 over the places."""
+    network = make_network(name)
+    every_class = torch.einsum("nchw,kc->nkhw", features_of(network, IMAGES), network.head.weight)
+    targets = every_class.mean((2, 3)).abs().argmin(1)  # so that the ReLU has half of the map to cut off
+    expected = divide_by_maximum(every_class[range(3), targets])
+    maps = grad_cam(network, IMAGES, stage_layers(network)[0], targets.numpy())
+    assert maps.shape == (3, side, side) and maps.dtype == np.float32
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
+
+
+def test_equals_grad_cam_written_out_on_a_layer_that_is_overwritten_in_place():
+    """Behind the stem's norm a ReLU works in place; the map is that of the norm's own output."""
+    network = make_network()
+    activations = network.stem[1](network.stem[0](to_input(torch.from_numpy(IMAGES)))).detach().requires_grad_()
+    logits = network.head(network.stages(activations.relu()).mean((2, 3)))
+    (gradients,) = torch.autograd.grad(logits[range(3), TARGETS].sum(), activations)
+    expected = divide_by_maximum((gradients.mean((2, 3), keepdim=True) * activations).sum(1))
+    for layer in ("stem.1", network.stem[1]):
+        np.testing.assert_allclose(grad_cam(network, IMAGES, layer, TARGETS), expected.detach(), atol=1e-5)
+
+
+def test_explains_the_predicted_class_unless_told_otherwise():
+    network = make_network()
+    predicted = predict_logits(network, torch.from_numpy(IMAGES)).argmax(1).numpy()
+    maps = grad_cam(network, IMAGES, "stages.1")
+    np.testing.assert_array_equal(maps, grad_cam(network, IMAGES, "stages.1", predicted))
+    assert abs(maps - grad_cam(network, IMAGES, "stages.1", (predicted + 1) % 100)).max() > 0.1
+
+
+def test_several_images_at_once_equal_one_at_a_time():
+    network = make_network()
+    together = grad_cam(network, IMAGES, "stages.1", TARGETS)
+    alone = [grad_cam(network, IMAGES[k : k + 1], "stages.1", TARGETS[k : k + 1])[0] for k in range(3)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert abs(alone[0] - alone[1]).max() > 0.1
+
+
+def test_a_map_spans_up_to_1_and_one_without_evidence_stays_zero():
+    network = make_network()
+    with torch.no_grad():
+        network.head.weight[7] = -1  # all features are positive or zero, so nothing speaks for class 7
+    maps = grad_cam(network, IMAGES, "stages.2", [7, 3, 7])
+    assert maps.min() == 0 and maps.max((1, 2)).tolist() == [0, 1, 0]
+
+
+def describe(network: nn.Module) -> list:
+    """Everything about a network that a call could leave behind, comparable with ==."""
+
+    def digest(value):
+        return None if value is None else hash(value.numpy().tobytes())
+
+    hooks = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
+    modules = [(m.training, *(list(getattr(m, kind)) for kind in hooks)) for m in network.modules()]
+    parameters = [(p.requires_grad, id(p.grad), digest(p.grad)) for p in network.parameters()]
+    return [modules, parameters, [digest(value) for value in network.state_dict().values()]]
+
+
+def make_well_used_network() -> nn.Module:
+    """In training but for one stage, partly frozen, and with gradients in some parameters."""
+    network = make_network().train()
+    network.stages[0].eval().requires_grad_(False)
+    for parameter in network.stages[1].parameters():
+        parameter.grad = torch.randn_like(parameter)
+    return network
+
+
+def test_leaves_the_network_as_it_was_and_does_not_depend_on_it():
+    network = make_well_used_network()
+    before = describe(network)
+    maps = grad_cam(network, IMAGES, "stages.1", TARGETS)
+    assert describe(network) == before
+    np.testing.assert_array_equal(maps, grad_cam(make_network(), IMAGES, "stages.1", TARGETS))
+
+
+@pytest.mark.parametrize("error", [IndexError, RuntimeError])  # the library's own `with` swallows the first
+@pytest.mark.parametrize("when", ["forward", "backward"])
+def test_leaves_the_network_as_it_was_when_it_fails(when, error):
+    network = make_well_used_network()
+
+    def fail(*_):
+        raise error("on purpose")
+
+    def fail_later(module, inputs, output):
+        output.register_hook(fail)
+
+    network.stages[2].register_forward_hook(fail if when == "forward" else fail_later)
+    before = describe(network)
+    with pytest.raises(error, match="on purpose"):
+        grad_cam(network, IMAGES, "stages.1", TARGETS)
+    assert describe(network) == before
+
+
+@pytest.mark.parametrize("name", ["resnet20", "sprint"])
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_works_without_gradients_and_on_frozen_weights(name, context):
+    network = make_network(name)
+    expected = grad_cam(network, IMAGES, "stages.1", TARGETS)
+    network.requires_grad_(False)
+    with context():
+        maps = grad_cam(network, IMAGES, "stages.1", TARGETS)
+    np.testing.assert_array_equal(maps, expected)
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("wrap", [True, False])
+def test_works_on_a_compiled_network(wrap):
+    """Whether torch.compile has wrapped the network or compiled its call in place."""
+    network = model.ResNet((8, 8), (1, 1), num_classes=5).eval()
+    expected = grad_cam(network, IMAGES, "stages.0", [1, 2, 3])
+    compiled = torch.compile(network, backend="eager") if wrap else network
+    if not wrap:
+        network.compile(backend="eager")
+    with torch.no_grad():
+        compiled(to_input(torch.from_numpy(IMAGES)))  # compiled by now, without our hooks
+    np.testing.assert_array_equal(grad_cam(compiled, IMAGES, "stages.0", [1, 2, 3]), expected)
+
+
+def test_names_the_last_stage_and_the_one_before():
+    assert stage_layers(model.resnet18()) == ("stages.3", "stages.2")
+    assert stage_layers(model.sprint()) == ("stages.2", "stages.1")
+
+
+@pytest.mark.parametrize("layer", ["stages.9", "head", "", "stem.0.weight", nn.Conv2d(3, 3, 1)])
+def test_a_wrong_layer_is_told_which_there_are(layer):
+    with pytest.raises(UserError, match=r"choose one of stem, stages\.0, stages\.1, stages\.2, or") as caught:
+        grad_cam(make_network(), IMAGES, layer)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("targets", [[0, 1, 100], [-1, 0, 1], [0, 1], 5, []])
+def test_wrong_targets_are_refused(targets):
+    with pytest.raises(UserError, match="3 targets, one an image, each a class from 0 to 99"):
+        grad_cam(make_network(), IMAGES, "stages.2", targets)
+
+
+@pytest.mark.parametrize("images", [IMAGES[:0], IMAGES[0], IMAGES.transpose(0, 3, 1, 2), IMAGES / 255, []])
+def test_wrong_images_are_refused(images):
+    with pytest.raises(UserError, match=r"\(N, 32, 32, 3\) uint8, one or more"):
+        grad_cam(make_network(), images, "stages.2")
+
+
+def test_overlay_is_brightest_where_the_heatmap_is():
+    heatmap = np.zeros((4, 4), np.float32)
+    heatmap[0, 3] = 1  # the upper right corner
+    picture = overlay(np.full((32, 32, 3), 100, np.uint8), heatmap, pixels=200)
+    assert picture.shape == (200, 200, 3) and picture.dtype == np.uint8
+    brightness = picture.sum(2, dtype=int)
+    row, column = np.unravel_index(brightness.argmax(), brightness.shape)
+    assert row < 50 and column >= 150
+    assert (picture[100:, :100] == [50, 50, 52]).all()  # half the picture's grey, half the colours' black
+    assert abs(np.diff(picture.astype(int), axis=0)).max() < 25  # no steps of 100 between cells
+
+
+def test_overlay_enlarges_the_picture_without_wrapping_at_edges():
+    """Bicubic interpolation overshoots beside an edge, which uint8 would turn from white to black."""
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, 16:] = 255
+    picture = overlay(image, np.ones((8, 8)), pixels=320, opacity=0)
+    assert (picture[:, :154] < 20).all() and (picture[:, 166:] > 235).all()
+    assert len(np.unique(picture)) > 10  # smooth across the edge
+    assert (overlay(image, np.ones((8, 8)), opacity=1) == overlay(255 - image, np.ones((8, 8)), opacity=1)).all()

@@ -1,0 +1,56 @@
+"""The ONNX file says what torch says, for any batch, and how to feed it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from cifar100.__main__ import main
+from cifar100.dataset.augment_image import to_input
+from cifar100.dataset.cifar import FINE_NAMES, MEAN, STD
+from cifar100.recipes import RECIPES, SMOKE
+from cifar100.runs.checks import checksum
+from cifar100.runs.run import save_recipe
+from cifar100.runs.weights import load_network, make_network, save_weights
+from tests.conftest import randomise_norms
+
+
+def make_run(folder, recipe):
+    """What the export needs of a run: recipe, weights, and their checksum."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    network = randomise_norms(make_network(recipe))
+    save_recipe(folder, recipe)
+    save_weights(folder / "weights.safetensors", network, recipe)
+    digest = checksum(folder / "weights.safetensors")
+    (folder / "metrics.json").write_text(json.dumps({"sha256": {"weights": digest}}))
+    return folder
+
+
+@pytest.mark.parametrize("recipe", [SMOKE, replace(RECIPES["sprint"])], ids=["smoke", "sprint"])
+def test_logits_equal_torchs(recipe, tmp_path, capsys):
+    run, path = make_run(tmp_path / "seed0", recipe), tmp_path / "new" / "network.onnx"
+    assert main(["export-onnx", str(run), "--to", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    network = load_network(run)
+    for count in (1, 7):
+        images = torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8)
+        inputs = to_input(images)
+        with torch.no_grad():
+            expected = network(inputs).numpy()
+        np.testing.assert_allclose(session.run(["logits"], {"images": inputs.numpy()})[0], expected, atol=1e-4)
+        # by the words of the metadata, without torch
+        by_hand = ((images.numpy() / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
+        np.testing.assert_allclose(session.run(None, {"images": by_hand})[0], expected, atol=1e-4)
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["classes"]) == list(FINE_NAMES) and json.loads(facts["recipe"]) == recipe.to_dict()
+    assert str(list(MEAN)) in facts["preprocessing"]
+
+
+def test_a_run_without_weights_is_refused(tmp_path, capsys):
+    assert main(["export-onnx", str(tmp_path), "--to", str(tmp_path / "x.onnx")]) == 2
+    assert "holds no finished run" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()

@@ -1,0 +1,231 @@
+"""What the network says of a picture of one's own is what evaluation would say of the same pixels."""
+
+import json
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load, save
+from torch import nn
+
+from cifar100.dataset.cifar import FINE_NAMES
+from cifar100.errors import UserError
+from cifar100.evaluation.logits import predict_logits
+from cifar100.inference import load_predictor
+from cifar100.inference import predictor as inference
+from cifar100.recipes import SMOKE
+from cifar100.runs import run as runs
+from cifar100.runs.weights import load_network, make_network, save_weights
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+
+
+def make_run(output, recipe=SMOKE, accuracy=0.5):
+    """A finished run's folder with the recipe's first weights, and this accuracy after its one epoch."""
+    folder = runs.run_folder(recipe, output)
+    folder.mkdir(parents=True)
+    runs.save_recipe(folder, recipe)
+    save_weights(folder / "weights.safetensors", make_network(recipe), recipe)
+    history = [runs.EpochRecord(1, 0.1, 4.0, 0.1, 4.0, accuracy)]
+    runs.save_history(folder, history)
+    facts = {"data": "CIFAR-100", "seconds": 1.0, "images_per_second": 1.0, "hardware": "abacus", "commit": None}
+    metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2"}, **facts)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("output"))
+
+
+@pytest.fixture(scope="module")
+def predictor(run):
+    return load_predictor(run, device="cpu")
+
+
+def softmax_of(folder, images):
+    return predict_logits(load_network(folder), torch.from_numpy(images)).softmax(1).numpy()
+
+
+def test_a_file_and_its_array_get_the_answer_of_the_evaluation(run, predictor, tmp_path):
+    Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
+    expected = softmax_of(run, IMAGES[:1])[0]
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), (tmp_path / "a.png").read_bytes(), IMAGES[0]):
+        answer = predictor.predict(source, top_k=100)
+        assert sorted(k for _, k, _ in answer) == list(range(100))
+        assert all(share == expected[k] and name == FINE_NAMES[k] for name, k, share in answer)
+        shares = [share for _, _, share in answer]
+        assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1)
+    name, number, share = predictor.predict(IMAGES[0])[0]
+    assert (type(name), type(number), type(share)) == (str, int, float)
+    assert predictor.predict(IMAGES[0])[0] == (FINE_NAMES[expected.argmax()], expected.argmax(), expected.max())
+
+
+def test_a_batch_is_what_evaluation_computes_and_in_its_order(run, predictor, monkeypatch):
+    expected = softmax_of(run, IMAGES)
+    sizes, original = [], inference.predict_logits
+    monkeypatch.setattr(
+        inference, "predict_logits", lambda network, images: (sizes.append(len(images)), original(network, images))[1]
+    )
+    for images in (IMAGES, list(IMAGES), tuple(map(Image.fromarray, IMAGES)), IMAGES / 255):
+        probabilities = predictor.probabilities(images)
+        assert probabilities.dtype == np.float32
+        np.testing.assert_array_equal(probabilities, expected)
+    answers = predictor.predict_batch(list(IMAGES), top_k=3)
+    assert sizes == [20] * 5  # one call each, which splits them itself
+    assert [[k for _, k, _ in answer] for answer in answers] == np.argsort(-expected, 1)[:, :3].tolist()
+    large = Image.fromarray(IMAGES[2]).resize((96, 64))
+    assert len(predictor.predict_batch([IMAGES[0], large])) == 2
+    assert predictor.predict_batch([]) == [] and predictor.probabilities([]).shape == (0, 100)
+
+
+def test_equal_probabilities_come_in_the_order_of_the_classes(run):
+    predictor = load_predictor(run, device="cpu")
+    nn.init.zeros_(predictor.network.head.weight), nn.init.zeros_(predictor.network.head.bias)
+    assert [k for _, k, _ in predictor.predict(IMAGES[0])] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 101, 2.0, "5", None, True])
+def test_top_k_is_a_number_of_classes(predictor, top_k):
+    with pytest.raises(UserError, match="top_k must be a whole number from 1 to 100, not"):
+        predictor.predict("the picture is not even opened", top_k)
+
+
+def test_bad_pictures_are_refused_in_their_own_words(predictor):
+    with pytest.raises(UserError, match="^There is no file missing.png"):
+        predictor.predict("missing.png")
+    with pytest.raises(UserError, match="^Picture 2 of 2: The picture holds NaN"):
+        predictor.predict_batch([IMAGES[0], np.full((4, 4), np.nan)])
+    with pytest.raises(UserError, match="put a single one into a list"):
+        predictor.predict_batch(IMAGES[0])
+
+
+def test_threads_share_a_predictor(predictor):
+    alone = [predictor.predict(image) for image in IMAGES]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(predictor.predict, [*IMAGES] * 3)) == alone * 3
+
+
+def test_a_predictor_is_found_by_run_recipe_or_file(run, predictor, tmp_path):
+    make_run(run.parent.parent, replace(SMOKE, seed=7))
+    expected = predictor.probabilities(IMAGES)
+    away = tmp_path / "alone.safetensors"  # the file is enough
+    away.write_bytes((run / "weights.safetensors").read_bytes())
+    for path in (run.parent, str(run.parent), run / "weights.safetensors", away):
+        np.testing.assert_array_equal(load_predictor(path, device="cpu").probabilities(IMAGES), expected)
+    other = load_predictor(run.with_name("seed7"), device="cpu")
+    assert (other.probabilities(IMAGES) != expected).any()
+    assert predictor.classes == FINE_NAMES and not predictor.network.training
+    for missing in ("nothing", "nothing.safetensors", "nothing.pth"):
+        with pytest.raises(UserError, match="nothing.* (name another|holds no finished run)"):
+            load_predictor(tmp_path / missing, "cpu", "smoke" if missing.endswith("pth") else None)
+    with pytest.raises(UserError, match="no device 'abacus'"):
+        load_predictor(run, device="abacus")
+
+
+def test_class_names_come_from_the_weights(run, tmp_path):
+    tensors = load((run / "weights.safetensors").read_bytes())
+
+    def written(name, metadata):
+        (tmp_path / name).write_bytes(save(tensors, metadata))
+        return tmp_path / name
+
+    def labelled(classes):
+        return {"cifar100": json.dumps({"recipe": SMOKE.to_dict(), "classes": classes})}
+
+    german = load_predictor(written("a.safetensors", labelled([f"Klasse {k}" for k in range(100)])), device="cpu")
+    name, number, _ = german.predict(IMAGES[0])[0]
+    assert name == f"Klasse {number}"
+    with pytest.raises(UserError, match="names 3 classes for 100 logits"):
+        load_predictor(written("b.safetensors", labelled(["a", "b", "c"])), device="cpu")
+    for metadata in (
+        None,
+        {},
+        {"cifar100": "no JSON"},
+        {"cifar100": "[]"},
+        {"cifar100": '{"recipe": 3, "classes": []}'},
+    ):
+        with pytest.raises(UserError, match="does not name its recipe and classes"):
+            load_predictor(written("c.safetensors", metadata), device="cpu")
+
+
+def test_weights_that_are_damaged_or_of_another_network_are_refused(tmp_path):
+    folder = make_run(tmp_path)
+    path = folder / "weights.safetensors"
+    whole, network = path.read_bytes(), make_network(SMOKE)
+    for damaged in (whole[:-100], whole[: len(whole) // 2], whole[:4], b""):
+        path.write_bytes(damaged)
+        for named in (folder, path):
+            with pytest.raises(UserError, match="is damaged|cannot be read"):
+                load_predictor(named, device="cpu")
+    save_weights(path, network, replace(SMOKE, network="resnet56"))
+    with pytest.raises(UserError, match="another network"):
+        load_predictor(path, device="cpu")
+    nn.init.constant_(network.head.bias, torch.nan)
+    save_weights(path, network, SMOKE)
+    for named in (folder, path):
+        with pytest.raises(UserError, match="not finite"):
+            load_predictor(named, device="cpu")
+
+
+def test_a_state_dict_needs_its_recipe(run, predictor, tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save(load_network(run).state_dict(), path)
+    expected = predictor.probabilities(IMAGES)
+    for recipe in ("smoke", SMOKE):
+        own = load_predictor(path, device="cpu", recipe=recipe)
+        assert own.classes == FINE_NAMES
+        np.testing.assert_array_equal(own.probabilities(IMAGES), expected)
+    with pytest.raises(UserError, match="name the recipe"):
+        load_predictor(path, device="cpu")
+    with pytest.raises(UserError, match="no recipe 'smok'. Did you mean smoke"):
+        load_predictor(path, device="cpu", recipe="smok")
+    with pytest.raises(UserError, match="another network"):
+        load_predictor(path, device="cpu", recipe="resnet56_multistep")
+    with pytest.raises(UserError, match="leave recipe away"):
+        load_predictor(run, device="cpu", recipe="smoke")
+
+
+def test_a_state_dict_that_is_none_is_refused(run, tmp_path):
+    path, state = tmp_path / "model.pt", load_network(run).state_dict()
+    for content, message in (
+        ({"state_dict": state}, "holds no state dict"),
+        (torch.zeros(3), "holds no state dict"),
+        ({}, "another network"),
+        ({**state, "head.bias": torch.full((100,), torch.inf)}, "not finite"),
+        (load_network(run), "holds more than tensors"),  # a whole network is code
+    ):
+        torch.save(content, path)
+        with pytest.raises(UserError, match=message):
+            load_predictor(path, device="cpu", recipe="smoke")
+    torch.save(state, path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-1000], whole[:100], b"", b"text"):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="is damaged"):
+            load_predictor(path, device="cpu", recipe="smoke")
+
+
+def test_code_in_a_pickle_is_never_run(run, tmp_path):
+    mark = tmp_path / "mark"
+
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(mark),))
+
+    content = {**load_network(run).state_dict(), "extra": Trap()}
+    torch.save(content, tmp_path / "zip.pth")
+    torch.save(content, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps(Trap()))
+    for name in ("zip.pth", "old.pt", "bare.pth"):
+        with pytest.raises(UserError, match="holds more than tensors, so it was not opened"):
+            load_predictor(tmp_path / name, device="cpu", recipe="smoke")
+    assert not mark.exists()
+    pickle.loads((tmp_path / "bare.pth").read_bytes())
+    assert mark.exists()  # the trap was a real one

@@ -1,0 +1,126 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from cifar100.errors import UserError
+from cifar100.files import write_text
+from cifar100.recipes import SMOKE, SPRINT
+from cifar100.report import pages as report
+from cifar100.runs import run as runs
+from cifar100.runs.run import EpochRecord
+from cifar100.training.progress import format_record, format_seconds
+from tests.conftest import ROOT
+
+
+def make_run(output, recipe, accuracies, **facts):
+    """A finished run's folder with made-up numbers."""
+    folder = runs.run_folder(recipe, output)
+    folder.mkdir(parents=True)
+    history = [EpochRecord(k, 0.1, 4 / k, a + 0.05, 5 / k, a) for k, a in enumerate(accuracies, start=1)]
+    runs.save_recipe(folder, recipe)
+    runs.save_history(folder, history)
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    facts = {"data": "CIFAR-100", "seconds": 90, "images_per_second": 1.0, "hardware": "abacus"} | facts
+    metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2"}, commit=None, **facts)
+    write_text(folder / "metrics.json", json.dumps(metrics))
+    return folder
+
+
+def test_line_of_an_epoch():
+    record = EpochRecord(1, 0.1, 4.26671, 0.04291, 3.99529, 0.0732)
+    line = "Epoch [1/100] - Train Loss: 4.2667, Train Acc: 4.29% - Test Loss: 3.9953, Test Acc: 7.32%"
+    assert format_record(record, 100) == line
+    assert "Validation Acc: 7.32%" in format_record(replace(record, eval_split="validation"), 100)
+    assert [format_seconds(s) for s in (5, 95, 7260)] == ["5 s", "1 min 35 s", "2 h 1 min"]
+
+
+def test_section_of_a_run(tmp_path):
+    folder = make_run(tmp_path, SPRINT, [0.5, 0.76, 0.74])
+    section = report.render_run(folder)
+    assert section.startswith("<!-- run sprint/seed0 -->\n## sprint, seed 0\n")
+    assert "test accuracy 74.00%, training accuracy 79.00%, gap 5.00 points" in section
+    assert "(chosen on the test set): 76.00% in epoch 2" in section
+    assert "50% in epoch 1, 60% in epoch 2, 70% in epoch 2, 73% in epoch 2, 75% in epoch 2\n" in section
+    assert re.findall(r"Epoch \[(\d)/3\]", section) == ["1", "2", "3"]
+    assert "`python -m cifar100 train sprint`\n" in section
+
+
+def test_a_run_with_other_settings_says_so(tmp_path):
+    section = report.render_run(make_run(tmp_path, replace(SPRINT, lr=1.0, seed=2), [0.5]))
+    assert "`python -m cifar100 train sprint --seed 2 --lr 1.0`" in section
+    assert "lr 1.0 instead of 1.38" in section
+
+
+def test_seeds_of_a_recipe_share_a_line_and_the_sample_stays_out(tmp_path):
+    make_run(tmp_path, SPRINT, [0.74])
+    make_run(tmp_path, replace(SPRINT, seed=10), [0.76])
+    make_run(tmp_path / "sample", SMOKE, [0.5], data="sample")
+    make_run(tmp_path / "sprint" / "holdout", replace(SPRINT, name="."), [0.9])
+    table = report.render_results(tmp_path)
+    assert "**75.00% ± 1.41 (2 seeds)**" in table and "smoke" not in table and table.count("`sprint`") == 1
+    logs = report.render_logs(tmp_path)
+    assert logs.index("## sprint, seed 0") < logs.index("## sprint, seed 10") and logs.count("## ") == 2
+    assert report.render_run(tmp_path / "sample/smoke/seed0").count("(SAMPLE)") == 1
+
+
+def test_runs_with_other_settings_have_no_place_in_the_mean(tmp_path):
+    make_run(tmp_path, SPRINT, [0.74])
+    make_run(tmp_path, replace(SPRINT, seed=1, lr=1.0), [0.1])
+    assert "**74.00%**" in report.render_results(tmp_path) and "**74.00%**" in report.render_headline(tmp_path)
+    assert report.render_logs(tmp_path).count("\n## ") == 2
+
+
+def test_a_missing_place_in_the_readme_is_an_error():
+    text = "a\n<!-- results -->\nold\n<!-- end of results -->\nb"
+    assert report.replace_block(text, "results", "new\n").split("\n")[2] == "new"
+    for damaged in ("", text + text, "<!-- results -->"):
+        with pytest.raises(UserError, match="README.md must have one line"):
+            report.replace_block(damaged, "results", "new\n")
+
+
+def test_settings_are_told(tmp_path):
+    line = report.describe_recipe(SPRINT)
+    assert "norm weight decay False" in line and "crop padding 2" in line and "flip alternating" in line
+    assert "gamma" not in line and "gamma" not in report.describe_recipe(SMOKE)
+    stepwise = replace(SMOKE, schedule="multistep", milestones=(2,), gamma=0.5, warmup=0)
+    assert "gamma 0.5" in report.describe_recipe(stepwise) and "milestones [2]" in report.describe_recipe(stepwise)
+
+
+def test_history_must_be_whole(tmp_path):
+    folder = make_run(tmp_path, SPRINT, [0.5, 0.6])
+    text = (folder / "history.csv").read_text()
+    for damaged in (text.replace("\n2,", "\n3,"), text.replace("0.6", "x"), text.splitlines()[0], ""):
+        (folder / "history.csv").write_text(damaged)
+        with pytest.raises(UserError, match="history.csv"):
+            report.render_run(folder)
+
+
+def test_committed_text_agrees_with_committed_data():
+    for path, text in report.render_all(ROOT).items():
+        assert path.read_text() == text, f"{path.name} is out of date: run python -m cifar100 report"
+
+
+def test_every_published_run_is_whole():
+    """Every file says what the others say."""
+    for folder in report.find_published(ROOT / "output"):
+        metrics, history, recipe = runs.load_metrics(folder), runs.load_history(folder), runs.load_recipe(folder)
+        assert folder.name == f"seed{recipe.seed}" and folder.parent.name == recipe.name
+        facts = {
+            k: metrics[k]
+            for k in metrics
+            if k not in ("recipe", "seed", "epochs", "final", "best", "reached", "sha256")
+        }
+        if (folder / "weights.safetensors").exists():
+            assert runs.make_metrics(recipe, history, folder, **facts) == metrics
+        assert len(history) == -(-recipe.epochs // 1)
+
+
+def test_every_link_of_the_readme_leads_somewhere_and_every_picture_has_words():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"(!?)\[([^\]]*)\]\(([^)#][^)]*)\)", text)
+    assert len(links) > 5
+    for picture, words, target in links:
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+        assert not picture or len(words) > 20 or target.startswith("https://"), target
