@@ -73,7 +73,9 @@ def describe_hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     processor = read_cpu("model name") or platform.processor() or platform.machine()
-    return f"{processor}, {torch.get_num_threads()} threads ({torch.backends.cpu.get_cpu_capability()}), {device.type}"
+    amx = ", AMX" if "amx_bf16" in read_cpu("flags").split() else ""  # which torch uses for bfloat16 without naming it
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{processor}, {torch.get_num_threads()} threads ({capability}{amx}), {device.type}"
 
 
 def name_precision(dtype: torch.dtype) -> str:

@@ -18,6 +18,7 @@ from cifar100.recipes import find_recipe
 from cifar100.report import pages as report
 from cifar100.runs import place as publish
 from cifar100.runs import run as runs
+from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import EpochRecord
 from cifar100.training.fit import fit
 from cifar100.training.progress import Progress
@@ -54,7 +55,7 @@ class Session:
             )
             return
         metrics = runs.load_metrics(self.run)
-        say(f"Loaded {self.run}, trained on {metrics['hardware']}. Nothing is trained here.")
+        say(f"Loaded {self.run}, trained on {describe_machines(metrics)}. Nothing is trained here.")
         yield from runs.load_history(self.run)
 
     def publish(self) -> list[Path]:

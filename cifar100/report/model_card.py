@@ -7,6 +7,7 @@ from cifar100.dataset.cifar import SIZES
 from cifar100.errors import UserError
 from cifar100.recipe import Recipe
 from cifar100.report.describe import describe_recipe
+from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import load_metrics, load_recipe, train_command
 from cifar100.training.progress import format_seconds
 
@@ -63,7 +64,7 @@ def render(recipe: Recipe, metrics: dict, command: str) -> str:
             "",
             f"- Data: {describe_data(metrics)}",
             f"- Recipe: {describe_recipe(recipe)}",
-            f"- Made by `{command}`: {format_seconds(metrics['seconds'])} on {metrics['hardware']}, "
+            f"- Made by `{command}`: {format_seconds(metrics['seconds'])} on {describe_machines(metrics)}, "
             f"torch {metrics['versions']['torch']}",
             "",
             "## Results",

@@ -10,6 +10,7 @@ from cifar100.recipes import RECIPES
 from cifar100.report.describe import describe_changes, describe_recipe
 from cifar100.report.model_card import render_card
 from cifar100.report.repository import insert_address, load_address, render_notebook
+from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import check_run, load_history, load_metrics, load_recipe, train_command
 from cifar100.training.progress import format_record, format_seconds
 
@@ -61,7 +62,7 @@ def render_run(folder: Path) -> str:
         f"{final['train_accuracy']:.2%}, gap {gap * 100:.2f} points",
         f"- Best epoch (chosen on the {held} set): {best[f'{held}_accuracy']:.2%} in epoch {best['epoch']}",
         f"- Reached: {reached or 'none of ' + ', '.join(f'{float(t):.0%}' for t in metrics['reached'])}",
-        f"- {format_seconds(metrics['seconds'])} on {metrics['hardware']}, "
+        f"- {format_seconds(metrics['seconds'])} on {describe_machines(metrics)}, "
         f"{metrics['images_per_second']:,.0f} training images/s, torch {metrics['versions']['torch']}",
         "",
         "```",
@@ -160,7 +161,8 @@ def format_times(runs: list[dict]) -> str:
 
 
 def format_hardware(runs: list[dict]) -> str:
-    return "; ".join(sorted({metrics["hardware"] for metrics in runs}))
+    """Of each run the machine that trained most of its epochs."""
+    return "; ".join(sorted({m["hardware"] + (" and others" if "machines" in m else "") for m in runs}))
 
 
 def format_spread(values: list[float]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cifar100.errors import UserError
 from cifar100.files import load_json
+from cifar100.runs.machines import are_machines
 
 FILES = {"weights": "weights.safetensors", "history": "history.csv"}  # those whose SHA-256 metrics.json holds
 ACCURACIES = ("top1", "top5", "flip_tta")  # in an evaluation, beside those by class
@@ -74,6 +75,10 @@ def check_metrics(metrics: dict, path: Path) -> None:
         require(is_number(metrics[name]) and metrics[name] > 0, name)
     require(metrics["data"] in ("CIFAR-100", "sample"), "data")
     require(is_plain(metrics["hardware"]), "hardware")
+    if "machines" in metrics:
+        epochs = metrics["final"]["epoch"] if isinstance(metrics["final"], dict) else None
+        known = can_be_shown(metrics["machines"]) and are_machines(metrics["machines"], epochs, metrics["hardware"])
+        require(known, "machines")
     require(metrics["commit"] is None or is_plain(metrics["commit"]), "commit")
     versions, checksums = metrics["versions"], metrics["sha256"]
     require(isinstance(versions, dict) and all(map(is_plain, [versions.get("torch"), *versions.values()])), "versions")

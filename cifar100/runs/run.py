@@ -29,7 +29,7 @@ from cifar100.runs.checks import (
 METRICS = (
     *("recipe", "seed", "epochs", "final", "best", "reached", "data", "seconds", "images_per_second"),
     *("hardware", "versions", "commit", "sha256"),
-)  # the keys of metrics.json
+)  # the keys of every metrics.json; "machines" where there were several, and "evaluation"
 RUN_FILES = ("recipe.json", "history.csv", "metrics.json", "weights.safetensors")
 THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
 
@@ -163,7 +163,7 @@ def load_metrics(folder: Path) -> dict:
     missing = [name for name in METRICS if name not in metrics]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}: restore it, or train the run again.")
-    unknown = set(metrics) - {*METRICS, "evaluation"}
+    unknown = set(metrics) - {*METRICS, "machines", "evaluation"}
     if unknown:
         raise UserError(f"{path} is damaged (no run has {min(unknown)!r}): restore it, or train the run again.")
     check_metrics(metrics, path)

@@ -22,6 +22,7 @@ from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Recipe
 from cifar100.runs import place as publish
 from cifar100.runs import run as runs
+from cifar100.runs.machines import find_main, note_epoch
 from cifar100.runs.run import EpochRecord
 from cifar100.runs.weights import load_checkpoint, load_weights, save_checkpoint, save_weights
 from cifar100.training.fitting import say_what_fits
@@ -30,11 +31,12 @@ from cifar100.training.trainer import AFTER_A_LOSS, Trainer, WrapBatches, make_t
 
 @dataclass
 class Log:
-    """What a run has to tell so far. seconds: of training and of evaluation."""
+    """What a run has to tell so far, kept in its checkpoint. seconds: of training and of evaluation."""
 
     commit: str | None
     history: list[EpochRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
+    machines: list[dict] = field(default_factory=list)  # see `machines.note_epoch`
 
 
 def fit(
@@ -122,6 +124,7 @@ def run_epoch(
     log.seconds["training"] += trained - start
     log.seconds["evaluation"] += time.perf_counter() - trained
     log.history.append(EpochRecord(epoch, trainer.lr, train_loss, train_accuracy, loss, accuracy, split))
+    note_epoch(log.machines, name_hardware(trainer), epoch)
     group.first(lambda: save_progress(trainer, log, running))
 
 
@@ -150,7 +153,10 @@ def load_progress(trainer: Trainer, running: Path) -> Log:
     try:
         for name, part in trainer.parts().items():
             part.load_state_dict(state["parts"][name])
-        return Log(state["commit"], [EpochRecord(**record) for record in state["history"]], state["seconds"])
+        history = [EpochRecord(**record) for record in state["history"]]
+        # Checkpoints of earlier releases do not say it.
+        machines = state.get("machines") or [{"hardware": "unknown hardware", "epochs": [1, len(history)]}]
+        return Log(state["commit"], history, state["seconds"], machines)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"The checkpoint {path} does not fit its recipe: delete {running} and train again.") from error
 
@@ -159,7 +165,7 @@ def finish(trainer: Trainer, log: Log, folder: Path, data: str) -> None:
     """Complete the run that grew beside its folder, and let it take the folder's place."""
     running = runs.running_folder(folder)
     runs.save_history(running, log.history)  # so that the checksum is of what this process holds
-    count = f"{trainer.group.size} x " if trainer.group.size > 1 else ""
+    several = {"machines": log.machines} if len(log.machines) > 1 else {}
     metrics = runs.make_metrics(
         trainer.recipe,
         log.history,
@@ -167,12 +173,19 @@ def finish(trainer: Trainer, log: Log, folder: Path, data: str) -> None:
         data=data,
         seconds=round(sum(log.seconds.values()), 1),
         images_per_second=round(trainer.images_seen() / log.seconds["training"], 1),
-        hardware=f"{count}{describe_hardware(trainer.device)}, {trainer.precision}",
+        hardware=find_main(log.machines),
         versions=versions(),
         commit=log.commit,
+        **several,
     )
     write_text(running / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     publish.publish(folder)
+
+
+def name_hardware(trainer: Trainer) -> str:
+    """Where the trainer computes, and in which precision: as the log names it."""
+    count = f"{trainer.group.size} x " if trainer.group.size > 1 else ""
+    return f"{count}{describe_hardware(trainer.device)}, {trainer.precision}"
 
 
 def versions() -> dict[str, str]:

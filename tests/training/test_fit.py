@@ -19,10 +19,10 @@ from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run, predict_logits
 from cifar100.recipes import SMOKE, SPRINT
-from cifar100.report.pages import find_published
+from cifar100.report.pages import find_published, render_run
 from cifar100.runs import place as publish
 from cifar100.runs import run as runs
-from cifar100.runs.weights import load_network, make_network, save_checkpoint, save_weights
+from cifar100.runs.weights import load_checkpoint, load_network, make_network, save_checkpoint, save_weights
 from cifar100.training import fit as train
 from cifar100.training import trainer
 from cifar100.training.progress import OutOfTime, Progress
@@ -101,6 +101,32 @@ def test_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, recipe):
         records.close()
     records, folder = finished(recipe, tmp_path / "b", resume=True)
     assert content(folder) == reference and [record.epoch for record in records] == [1, 2, 3]
+
+
+def test_a_run_that_two_machines_trained_names_both(tiny, tmp_path, monkeypatch):
+    first = train.fit(replace(SHORT, epochs=3), data="elsewhere", output=tmp_path, device="cpu")
+    next(first)
+    first.close()
+    monkeypatch.setattr(train, "describe_hardware", lambda device: "an abacus")
+    _, folder = finished(replace(SHORT, epochs=3), tmp_path, resume=True)
+    metrics = runs.load_metrics(folder)
+    assert [machine["epochs"] for machine in metrics["machines"]] == [[1, 1], [2, 3]]
+    assert metrics["hardware"] == metrics["machines"][1]["hardware"]
+    assert metrics["hardware"].startswith("an abacus, ")
+    assert f"epochs 1-1; {metrics['hardware']}: epochs 2-3" in render_run(folder)
+
+
+def test_a_checkpoint_that_does_not_name_its_machine_is_resumed(tiny, tmp_path):
+    recipe = replace(SHORT, epochs=2)
+    records = train.fit(recipe, data="elsewhere", output=tmp_path, device="cpu")
+    next(records)
+    records.close()
+    path = tmp_path / "smoke/seed0.running/checkpoint.pt"
+    state = load_checkpoint(path, recipe)
+    del state["machines"]
+    save_checkpoint(path, state)
+    _, folder = finished(recipe, tmp_path, resume=True)
+    assert runs.load_metrics(folder)["machines"][0] == {"hardware": "unknown hardware", "epochs": [1, 1]}
 
 
 def test_killed_three_times_and_resumed_equals_one_that_was_not(tmp_path):
