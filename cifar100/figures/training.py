@@ -1,5 +1,6 @@
 """Figures of a training: the range test, the curves of a run, and what it predicts."""
 
+import matplotlib
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
@@ -30,30 +31,78 @@ def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     return fig
 
 
-def plot_history(history: list[EpochRecord], milestones: tuple[float, ...], title: str) -> Picture:
-    """Loss, accuracy and learning rate over the epochs on one page; drops of the rate are dotted lines, and the
-    first epoch that reaches a round accuracy is marked. milestones: epochs after which the rate drops."""
+def plot_history(
+    history: list[EpochRecord], title: str, changes: dict[float, str] | None = None, reported: float | None = None
+) -> Picture:
+    """Loss, accuracy and learning rate over the epochs on one page; the first epoch that reaches a round accuracy is
+    marked.
+
+    changes: after which epochs something changes, and what, as dotted lines. reported: the accuracy, 0..1, that a
+    report gives, as a dashed one.
+    """
     fig, (loss, accuracy, rate) = make_figure(9, 7.5, title, 3, 1, sharex=True, height_ratios=(3, 3, 1.6))
-    epochs = [record.epoch for record in history]
+    epochs, changes = [record.epoch for record in history], changes or {}
     held = history[0].eval_split
     marker = "o" if len(history) <= 20 else None
     for ax, quantity in ((loss, "loss"), (accuracy, "accuracy")):
         for kind, label, colour in (("train", "training", TRAINING), ("eval", held, HELD)):
             values = [getattr(record, f"{kind}_{quantity}") for record in history]
             ax.plot(epochs, values, color=colour, label=label, marker=marker, markersize=3)
-        ax.legend(frameon=False, fontsize=9, loc="upper right" if ax is loss else "upper left")
+    if reported:
+        accuracy.axhline(reported, color="0.3", linestyle="--", linewidth=1, label=f"the report's best: {reported:.2%}")
+    loss.legend(frameon=False, fontsize=9, loc="upper right")
+    accuracy.legend(frameon=False, fontsize=9, loc="lower right")
     loss.set_ylabel("loss (cross-entropy)")
     accuracy.set(ylabel="top-1 accuracy", ylim=(0, 1))
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
     mark_reached(accuracy, history)
-    rate.plot(epochs, [record.lr for record in history], color="0.25", drawstyle="steps-pre" if milestones else None)
+    rates = [record.lr for record in history]
+    in_steps = len(set(rates)) <= len(rates) / 2
+    rate.plot(epochs, rates, color="0.25", drawstyle="steps-pre" if in_steps else None)
     rate.set(ylabel="learning rate\nat the epoch's end", xlabel="epoch", ylim=(0, None))
     rate.xaxis.get_major_locator().set_params(integer=True)
     for ax in (loss, accuracy, rate):
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
-        for milestone in milestones:
-            ax.axvline(milestone, color="0.5", linestyle=":", linewidth=1)
+        for epoch in changes:
+            ax.axvline(epoch, color="0.5", linestyle=":", linewidth=1)
+    for epoch, change in changes.items():
+        rate.annotate(change, (epoch, 0.97), xycoords=("data", "axes fraction"), xytext=(3, 0), fontsize=8, va="top",
+                      textcoords="offset points", color="0.35")  # fmt: skip
+    return fig
+
+
+def plot_accuracy_over_time(curves: dict[str, tuple[np.ndarray, np.ndarray]], reported: dict[str, float]) -> Picture:
+    """Test accuracy over the minutes of a run, on two processor cores, with the reports' numbers as lines.
+
+    curves: recipe -> (minutes at the end of each epoch, accuracy 0..1 there); reported: label -> accuracy.
+    """
+    best = max(curves, key=lambda name: curves[name][1][-1])
+    minutes, accuracy = curves[best][0][-1], curves[best][1][-1]
+    fig, ax = make_figure(9, 4.6, f"{best}: {accuracy:.1%} in {minutes:.0f} minutes on two processor cores")
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(curves)))
+    place, mixed = 0.0, ax.get_yaxis_transform()  # across in fractions of the axes, up in accuracy
+    for label, level in sorted(reported.items(), key=lambda item: item[1]):
+        ax.axhline(level, color="0.6", linestyle="--", linewidth=0.9, zorder=1)
+        place = max(level, place + 0.03)  # labels that keep clear of one another, in the right margin
+        words = {"fontsize": 8, "va": "center", "color": "0.35"}
+        line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0}
+        ax.annotate(label, (1, level), (1.03, place), xycoords=mixed, textcoords=mixed, arrowprops=line, **words)
+    longest = max(minutes[-1] for minutes, _ in curves.values())
+    for (name, (minutes, accuracy)), colour in zip(curves.items(), colours):
+        ax.plot(minutes, accuracy, color=colour, linewidth=2, marker="o" if len(minutes) <= 20 else None, markersize=4)
+        ax.plot(minutes[-1], accuracy[-1], "o", color=colour, markersize=7)
+        words = {"fontsize": 9, "color": colour, "va": "top", "fontweight": "bold"}
+        side, shift = ("right", -2) if minutes[-1] > longest / 2 else ("left", 6)
+        label = f"{name}, {accuracy[-1]:.2%}"
+        ax.annotate(
+            label, (minutes[-1], accuracy[-1]), xytext=(shift, -18), textcoords="offset points", ha=side, **words
+        )
+    ax.set(xlabel="minutes of training and evaluation", ylabel="top-1 on the test set", ylim=(0.2, 0.82))
+    ax.set_xlim(0, 1.02 * longest)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(color="0.93")
+    ax.set_axisbelow(True)
     return fig
 
 

@@ -29,6 +29,13 @@ def describe_augmentation(recipe: Recipe) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in used.items())
 
 
+def list_events(recipe: Recipe) -> dict[float, str]:
+    """After which epochs the recipe changes its rate by a step, or the pictures' size, and to what."""
+    rates = {m: f"rate {recipe.lr * recipe.gamma**k:.2g}" for k, m in enumerate(recipe.milestones, start=1)}
+    sides = [*(pixels for _, pixels in recipe.resolutions[1:]), 32]
+    return rates | {until * recipe.epochs: f"{side} px" for (until, _), side in zip(recipe.resolutions, sides)}
+
+
 def describe_changes(recipe: Recipe) -> str:
     """Where a run's settings differ from the recipe of its name."""
     if recipe.name not in RECIPES:

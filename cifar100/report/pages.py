@@ -9,6 +9,7 @@ from cifar100.files import load_json, write_text
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import describe_changes, describe_recipe
 from cifar100.report.model_card import render_card
+from cifar100.report.reported import REPORTED
 from cifar100.report.repository import insert_address, load_address, render_notebook
 from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import check_run, load_history, load_metrics, load_recipe, train_command
@@ -21,6 +22,8 @@ Training figures are taken while the network learns, on augmented images; the te
 The last word on the hardware is the precision of training, which each machine chooses (`--precision`).
 """
 
+
+HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first lines name
 
 # What the README shows of a run, and the words for those who can not see it.
 README_PICTURES = {
@@ -64,6 +67,7 @@ def render_run(folder: Path) -> str:
         f"- Reached: {reached or 'none of ' + ', '.join(f'{float(t):.0%}' for t in metrics['reached'])}",
         f"- {format_seconds(metrics['seconds'])} on {describe_machines(metrics)}, "
         f"{metrics['images_per_second']:,.0f} training images/s, torch {metrics['versions']['torch']}",
+        *report_line(recipe.name),
         "",
         "```",
         *(format_record(record, len(history)) for record in history),
@@ -71,6 +75,11 @@ def render_run(folder: Path) -> str:
         f"<!-- end of run {recipe.name}/seed{recipe.seed} -->",
     ]
     return "\n".join(lines) + "\n"
+
+
+def report_line(name: str) -> list[str]:
+    """What the report says whose system the recipe rebuilds, as an item of a list; nothing for a recipe of our own."""
+    return [f"- The report's: {REPORTED[name].describe()}"] if name in REPORTED else []
 
 
 def render_logs(output: str | Path = "output") -> str:
@@ -99,37 +108,45 @@ def find_usable(output: str | Path = "output") -> dict[str, Path]:
 
 
 def find_evaluated(output: str | Path = "output") -> list[Path]:
-    """The run of each recipe that has a model card: the one that stands for it, if it was evaluated in full."""
-    return [folder for folder in find_usable(output).values() if "evaluation" in load_metrics(folder)]
+    """The run of each recipe that has a model card: the lowest seed that was evaluated in full."""
+    chosen: dict[str, Path] = {}
+    for folder in find_published(output):
+        if "evaluation" in load_metrics(folder):
+            chosen.setdefault(folder.parent.name, folder)
+    return list(chosen.values())
 
 
 def render_results(output: str | Path = "output") -> str:
-    """The README's table: a line a recipe, its seeds together."""
+    """The README's table: a line a recipe, its seeds together, and what the report says whose system it rebuilds."""
     lines = [
-        "| recipe | network | epochs | final test accuracy | best epoch | time a run | hardware |",
-        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+        "| recipe | network | epochs | final test accuracy | best epoch | the report's | time a run | hardware |",
+        "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |",
     ]
     for name, metrics in published_metrics(output).items():
         recipe = RECIPES[name]
         final, best = ([m[which]["test_accuracy"] for m in metrics] for which in ("final", "best"))
         lines.append(
             f"| `{name}` | {recipe.network} | {recipe.epochs:g} | **{format_spread(final)}** | {format_spread(best)} "
+            f"| {REPORTED[name].describe() if name in REPORTED else '-'} "
             f"| {format_times(metrics)} | {format_hardware(metrics)} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def render_headline(output: str | Path = "output") -> str:
-    """The README's first sentence with a number: what `sprint` reaches, in what time, on what."""
-    runs = published_metrics(output).get("sprint")
-    if not runs:
-        return ""
-    accuracy = format_spread([metrics["final"]["test_accuracy"] for metrics in runs])
-    rate = max(metrics["images_per_second"] for metrics in runs)
-    return (
-        f"`python -m cifar100 train sprint` reaches **{accuracy}** top-1 on the test set in "
-        f"{format_times(runs)} on {format_hardware(runs)}, at up to {rate:.0f} training images/s.\n"
-    )
+    """The README's first sentences with a number: what the notebook's recipe and the quickest one reach, in what time,
+    on what."""
+    published, lines = published_metrics(output), []
+    for name in HEADLINE:
+        if name in published:
+            runs = published[name]
+            accuracy = format_spread([metrics["final"]["test_accuracy"] for metrics in runs])
+            report = f" (the report it rebuilds: {REPORTED[name].describe()})" if name in REPORTED else ""
+            lines.append(
+                f"- `python -m cifar100 train {name}`: **{accuracy}** top-1 on the test set after {RECIPES[name].epochs:g} "
+                f"epochs{report}, in {format_times(runs)} on {format_hardware(runs)}.\n"
+            )
+    return "".join(lines)
 
 
 def render_figures(output: str | Path = "output") -> str:
@@ -231,7 +248,20 @@ def write_all(root: Path) -> list[Path]:
     ]
     for path, text in changed:
         write_text(path, text)
-    return [path for path, _ in changed] + remove_stale_cards(root)
+    return [path for path, _ in changed] + remove_stale_cards(root) + draw_missing(root, changed)
+
+
+def draw_missing(root: Path, changed: list[tuple[Path, str]]) -> list[Path]:
+    """Draw the pages' figures anew where a log has changed, or one of them is missing."""
+    from cifar100.report.curves import CURVES, OVER_TIME, save_curves  # here, because it imports matplotlib
+
+    first: dict[str, Path] = {}
+    for folder in find_published(root / "output"):
+        first.setdefault(folder.parent.name, folder)
+    wanted = [*(folder.parent / CURVES for folder in first.values()), root / "assets" / OVER_TIME]
+    if any(path.name == "training_logs.md" for path, _ in changed) or not all(path.is_file() for path in wanted):
+        return save_curves(first.values(), root / "assets")
+    return []
 
 
 def remove_stale_cards(root: Path) -> list[Path]:

@@ -111,7 +111,8 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict:
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
         raise UserError(f"The checkpoint {path} is damaged: delete its folder and train again.") from error
     ours = recipe.to_dict()
-    changed = [name for name in ours if theirs.get(name) != ours[name]]
+    # How the weights will be saved changes nothing in their training.
+    changed = [name for name in ours if name != "weights_precision" and theirs.get(name) != ours[name]]
     if changed:
         difference = ", ".join(f"{name} {theirs.get(name)!r} there, {ours[name]!r} here" for name in changed)
         raise UserError(

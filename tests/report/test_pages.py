@@ -2,12 +2,17 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cifar100.errors import UserError
+from cifar100.figures.training import plot_accuracy_over_time, plot_history
 from cifar100.files import write_text
-from cifar100.recipes import SMOKE, SPRINT
+from cifar100.recipes import RECIPES, SMOKE, SPRINT
 from cifar100.report import pages as report
+from cifar100.report.curves import save_curves
+from cifar100.report.describe import list_events
+from cifar100.report.reported import REPORTED
 from cifar100.runs import run as runs
 from cifar100.runs.run import EpochRecord
 from cifar100.training.progress import format_record, format_seconds
@@ -70,6 +75,32 @@ def test_runs_with_other_settings_have_no_place_in_the_mean(tmp_path):
     make_run(tmp_path, replace(SPRINT, seed=1, lr=1.0), [0.1])
     assert "**74.00%**" in report.render_results(tmp_path) and "**74.00%**" in report.render_headline(tmp_path)
     assert report.render_logs(tmp_path).count("\n## ") == 2
+
+
+def test_a_reports_number_stands_beside_ours(tmp_path):
+    make_run(tmp_path, RECIPES["resnet56_multistep"], [0.5, 0.74])
+    (row,) = [line for line in report.render_results(tmp_path).splitlines() if "`resnet56_multistep`" in line]
+    assert "| **74.00%** | 74.00% | 73.84% best, 73.68% last, 100 epochs |" in row
+    assert report.render_headline(tmp_path).startswith("- `python -m cifar100 train resnet56_multistep`: **74.00%**")
+    assert set(REPORTED) <= set(RECIPES) and all(0.7 < value.best < 0.8 for value in REPORTED.values())
+
+
+def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
+    folders = [
+        make_run(tmp_path, RECIPES[name], [0.5, 0.7], hardware="cpu") for name in ("resnet56_multistep", "sprint")
+    ]
+    drawn = save_curves(folders, tmp_path / "assets")
+    assert [path.relative_to(tmp_path).as_posix() for path in drawn] == [
+        *("resnet56_multistep/curves.png", "sprint/curves.png", "assets/accuracy_over_time.png")
+    ]
+    minutes, accuracy = np.array([0.75, 1.5]), np.array([0.5, 0.7])
+    (axes,) = plot_accuracy_over_time({"sprint": (minutes, accuracy)}, {"a report": 0.75}).axes
+    assert [line.get_ydata()[-1] for line in axes.lines] == [0.75, 0.7, 0.7]
+    loss, top1, rate = plot_history(runs.load_history(folders[0]), "x", {1: "rate 0.02"}, reported=0.6).axes
+    assert [list(line.get_ydata()) for line in top1.lines][:3] == [[0.55, 0.75], [0.5, 0.7], [0.6, 0.6]]
+    assert [text.get_text() for text in rate.texts] == ["rate 0.02"]
+    assert list_events(RECIPES["resnet56_multistep"]) == {40: "rate 0.02", 70: "rate 0.004", 85: "rate 0.0008"}
+    assert list_events(SPRINT) == {1.5: "24 px", 5: "32 px"}
 
 
 def test_a_missing_place_in_the_readme_is_an_error():
