@@ -125,7 +125,9 @@ def save_evaluation_figures(result: RunEvaluation) -> list:
         "superclass_confusion": plot_superclass_confusion(metrics.superclass_confusion(confusion)),
         "reliability": plot_reliability(curves, errors),
         "coverage": plot_coverage(*calibration.accuracy_by_coverage(logits, labels)),
-        "class_accuracy": plot_class_accuracy(metrics.accuracies_by_class(logits, labels)),
+        "class_accuracy": plot_class_accuracy(
+            metrics.accuracies_by_class(logits, labels), metrics.class_intervals(logits, labels)
+        ),
     }
     if pairs:
         figures["confused_pairs"] = plot_confused_pairs(pairs, pick_confused(logits, labels, pictures, pairs))

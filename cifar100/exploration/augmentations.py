@@ -12,7 +12,7 @@ from cifar100.dataset.cifar import load_split
 from cifar100.recipe import Augmentation
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import describe_augmentation
-from cifar100.training.trainer import make_trainer
+from cifar100.training.trainer import make_trainer, mix
 
 # What each transform is called, and the fields that it takes from an augmentation.
 TRANSFORMS = {
@@ -55,6 +55,18 @@ def draw_augmented(augmentation: Augmentation, images: np.ndarray, epochs: int, 
         augmented = batch.augment(torch.tensor(images), torch.arange(len(images)))
         shown[:, epoch] = augmented.round().clamp(0, 255).byte().numpy()
     return shown
+
+
+def draw_mixed(augmentation: Augmentation, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures of one batch as CutMix or mixup leaves them, always applied, and each one's shares of the classes.
+
+    images: (N, 32, 32, 3) uint8; labels: (N,) -> (N, 32, 32, 3) uint8 and (N, 100) in 0..1.
+    """
+    batch = torch.tensor(images).permute(0, 3, 1, 2).float()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        mixed, shares = mix(batch, torch.tensor(labels), replace(augmentation, mix_probability=1.0))
+    return mixed.permute(0, 2, 3, 1).round().byte().numpy(), shares.numpy()
 
 
 def describe_pipelines(data: str | None = None) -> Iterator[str]:

@@ -20,6 +20,16 @@ def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Pict
     return fig
 
 
+def plot_mixed(mixed: np.ndarray, captions: list[str], title: str) -> Picture:
+    """Mixed pictures, each with its labels' shares. mixed: (N, 32, 32, 3) uint8."""
+    fig, axes = make_figure(9, 1.9, title, 1, len(mixed), palette="flat")
+    for ax, picture, caption in zip(axes, mixed, captions):
+        ax.imshow(picture, interpolation="nearest")
+        ax.set_title(caption, fontsize=7.5, pad=3)
+        ax.set_axis_off()
+    return fig
+
+
 def plot_draws(originals: np.ndarray, draws: np.ndarray, title: str) -> Picture:
     """A row for each picture: at the left as it is, then as the network sees it in one epoch after another.
 

@@ -2,31 +2,35 @@
 
 import matplotlib
 import numpy as np
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
 from cifar100.evaluation.metrics import order_by_confusion
 from cifar100.explain.receptive_field import effective_extent
-from cifar100.figures.style import COLOURS, HELD, TRAINING, Picture, add_superclass_legend, make_figure, show_pictures
+from cifar100.figures.style import COLOURS, HELD, TRAINING, Picture, make_figure, show_pictures
 
 
-def plot_class_accuracy(accuracies: np.ndarray) -> Picture:
-    """The accuracy of every class, best first, in its superclass's colour. accuracies: (100,) in 0..1, NaN for a
-    class without images, which has no bar."""
+def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Picture:
+    """The accuracy of every class with its interval, best first, in its superclass's colour.
+
+    accuracies: (100,) in 0..1, NaN for a class without images, which has no point; intervals: (100, 2) in 0..1.
+    """
     order = np.argsort(-np.nan_to_num(accuracies, nan=-1), kind="stable")
     known, mean = order[np.isfinite(accuracies[order])], np.nanmean(accuracies)
     best, worst = (f"{readable(FINE_NAMES[k])} ({accuracies[k]:.0%})" for k in known[[0, -1]])
-    fig, axes = make_figure(9, 6.2, f"From {best} to {worst}: one number hides this", 2, 1, sharey=True)
-    for ax, half in zip(axes, np.split(order, 2)):
-        ax.bar(range(50), accuracies[half], color=[COLOURS[COARSE_OF_FINE[k]] for k in half], width=0.85)
-        ax.axhline(mean, color="0.3", linewidth=0.8, linestyle="--")
-        ax.set_xticks(range(50), [readable(FINE_NAMES[k]) for k in half], rotation=90, fontsize=7)
-        ax.set(xlim=(-0.7, 49.7), ylim=(0, 1), ylabel="accuracy")
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
-    axes[1].annotate(
-        f"mean {mean:.1%}", (49.5, mean), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8
-    )
-    add_superclass_legend(fig)
+    fig, axes = make_figure(9, 6.6, f"From {best} to {worst}: one number hides this", 1, 4, sharex=True)
+    for ax, part in zip(axes, np.split(order, 4)):
+        ax.axvline(mean, color="0.6", linewidth=0.8, linestyle="--")
+        for place, k in enumerate(part):
+            colour = COLOURS[COARSE_OF_FINE[k]]
+            ax.plot(intervals[k], (place, place), color=colour, linewidth=2.5, alpha=0.45, solid_capstyle="butt")
+            ax.plot(accuracies[k], place, "o", color=colour, markersize=5)
+        ax.set_yticks(range(25), [readable(FINE_NAMES[k]) for k in part], fontsize=8)
+        ax.set(xlim=(0, 1), ylim=(24.6, -0.6), xticks=(0, 0.5, 1))
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+        ax.spines[["top", "right"]].set_visible(False)
+    fig.supxlabel(f"accuracy with its 95 % interval; dashed: the mean, {mean:.1%}", fontsize=9)
     return fig
 
 
@@ -148,22 +152,19 @@ def plot_corruptions(accuracies: dict[str, list[float]], clean: float) -> Pictur
 def plot_effective_field(gradients: dict[str, np.ndarray], fields: dict[str, int]) -> Picture:
     """What the centre unit of each stage really depends on, beside all that it could.
 
-    gradients: stage -> (32, 32) mean absolute gradient, at most 1; fields: stage -> theoretical field in pixels.
+    gradients: stage -> (32, 32) mean absolute gradient, at most 1; fields: stage -> theoretical field in pixels, whose
+    frame is drawn around the pixel on which it is centred where it fits into the picture.
     """
     last = list(gradients)[-1]
-    extent = effective_extent(gradients[last])
-    title = f"{last}: half of what a unit reacts to lies within {extent} x {extent} pixels; the theory allows {fields[last]}"
+    extent, even = effective_extent(gradients[last]), effective_extent(np.ones((32, 32)))
+    title = f"{last}: half of a unit's sight lies within {extent} x {extent} pixels; spread evenly it would be {even} x {even}"
     fig, axes = make_figure(9, 3.0, title, 1, len(gradients), squeeze=False)
     for ax, (stage, gradient) in zip(axes.flat, gradients.items()):
         shown = ax.imshow(gradient, cmap="viridis", vmin=0, vmax=1, extent=(0, 32, 32, 0))
-        half = fields[stage] / 2
-        if half <= 16:
-            ax.plot(
-                [16 - half, 16 + half, 16 + half, 16 - half, 16 - half],
-                [16 - half, 16 - half, 16 + half, 16 + half, 16 - half],
-                color="white",
-                linewidth=1,
-            )
+        half, centre = fields[stage] / 2, 16.5  # the middle of pixel 16, on which strided convolutions centre a unit
+        if half < 16:
+            corner = (centre - half, centre - half)
+            ax.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, edgecolor="white", linewidth=1))
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"{stage}: {fields[stage]} px in theory", fontsize=9)
     fig.colorbar(shown, ax=axes, shrink=0.8, label="mean |gradient|, scaled")

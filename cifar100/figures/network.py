@@ -1,13 +1,72 @@
-"""Figures of a network: its stages, and how far a unit of each block sees."""
+"""Figures of a network: its block, how the gradient passes it, its stages, and how far a unit of each block sees."""
 
 import matplotlib
 import numpy as np
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from cifar100.explain.receptive_field import Block
-from cifar100.figures.style import Picture, make_figure
+from cifar100.figures.style import HELD, TRAINING, Picture, make_figure
 
 INPUT = 32  # pixels
+
+
+def plot_block() -> Picture:
+    """The residual block as `model.BasicBlock` computes it, where the shape stays and where it changes."""
+    fig, axes = make_figure(9, 3.6, "A residual block: y = ReLU(F(x) + x)", 2, 1)
+    steps = ("3x3 convolution", "norm", "ReLU", "3x3 convolution", "norm")
+    for ax, changes in zip(axes, (False, True)):
+        ax.text(0.0, 0, "x", fontsize=13, style="italic", ha="center", va="center")
+        left = 0.55
+        for k, step in enumerate(steps):
+            words = step + ", stride 2" if changes and k == 0 else step
+            width = 0.55 + 0.085 * len(words)
+            draw_box(ax, left, 0, width, words, "#dde6f0")
+            draw_arrow(ax, left - 0.4, left)
+            left += width + 0.4
+        draw_arrow(ax, left - 0.4, left)
+        ax.text(left + 0.2, 0, "+", fontsize=13, ha="center", va="center", bbox={"boxstyle": "circle", "fc": "#f4d9d4"})
+        draw_arrow(ax, left + 0.45, left + 0.85)
+        draw_box(ax, left + 0.85, 0, 0.9, "ReLU", "#dde6f0")
+        draw_arrow(ax, left + 1.75, left + 2.1)
+        ax.text(left + 2.25, 0, "y", fontsize=13, style="italic", ha="center", va="center")
+        ax.plot((0.25, 0.25, left + 0.2), (0, 1.05, 1.05), color=HELD, linewidth=2)
+        ax.annotate("", (left + 0.2, 0.25), (left + 0.2, 1.05), arrowprops={"arrowstyle": "->", "color": HELD, "lw": 2})
+        words = "1x1 convolution, stride 2, and norm: x in the new shape" if changes else "the shortcut: x as it is"
+        draw_box(ax, left / 2 - 2.2, 1.05, 4.6, words, "#f4d9d4")
+        ax.text(left / 2 - 0.1, -0.75, "F(x)", fontsize=11, style="italic", ha="center", va="center")
+        ax.set_title(
+            "at the start of a stage, where the shape changes" if changes else "within a stage", fontsize=9, loc="left"
+        )
+        ax.set(xlim=(-0.3, left + 2.5), ylim=(-1.0, 1.5))
+        ax.set_axis_off()
+    return fig
+
+
+def draw_box(ax, left: float, height: float, width: float, words: str, colour: str) -> None:
+    """A rounded box with words in it, its middle at `height`."""
+    style = "round,pad=0,rounding_size=0.12"
+    ax.add_patch(FancyBboxPatch((left, height - 0.25), width, 0.5, boxstyle=style, facecolor=colour, edgecolor="0.4"))
+    ax.text(left + width / 2, height, words, fontsize=8.5, ha="center", va="center")
+
+
+def draw_arrow(ax, start: float, end: float) -> None:
+    ax.annotate("", (end, 0), (start, 0), arrowprops={"arrowstyle": "->", "color": "0.4"})
+
+
+def plot_gradient_norms(norms: dict[str, np.ndarray]) -> Picture:
+    """The gradient's norm at each 3x3 convolution. norms: kind of network -> (L,), from the input on."""
+    falls = {name: values[0] / values[-1] for name, values in norms.items()}
+    (first, low), (second, high) = falls.items()
+    title = (
+        f"From the last layer back to the first the gradient grows {low:,.0f}-fold {first}, {high:,.0f}-fold {second}"
+    )
+    fig, ax = make_figure(9, 3.6, title)
+    for (name, values), colour in zip(norms.items(), (TRAINING, HELD)):
+        ax.plot(range(1, len(values) + 1), values, color=colour, linewidth=2, marker="o", markersize=3, label=name)
+    ax.set(yscale="log", xlabel="3x3 convolution, counted from the input", ylabel="norm of the gradient (logarithmic)")
+    ax.grid(axis="y", color="0.9")
+    ax.legend(frameon=False, fontsize=9)
+    return fig
 
 
 def stage_colour(stage: int, stages: int):

@@ -27,29 +27,24 @@ class Picture(Figure):
     """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by
     itself and needs no closing."""
 
-    palette = "full"  # or 256 colours, at less than half the size: "flat" for photographs, "dithered" for heatmaps
+    palette = "full"  # or "flat": 256 colours, at less than half the size, for sheets of many photographs
+    alt = ""  # in words, for those who cannot see it
 
     @functools.cached_property
     def png(self) -> bytes:
         """Drawn once."""
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
-        return buffer.getvalue() if self.palette == "full" else reduce_colours(buffer, self.palette == "dithered")
+        return buffer.getvalue() if self.palette == "full" else reduce_colours(buffer)
 
-    def _repr_png_(self) -> bytes:
-        return self.png
+    def _repr_png_(self) -> tuple[bytes, dict]:
+        """For IPython: the picture, and what a notebook keeps beside it."""
+        return self.png, {"alt": self.alt}
 
 
-def reduce_colours(picture: io.BytesIO, dithered: bool) -> bytes:
-    """The picture as a PNG of 256 colours, on a background that is white; dithered, smooth parts stay smooth."""
-    full = Image.open(picture).convert("RGB")
-    reduced = full.quantize(256, dither=Image.Dither.NONE)
-    if dithered:
-        flat, reduced = reduced, full.quantize(palette=reduced, dither=Image.Dither.FLOYDSTEINBERG)
-        places = np.array(reduced)  # dithering takes the nearest colour only roughly, so that white is not white
-        white = (np.asarray(full) == 255).all(2)
-        places[white] = np.asarray(flat)[white]
-        reduced.putdata(places.ravel().tolist())
+def reduce_colours(picture: io.BytesIO) -> bytes:
+    """The picture as a PNG of 256 colours."""
+    reduced = Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     smaller = io.BytesIO()
     reduced.save(smaller, format="png", optimize=True)
     return smaller.getvalue()
@@ -59,10 +54,11 @@ def make_figure(
     width: float, height: float, title: str, rows: int = 1, columns: int = 1, palette: str = "full", **options
 ):
     """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. Where the
-    embedded sample takes CIFAR-100's place, the title says so."""
+    embedded sample takes CIFAR-100's place, the title says so. The title, which states what is seen, is its text for those
+    who cannot see it, too."""
     title = f"SAMPLE: {title}" if is_sample() else title
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
-    fig.palette = palette
+    fig.palette, fig.alt = palette, title
     fig.suptitle(title, fontsize=13, x=0.01, ha="left")
     return fig, fig.subplots(rows, columns, **options)
 

@@ -11,23 +11,37 @@ from cifar100.training.lr_finder import SKIPPED, LrCurve
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
-    """The loss over the learning rate, with the suggestion and the rate that the recipe `name` uses."""
-    title = f"{name}: the range test suggests {curve.suggestion:.2g}, the recipe uses {used:g}"
+    """The loss over the learning rate, with both rules' suggestions and the rate that the recipe `name` uses."""
+    title = f"{name}: a tenth of the best rate is {curve.fallback:.2g}; the recipe uses {used:g}"
     fig, ax = make_figure(9, 3.8, title)
     rates, losses, smoothed = (np.array(values) for values in (curve.rates, curve.losses, curve.smoothed))
-    ax.plot(rates, losses, color="0.75", linewidth=0.8, label="loss of a batch")
-    ax.plot(rates[SKIPPED:], smoothed[SKIPPED:], color=TRAINING, linewidth=2, label="smoothed")
-    marked = {f"suggestion ({curve.method}): {curve.suggestion:.2g}": (curve.suggestion, "#228833", "-")}
+    shown = np.isfinite(losses)
+    ax.plot(rates[shown], losses[shown], color="0.75", linewidth=0.8, label="loss of a batch")
+    ax.plot(rates[SKIPPED:][shown[SKIPPED:]], smoothed[SKIPPED:][shown[SKIPPED:]], color=TRAINING, linewidth=2,
+            label="smoothed")  # fmt: skip
+    chance = np.log(len(FINE_NAMES))
+    ax.axhline(chance, color="0.4", linewidth=0.9, linestyle=":", label=f"guessing among 100: ln 100 = {chance:.2f}")
+    marked = {f"minimum / 10: {curve.fallback:.2g}": (curve.fallback, "#aa3377", "-")}
     if curve.steepest:
-        marked[f"another rule, minimum / 10: {curve.fallback:.2g}"] = (curve.fallback, "#aa3377", ":")
-    marked[f"the recipe's peak: {used:g}"] = (used, HELD, "--")
+        marked[f"steepest descent: {curve.steepest:.2g}"] = (curve.steepest, "#228833", "-")
+    marked[f"the recipe's rate: {used:g}"] = (used, HELD, "--")
     for label, (rate, colour, style) in marked.items():
         ax.axvline(rate, color=colour, linewidth=1.8, linestyle=style, label=label)
     finite = smoothed[np.isfinite(smoothed)]
     low, high = finite.min(), np.median(finite[:10])
     ax.set(xscale="log", xlabel="learning rate (logarithmic)", ylabel="cross-entropy", xlim=(rates[0], rates[-1]))
-    ax.set_ylim(low - 0.3 * (high - low) - 0.05, high + 0.6 * (high - low) + 0.1)
-    ax.legend(fontsize=9, loc="upper right")
+    ax.set_ylim(low - 0.3 * (high - low) - 0.05, max(high, chance) + 0.9 * (high - low) + 0.1)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return fig
+
+
+def plot_losses(losses: list[float], title: str) -> Picture:
+    """The loss of step after step."""
+    fig, ax = make_figure(9, 2.8, title)
+    ax.plot(range(1, len(losses) + 1), losses, color=TRAINING, linewidth=1.5)
+    ax.axhline(np.log(len(FINE_NAMES)), color="0.4", linewidth=0.9, linestyle=":", label="guessing: ln 100")
+    ax.set(xlabel="step", ylabel="cross-entropy", ylim=(0, None))
+    ax.legend(frameon=False, fontsize=9)
     return fig
 
 

@@ -146,7 +146,9 @@ def test_every_figure_can_be_drawn_of_few_images_too(count, tmp_path):
     confusion = metrics.confusion_matrix(logits, labels)
     pairs = metrics.confused_pairs(confusion)
     drawn = [
-        figures.plot_class_accuracy(metrics.accuracies_by_class(logits, labels)),
+        figures.plot_class_accuracy(
+            metrics.accuracies_by_class(logits, labels), metrics.class_intervals(logits, labels)
+        ),
         figures.plot_superclass_confusion(metrics.superclass_confusion(confusion, COARSE_OF_FINE)),
         figures.plot_confused_pairs(pairs, assessment.pick_confused(logits, labels, images, pairs)),
         figures.plot_reliability(*assessment.reliability(logits, labels)),

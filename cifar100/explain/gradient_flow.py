@@ -1,0 +1,39 @@
+"""How much of the gradient reaches each layer, with and without the shortcuts."""
+
+import copy
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cifar100.dataset.augment_image import to_input
+
+
+class Nothing(nn.Module):
+    """In place of a shortcut: y = F(x) + 0."""
+
+    def forward(self, x: Tensor) -> float:
+        return 0.0
+
+
+def without_shortcuts(network: nn.Module) -> nn.Module:
+    """A copy of a ResNet with the same weights whose blocks compute y = F(x) in place of y = F(x) + x."""
+    plain = copy.deepcopy(network)
+    for block in [module for module in plain.modules() if hasattr(module, "shortcut")]:
+        block.shortcut = Nothing()
+    return plain
+
+
+def gradient_norms(network: nn.Module, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The norm of the loss's gradient at the filters of each 3x3 convolution, from the input on: (L,).
+
+    One batch in training mode, as in the first step of a training; the network stays as it is. images: (N, 32, 32, 3)
+    uint8; labels: (N,). He et al. 2016, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 2, says
+    why identity shortcuts let a gradient through: y = x + F(x) has the derivative 1 + F'(x).
+    """
+    network = copy.deepcopy(network).train()
+    logits = network(to_input(torch.tensor(images)))
+    F.cross_entropy(logits, torch.tensor(labels)).backward()
+    filters = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    return np.array([weight.grad.norm().item() for weight in filters])
