@@ -5,7 +5,7 @@ import statistics
 from pathlib import Path
 
 from cifar100.errors import UserError
-from cifar100.files import load_json, write_text
+from cifar100.files import write_text
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import describe_changes, describe_recipe
 from cifar100.report.model_card import render_card
@@ -201,25 +201,12 @@ def replace_block(text: str, name: str, content: str) -> str:
     return text
 
 
-def render_benches(text: str, output: str | Path = "output") -> str:
-    """The text with each block filled that stands for a measurement of `bench`, empty where none is kept."""
+def insert_benches(text: str, output: str | Path = "output") -> str:
+    """The text with each block filled that stands for a measurement of `python -m benchmarks`, empty where none is kept."""
     for name in re.findall(r"<!-- bench (\w+) -->", text):
-        path = Path(output) / "bench" / f"{name}.json"
-        text = replace_block(text, f"bench {name}", render_bench(name, load_json(path)) if path.is_file() else "")
+        path = Path(output) / "bench" / f"{name}.md"
+        text = replace_block(text, f"bench {name}", path.read_text(encoding="utf-8") if path.is_file() else "")
     return text
-
-
-def render_bench(name: str, figures: dict) -> str:
-    """A measurement's figures in Markdown. Raises UserError if they lack something."""
-    from benchmarks.command import KINDS  # here, because `python -m cifar100 recipes` does not wait for torch
-
-    try:
-        return KINDS[name].render(figures)
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"output/bench/{name}.json lacks what its page shows ({error}): measure it again with "
-            f"`python -m cifar100 bench --{name} --write`."
-        ) from error
 
 
 def render_all(root: Path) -> dict[Path, str]:
@@ -233,7 +220,7 @@ def render_all(root: Path) -> dict[Path, str]:
     pages = {page: page.read_text(encoding="utf-8") for page in sorted((root / "docs").glob("*.md"))}
     return {
         root / "training_logs.md": render_logs(output),
-        **{page: render_benches(words, output) for page, words in (pages | {readme: text}).items()},
+        **{page: insert_benches(words, output) for page, words in (pages | {readme: text}).items()},
         **{path: render_notebook(path, address) for path in sorted(root.glob("*.ipynb"))},
         **{folder.parent / "MODEL_CARD.md": render_card(folder) for folder in find_evaluated(output)},
     }

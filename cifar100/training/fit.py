@@ -25,7 +25,6 @@ from cifar100.runs import run as runs
 from cifar100.runs.machines import find_main, note_epoch
 from cifar100.runs.run import EpochRecord
 from cifar100.runs.weights import load_checkpoint, load_weights, save_checkpoint, save_weights
-from cifar100.training.fitting import say_what_fits
 from cifar100.training.trainer import AFTER_A_LOSS, Trainer, WrapBatches, make_trainer, train_one_epoch
 
 
@@ -69,7 +68,7 @@ def fit(
     folder = runs.run_folder(recipe, output, is_sample(data), holdout)
     running = runs.running_folder(folder)
     training, held = group.each_machine_first(lambda: load_training_and_held(data, holdout))
-    group.check_batches(recipe, len(training))
+    group.each(lambda: group.check_batches(recipe, len(training)))
     with ExitStack() as place:
         unfinished = group.first(lambda: take_place(place, folder, resume))
         if resume and not unfinished and group.first(lambda: runs.is_finished(folder, recipe)):
@@ -112,8 +111,7 @@ def run_epoch(
     """Train and evaluate, and keep checkpoint and history."""
     group = trainer.group
     start = time.perf_counter()
-    with say_what_fits(trainer):
-        train_loss, train_accuracy = train_one_epoch(trainer, epoch, progress)
+    train_loss, train_accuracy = train_one_epoch(trainer, epoch, progress)
     trained = time.perf_counter()
     if epoch == trainer.epochs:  # the last line of the log is that of the saved weights
         group.first(lambda: keep_weights(trainer, running / "weights.safetensors"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cifar100.recipe import Recipe
 from cifar100.runs.run import EpochRecord
 
-if TYPE_CHECKING:  # it imports torch, for which `recipes` does not wait
+if TYPE_CHECKING:  # it imports torch, for which `report` does not wait
     from cifar100.parallel.group import Group
 
 
