@@ -6,7 +6,7 @@ Example: python -m cifar100 corruptions output/sprint --images 2000
 from argparse import ArgumentParser, Namespace
 
 from cifar100.commands.options import add_data, add_device, add_run
-from cifar100.runs.run import find_run
+from cifar100.runs.find import find_run
 
 
 def add_options(command: ArgumentParser) -> None:

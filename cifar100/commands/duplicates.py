@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cifar100.commands.options import add_data, add_device, add_run
 from cifar100.errors import UserError
-from cifar100.runs.run import find_run
+from cifar100.runs.find import find_run
 
 
 def add_options(command: ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 
 from cifar100.commands.options import add_data, add_device
 from cifar100.errors import UserError
-from cifar100.runs.run import find_run
+from cifar100.runs.find import find_run
 
 
 def add_options(command: ArgumentParser) -> None:
@@ -21,25 +21,25 @@ def add_options(command: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from cifar100.evaluation import summary
     from cifar100.evaluation.logits import evaluate_run
     from cifar100.evaluation.metrics import summarise_predictions
+    from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
+    from cifar100.report.evaluation import compare, describe_summary, save_evaluation_figures
 
     folders = [find_run(folder) for folder in options.folders]
     if len(folders) > 1 and not options.compare:
         raise UserError("Name one run, or say --compare.")
     results = [evaluate_run(folder, options.data, options.device, options.batch_size) for folder in folders]
     if options.compare:
-        print("\n".join(summary.compare(results)))
+        print("\n".join(compare(results)))
         return
     (result,) = results
-    run = result.run
-    recorded = [run.recorded["final"][f"{run.split}_{name}"] for name in ("accuracy", "loss")]
-    print(f"{run.folder}: {len(run.images):,} {run.split} images, one view each")
+    run, final = result.run, result.run.metrics["final"]
+    print(f"{run.folder}: {len(result.data):,} {run.split} images, one view each")
     print(f"top-1 accuracy {result.accuracy:.2%}, loss {result.loss:.4f}")
-    print("metrics.json says {:.2%}, loss {:.4f}".format(*recorded))
-    figures = summary.assess(result) if options.write else summarise_predictions(result.logits, run.images.fine)
-    print("\n".join(summary.describe_summary(figures)))
+    print(f"metrics.json says {final[f'{run.split}_accuracy']:.2%}, loss {final[f'{run.split}_loss']:.4f}")
+    summary = summarise_evaluation(result) if options.write else summarise_predictions(result.logits, result.data.fine)
+    print("\n".join(describe_summary(summary)))
     if options.write:
-        summary.save_assessment(result, figures)
-        print(f"Written: {run.folder / 'metrics.json'}", *summary.save_evaluation_figures(result), sep="\n")
+        save_evaluation(result, summary)
+        print(f"Written: {run.folder / 'metrics.json'}", *save_evaluation_figures(result), sep="\n")

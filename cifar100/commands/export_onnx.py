@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from cifar100.commands.options import add_run
-from cifar100.runs.run import find_run
+from cifar100.runs.find import find_run
 
 
 def add_options(command: ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from cifar100.files import ROOT
 from cifar100.report.pages import render_run, write_all
 from cifar100.report.repository import save_address
-from cifar100.runs.run import find_run
+from cifar100.runs.find import find_run
 
 
 def add_options(command: ArgumentParser) -> None:

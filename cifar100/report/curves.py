@@ -9,7 +9,8 @@ from cifar100.figures.style import save_figure
 from cifar100.figures.training import plot_accuracy_over_time, plot_history
 from cifar100.report.describe import list_events
 from cifar100.report.reported import REPORTED
-from cifar100.runs.run import load_history, load_metrics, load_recipe
+from cifar100.runs.history import load_history
+from cifar100.runs.run import load_metrics, load_recipe
 
 CURVES = "curves.png"  # in the folder of a recipe
 OVER_TIME = "accuracy_over_time.png"  # in assets/

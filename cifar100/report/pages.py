@@ -11,9 +11,10 @@ from cifar100.report.describe import describe_changes, describe_recipe
 from cifar100.report.model_card import render_card
 from cifar100.report.reported import REPORTED
 from cifar100.report.repository import insert_address, load_address, render_notebook
+from cifar100.runs.find import find_published
+from cifar100.runs.history import format_record, format_seconds
 from cifar100.runs.machines import describe_machines
-from cifar100.runs.run import check_run, load_history, load_metrics, load_recipe, train_command
-from cifar100.training.progress import format_record, format_seconds
+from cifar100.runs.run import Run, load_metrics
 
 LOGS_TITLE = """# Training logs
 
@@ -33,33 +34,20 @@ README_PICTURES = {
 }
 
 
-def find_published(output: str | Path = "output") -> list[Path]:
-    """The folders of the finished runs on real data, recipes in the order of RECIPES, then seeds.
-    Runs on the sample and on a hold-out lie deeper and are not among them."""
-
-    def place(folder: Path):
-        names = list(RECIPES)
-        recipe = folder.parent.name
-        return (names.index(recipe) if recipe in names else len(names), recipe, int(folder.name[4:]))
-
-    found = [path.parent for path in Path(output).glob("*/seed*/metrics.json")]
-    return sorted((folder for folder in found if folder.name[4:].isdigit()), key=place)
-
-
 def render_run(folder: Path) -> str:
     """The section of one run: settings, what it reached, and every epoch. Raises UserError if a
     file of the run is missing or damaged."""
-    recipe, history, metrics = load_recipe(folder), load_history(folder), check_run(folder)  # the weights' numbers
-    held = history[-1].eval_split
+    run = Run.load(folder)
+    recipe, history, metrics, held = run.recipe, run.history, run.metrics, run.split
     final, best = metrics["final"], metrics["best"]
     gap = final["train_accuracy"] - final[f"{held}_accuracy"]
     reached = ", ".join(f"{float(t):.0%} in epoch {epoch}" for t, epoch in metrics["reached"].items() if epoch)
-    title = f"{recipe.name}, seed {recipe.seed}" + (" (SAMPLE)" if metrics["data"] == "sample" else "")
+    title = f"{recipe.name}, seed {recipe.seed}" + (" (SAMPLE)" if run.sample else "")
     lines = [
         f"<!-- run {recipe.name}/seed{recipe.seed} -->",
         f"## {title}",
         "",
-        f"- Made by `{train_command(folder)}`" + describe_changes(recipe),
+        f"- Made by `{run.command}`" + describe_changes(recipe),
         f"- Settings: {describe_recipe(recipe)}",
         f"- Final epoch: {held} accuracy {final[f'{held}_accuracy']:.2%}, training accuracy "
         f"{final['train_accuracy']:.2%}, gap {gap * 100:.2f} points",
@@ -91,20 +79,10 @@ def published_metrics(output: str | Path = "output") -> dict[str, list[dict]]:
     """The metrics of every recipe's runs, seeds together. Runs whose settings are not the recipe's
     have a section in the logs, but no place in its mean."""
     runs: dict[str, list[dict]] = {}
-    for folder in find_published(output):
-        recipe = load_recipe(folder)
-        if recipe.name in RECIPES and not describe_changes(recipe):
-            runs.setdefault(recipe.name, []).append(load_metrics(folder))
+    for run in map(Run.load, find_published(output)):
+        if run.recipe.name in RECIPES and not describe_changes(run.recipe):
+            runs.setdefault(run.recipe.name, []).append(run.metrics)
     return runs
-
-
-def find_usable(output: str | Path = "output") -> dict[str, Path]:
-    """The run that stands for each published recipe, by its name: the lowest seed with weights."""
-    chosen: dict[str, Path] = {}
-    for folder in find_published(output):
-        if (folder / "weights.safetensors").is_file():
-            chosen.setdefault(folder.parent.name, folder)
-    return chosen
 
 
 def find_evaluated(output: str | Path = "output") -> list[Path]:
@@ -222,7 +200,7 @@ def render_all(root: Path) -> dict[Path, str]:
         root / "training_logs.md": render_logs(output),
         **{page: insert_benches(words, output) for page, words in (pages | {readme: text}).items()},
         **{path: render_notebook(path, address) for path in sorted(root.glob("*.ipynb"))},
-        **{folder.parent / "MODEL_CARD.md": render_card(folder) for folder in find_evaluated(output)},
+        **{folder.parent / "MODEL_CARD.md": render_card(Run.load(folder)) for folder in find_evaluated(output)},
     }
 
 

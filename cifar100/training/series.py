@@ -8,9 +8,11 @@ from cifar100.dataset.cifar import is_sample
 from cifar100.errors import UserError
 from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Recipe
-from cifar100.runs import run as runs
+from cifar100.runs.find import run_folder
+from cifar100.runs.history import format_record
+from cifar100.runs.run import holds_another, is_finished
 from cifar100.training.fit import fit
-from cifar100.training.progress import OutOfTime, Progress, format_record, keep_in_step
+from cifar100.training.progress import OutOfTime, Progress, keep_in_step
 
 
 def train_all(
@@ -60,12 +62,12 @@ def train_next(
     recipe: Recipe, deadline: float, skip_finished: bool, say: Callable[[str], None], group: Group, options: dict
 ) -> None:
     """Train one recipe, or pass it over. Raises OutOfTime, and what `fit` raises."""
-    folder = runs.run_folder(recipe, options["output"], is_sample(options.get("data")), options.get("holdout", False))
+    folder = run_folder(recipe, options["output"], is_sample(options.get("data")), options.get("holdout", False))
     say(f"{recipe.name}, seed {recipe.seed}: {folder}")
-    if skip_finished and group.first(lambda: runs.is_finished(folder, recipe)):
+    if skip_finished and group.first(lambda: is_finished(folder, recipe)):
         say("finished already")
         return
-    if group.first(lambda: runs.holds_another(folder, recipe)):
+    if group.first(lambda: holds_another(folder, recipe)):
         say("A finished run with other settings lies there; this one takes its place when it has finished.")
     resume = options.get("resume", False) or skip_finished
     progress = keep_in_step(Progress(recipe, deadline, say), group)

@@ -17,7 +17,8 @@ from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate
 from cifar100.parallel.group import Group, joined
 from cifar100.recipes import SMOKE
-from cifar100.runs import run as runs
+from cifar100.runs.history import load_history
+from cifar100.runs.run import load_metrics
 from cifar100.runs.weights import load_network, make_network
 from cifar100.training import fit as train
 from tests.conftest import ROOT, tiny_split
@@ -77,12 +78,12 @@ def test_several_processes_reach_the_weights_of_one(script, size, tiny, tmp_path
     assert moved > 1e-3 and ours.keys() == expected.keys()
     tolerance = 1e-5 if script == NORMLESS else 1e-3  # norms over a batch make rounding grow from step to step
     assert all(torch.allclose(ours[name], expected[name], rtol=tolerance, atol=tolerance) for name in expected)
-    together, alone = (runs.load_history(folder)[0] for folder in folders)
+    together, alone = (load_history(folder)[0] for folder in folders)
     assert together.train_accuracy == alone.train_accuracy
     assert together.train_loss == pytest.approx(alone.train_loss, abs=tolerance)
     again = evaluate(load_network(folders[0]), tiny_split("test"), torch.device("cpu"))  # every image once
     assert (together.eval_loss, together.eval_accuracy) == pytest.approx(again, abs=2e-6)
-    assert runs.load_metrics(folders[0])["hardware"].startswith(f"{size} x ")
+    assert load_metrics(folders[0])["hardware"].startswith(f"{size} x ")
 
 
 NORMS = """
@@ -129,7 +130,7 @@ def test_torchrun_trains_smoke_as_well_as_one_process(tiny, tmp_path):
     assert run.returncode == 0
     recipe = replace(SHORT, epochs=6)
     alone = list(train.fit(recipe, data="elsewhere", output=tmp_path / "one", device="cpu", precision="float32"))[-1]
-    together = runs.load_history(tmp_path / "two/smoke/seed0")[-1]
+    together = load_history(tmp_path / "two/smoke/seed0")[-1]
     assert min(alone.eval_accuracy, together.eval_accuracy) > 0.05  # chance is 0.01
     assert together.eval_accuracy == pytest.approx(alone.eval_accuracy, abs=0.05)
 

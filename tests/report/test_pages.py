@@ -13,22 +13,22 @@ from cifar100.report import pages as report
 from cifar100.report.curves import save_curves
 from cifar100.report.describe import list_events
 from cifar100.report.reported import REPORTED
-from cifar100.runs import run as runs
-from cifar100.runs.run import EpochRecord
-from cifar100.training.progress import format_record, format_seconds
+from cifar100.runs.find import run_folder
+from cifar100.runs.history import EpochRecord, format_record, format_seconds, load_history, save_history
+from cifar100.runs.run import load_metrics, load_recipe, make_metrics, save_recipe
 from tests.conftest import ROOT
 
 
 def make_run(output, recipe, accuracies, **facts):
     """A finished run's folder with made-up numbers."""
-    folder = runs.run_folder(recipe, output)
+    folder = run_folder(recipe, output)
     folder.mkdir(parents=True)
     history = [EpochRecord(k, 0.1, 4 / k, a + 0.05, 5 / k, a) for k, a in enumerate(accuracies, start=1)]
-    runs.save_recipe(folder, recipe)
-    runs.save_history(folder, history)
+    save_recipe(folder, recipe)
+    save_history(folder, history)
     (folder / "weights.safetensors").write_bytes(b"weights")
     facts = {"data": "CIFAR-100", "seconds": 90, "images_per_second": 1.0, "hardware": "abacus"} | facts
-    metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2"}, commit=None, **facts)
+    metrics = make_metrics(recipe, history, folder, versions={"torch": "2"}, commit=None, **facts)
     write_text(folder / "metrics.json", json.dumps(metrics))
     return folder
 
@@ -96,7 +96,7 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     minutes, accuracy = np.array([0.75, 1.5]), np.array([0.5, 0.7])
     (axes,) = plot_accuracy_over_time({"sprint": (minutes, accuracy)}, {"a report": 0.75}).axes
     assert [line.get_ydata()[-1] for line in axes.lines] == [0.75, 0.7, 0.7]
-    loss, top1, rate = plot_history(runs.load_history(folders[0]), "x", {1: "rate 0.02"}, reported=0.6).axes
+    loss, top1, rate = plot_history(load_history(folders[0]), "x", {1: "rate 0.02"}, reported=0.6).axes
     assert [list(line.get_ydata()) for line in top1.lines][:3] == [[0.55, 0.75], [0.5, 0.7], [0.6, 0.6]]
     assert [text.get_text() for text in rate.texts] == ["rate 0.02"]
     assert list_events(RECIPES["resnet56_multistep"]) == {40: "rate 0.02", 70: "rate 0.004", 85: "rate 0.0008"}
@@ -136,7 +136,7 @@ def test_committed_text_agrees_with_committed_data():
 def test_every_published_run_is_whole():
     """Every file says what the others say."""
     for folder in report.find_published(ROOT / "output"):
-        metrics, history, recipe = runs.load_metrics(folder), runs.load_history(folder), runs.load_recipe(folder)
+        metrics, history, recipe = load_metrics(folder), load_history(folder), load_recipe(folder)
         assert folder.name == f"seed{recipe.seed}" and folder.parent.name == recipe.name
         facts = {
             k: metrics[k]
@@ -144,7 +144,7 @@ def test_every_published_run_is_whole():
             if k not in ("recipe", "seed", "epochs", "final", "best", "reached", "sha256")
         }
         if (folder / "weights.safetensors").exists():
-            assert runs.make_metrics(recipe, history, folder, **facts) == metrics
+            assert make_metrics(recipe, history, folder, **facts) == metrics
         assert len(history) == -(-recipe.epochs // 1)
 
 
