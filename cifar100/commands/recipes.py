@@ -7,7 +7,8 @@ from argparse import ArgumentParser, Namespace
 
 from cifar100.commands.options import add_output
 from cifar100.recipes import RECIPES
-from cifar100.report.pages import format_spread, published_metrics
+from cifar100.report.pages import load_published
+from cifar100.report.readme import format_accuracy, group_by_recipe
 
 
 def add_options(command: ArgumentParser) -> None:
@@ -15,9 +16,8 @@ def add_options(command: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    published = published_metrics(options.output)
-    print(f"{'recipe':24}{'network':10}{'epochs':>7}{'batch':>7}  final test accuracy")
+    groups = group_by_recipe(load_published(options.output))
+    print(f"{'recipe':28}{'network':10}{'epochs':>7}{'batch':>7}  final test accuracy")
     for name, recipe in RECIPES.items():
-        reached = [metrics["final"]["test_accuracy"] for metrics in published.get(name, ())]
-        result = format_spread(reached) if reached else "no finished run here"
-        print(f"{name:24}{recipe.network:10}{recipe.epochs:7g}{recipe.batch_size:7}  {result}")
+        result = format_accuracy(groups[name]) if name in groups else "no finished run here"
+        print(f"{name:28}{recipe.network:10}{recipe.epochs:7g}{recipe.batch_size:7}  {result}")

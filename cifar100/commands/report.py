@@ -6,8 +6,9 @@ Example: python -m cifar100 report --run output/sprint
 from argparse import ArgumentParser, Namespace
 
 from cifar100.files import ROOT
-from cifar100.report.pages import render_run, write_all
+from cifar100.report.pages import write_all
 from cifar100.report.repository import save_address
+from cifar100.report.training_log import render_run
 from cifar100.runs.find import find_run
 
 

@@ -24,7 +24,8 @@ from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
-from cifar100.report.pages import published_metrics, render_run
+from cifar100.report.pages import load_published
+from cifar100.report.training_log import render_run
 from cifar100.runs.find import RUN_FILES, run_folder
 from cifar100.runs.history import EpochRecord, load_history, save_history
 from cifar100.runs.run import load_metrics, load_recipe, make_metrics, save_recipe
@@ -78,7 +79,7 @@ def readers_of_a_run(folder: Path) -> dict[str, Callable]:
         "load_history": lambda: load_history(folder),
         "load_metrics": lambda: checked(load_metrics(folder)),
         "report": section,
-        "table": lambda: [list(map(checked, own)) for own in published_metrics(folder.parents[1]).values()],
+        "table": lambda: [checked(run.metrics) for run in load_published(folder.parents[1])],
         "evaluate": lambda: digest(load_network(folder).state_dict()),
         "predict": predictor,
         "demo": lambda: describe_model("smoke", folder),

@@ -25,7 +25,7 @@ from cifar100.files import write_text
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import MAX_PIXELS, open_picture
 from cifar100.recipes import SMOKE
-from cifar100.report.pages import render_run
+from cifar100.report.training_log import render_run
 from cifar100.runs.history import load_history
 from cifar100.runs.run import load_metrics, load_recipe, save_recipe
 from cifar100.runs.weights import load_checkpoint, make_network, save_weights, seal
