@@ -27,6 +27,8 @@ from cifar100.runs.history import EpochRecord, format_record, format_seconds, lo
 from cifar100.runs.run import Run, make_metrics, save_recipe
 from tests.conftest import ROOT
 
+ROWS = ("recipe", "seed", "epochs", "final", "best", "reached", "sha256")  # of metrics.json, that follow from the files
+
 
 def make_run(output, recipe, accuracies, **facts):
     """A finished run's folder with made-up numbers."""
@@ -152,7 +154,7 @@ def test_every_published_run_is_whole():
     """Every file says what the others say."""
     for run in report.load_published(ROOT / "output"):
         assert run.folder.name == f"seed{run.recipe.seed}" and run.folder.parent.name == run.recipe.name
-        facts = {name: run.metrics[name] for name in run.metrics if name not in ("sha256", "final", "best", "reached")}
+        facts = {name: run.metrics[name] for name in run.metrics if name not in ROWS}
         if run.weights:
             assert make_metrics(run.recipe, run.history, run.folder, **facts) == run.metrics
         assert len(run.history) == -(-run.recipe.epochs // 1)
