@@ -67,11 +67,11 @@ from cifar100.notebook.session import start_session
 from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.recipes import find_recipe
 from cifar100.report.describe import list_settings
-from cifar100.report.pages import render_run
-from cifar100.runs.run import load_history, load_metrics
+from cifar100.report.training_log import render_run
+from cifar100.runs.history import format_record, load_history
+from cifar100.runs.run import load_metrics
 from cifar100.runs.weights import load_network
 from cifar100.training.lr_finder import curve_file, find_recipe_lr, load_curve
-from cifar100.training.progress import format_record
 from cifar100.training.speed import format_bench, run_bench
 
 # 1 Recipe

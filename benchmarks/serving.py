@@ -18,7 +18,7 @@ from cifar100.errors import UserError
 from cifar100.evaluation.logits import OpenRun, evaluate, open_run
 from cifar100.files import ROOT
 from cifar100.inference import Predictor, load_predictor
-from cifar100.runs.run import find_run
+from cifar100.runs.find import find_run
 
 WARM_UP = 4  # uploads of each client, before the server's memory is read first
 PART, ROUNDS = 1_000, 7  # images whose rate is measured, and how often
@@ -77,20 +77,20 @@ def measure_serving(
     if min(clients, uploads) < 1:
         raise UserError(f"Name one client and one upload or more, not {clients} and {uploads}.")
     folder = find_run(folder)
-    run, predictor = open_run(folder, data, device), load_predictor(folder, device)
+    opened, predictor = open_run(folder, data, device), load_predictor(folder, device)
     with visitors.temporary_folder() as temporary:
-        page = measure_page(run, predictor, temporary, clients, uploads)
-        files = measure_files(run, predictor, temporary)
+        page = measure_page(opened, predictor, temporary, clients, uploads)
+        files = measure_files(opened, predictor, temporary)
     return Serving(folder.as_posix(), **describe_machine(predictor.device), page=page, files=files)
 
 
-def measure_page(run: OpenRun, predictor: Predictor, folder: Path, clients: int, uploads: int) -> PageFigures:
+def measure_page(opened: OpenRun, predictor: Predictor, folder: Path, clients: int, uploads: int) -> PageFigures:
     """Start the demo, let clients send it pictures, and compare. folder: for all files that this takes."""
     drawings = np.stack([np.asarray(drawing) for drawing in make_drawings().values()])
     first = visitors.write_uploads(drawings, WARM_UP * clients, folder / "warm_up")
-    pictures = visitors.write_uploads(run.images.images, uploads, folder / "uploads")
+    pictures = visitors.write_uploads(opened.data.images, uploads, folder / "uploads")
     expected = predictor.predict_batch(pictures, TOP)
-    model = str(run.folder.resolve())
+    model = str(opened.run.folder.resolve())
     command = [sys.executable, "-m", "cifar100", "demo", model, "--device", str(predictor.device)]
     with visitors.start_page(command, ROOT, folder / "server") as (address, process):
         connected = [visitors.connect(address, folder / "downloads") for _ in range(clients)]
@@ -103,7 +103,9 @@ def measure_page(run: OpenRun, predictor: Predictor, folder: Path, clients: int,
     answered = [(answer, own) for answer, own in zip(answers, expected) if answer.shares]
     reasons = sorted({answer.reason for answer in answers} - {""})
     if not answered:
-        raise UserError(f"The page answered no upload ({reasons[0]}): try `python -m cifar100 demo {run.folder}`.")
+        raise UserError(
+            f"The page answered no upload ({reasons[0]}): try `python -m cifar100 demo {opened.run.folder}`."
+        )
     waited = [answer.seconds for answer, _ in answered]
     return PageFigures(
         clients=clients,
@@ -121,15 +123,15 @@ def measure_page(run: OpenRun, predictor: Predictor, folder: Path, clients: int,
     )
 
 
-def measure_files(run: OpenRun, predictor: Predictor, folder: Path) -> FileFigures:
+def measure_files(opened: OpenRun, predictor: Predictor, folder: Path) -> FileFigures:
     """Name the run's test images, written as PNG files, and compare with its evaluation in accuracy and speed."""
     (folder / "images").mkdir()
-    paths = [folder / f"images/{k}.png" for k in range(len(run.images))]
-    for path, image in zip(paths, run.images.images):
+    paths = [folder / f"images/{k}.png" for k in range(len(opened.data))]
+    for path, image in zip(paths, opened.data.images):
         Image.fromarray(image).save(path, compress_level=1)
     named = [own[0].class_id for own in predictor.predict_batch(paths, top_k=1)]
-    accuracy = float(np.mean(named == run.images.fine))
-    part = run.images.take(np.arange(min(PART, len(paths))))
+    accuracy = float(np.mean(named == opened.data.fine))
+    part = opened.data.take(np.arange(min(PART, len(paths))))
     rates = measure_rates(
         {
             "evaluate_rate": lambda: evaluate(predictor.network, part, predictor.device),
@@ -138,7 +140,9 @@ def measure_files(run: OpenRun, predictor: Predictor, folder: Path) -> FileFigur
         },
         len(part),
     )
-    return FileFigures(len(paths), round(accuracy, 6), run.recorded["final"][f"{run.split}_accuracy"], **rates)
+    return FileFigures(
+        len(paths), round(accuracy, 6), opened.run.metrics["final"][f"{opened.run.split}_accuracy"], **rates
+    )
 
 
 def measure_rates(works: dict[str, Callable], images: int) -> dict[str, float]:

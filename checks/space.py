@@ -21,7 +21,8 @@ from cifar100.demo.examples import make_drawings  # noqa: E402
 from cifar100.demo.space import INDEX, export_space  # noqa: E402
 from cifar100.errors import UserError  # noqa: E402
 from cifar100.inference import Prediction  # noqa: E402
-from cifar100.runs.run import find_run, load_recipe  # noqa: E402
+from cifar100.runs.find import find_run  # noqa: E402
+from cifar100.runs.run import load_recipe  # noqa: E402
 
 PICTURES = 12  # two of each drawing
 TOLERANCE = 1e-4  # of a probability: the Space's torch may be another build

@@ -11,26 +11,11 @@ import pytest
 import torch
 
 from cifar100.__main__ import main, make_parser
+from cifar100.commands import NAMES
 from cifar100.evaluation.corruptions import corruptions_of, table_file
 from cifar100.recipes import RECIPES
 from cifar100.training.lr_finder import load_curve, suggest_lr
 from tests.conftest import ROOT, tiny_split
-
-COMMANDS = (
-    "recipes",
-    "train",
-    "evaluate",
-    "predict",
-    "export-space",
-    "export-onnx",
-    "corruptions",
-    "duplicates",
-    "report",
-    "find-lr",
-    "notebook",
-    "demo",
-    "bench",
-)
 
 
 def refused(capsys, *arguments):
@@ -49,7 +34,7 @@ def test_recipes_answers_within_a_second_without_torch():
     assert all(name in run.stdout for name in RECIPES)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", NAMES)
 def test_help_has_an_example_that_parses(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -179,14 +164,13 @@ def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path,
 
 
 def test_bench_as_a_table_and_as_json(capsys, monkeypatch):
-    from benchmarks import command
     from cifar100.training import speed as parts
 
     monkeypatch.setattr(parts, "load_split", lambda split, folder: tiny_split(split))
     for name in ("smoke", "resnet56_multistep"):
         monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], network="resnet20", batch_size=16))
-    measure = command.run_bench
-    monkeypatch.setattr(command, "run_bench", lambda *arguments: measure(*arguments, seconds=0.1))
+    measure = parts.run_bench
+    monkeypatch.setattr(parts, "run_bench", lambda *arguments: measure(*arguments, seconds=0.1))
     assert main(["bench", "smoke", "--device", "cpu"]) == 0
     table = capsys.readouterr().out
     assert all(part in table for part in ("pipeline", "training step", "evaluation", "an epoch"))

@@ -9,7 +9,7 @@ from cifar100.errors import UserError
 from cifar100.explain.grad_cam import explain_stages, overlay
 from cifar100.inference import Predictor
 from cifar100.inference.pictures import SIDE, stack_pictures
-from cifar100.report.pages import find_usable
+from cifar100.runs.find import find_usable
 from cifar100.runs.run import load_metrics
 
 TOP = 5  # classes in an answer

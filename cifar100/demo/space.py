@@ -16,7 +16,8 @@ from cifar100.errors import UserError, brief
 from cifar100.files import ROOT
 from cifar100.recipe import Recipe
 from cifar100.report.model_card import render_card
-from cifar100.runs.run import RUN_FILES, find_run, load_metrics, load_recipe, run_folder
+from cifar100.runs.find import RUN_FILES, find_run, run_folder
+from cifar100.runs.run import Run
 from cifar100.runs.weights import load_network
 
 HUB = "https://huggingface.co/spaces"
@@ -112,28 +113,27 @@ def refuse_others(folder: Path) -> None:
         raise UserError(f"{folder} holds other files than an earlier export: name a new or an empty folder.")
 
 
-def make_contents(run: Path) -> dict[str, bytes]:
+def make_contents(folder: Path) -> dict[str, bytes]:
     """The Space's files by their path in it. Raises UserError if a file of the run is missing or damaged."""
-    missing = [name for name in RUN_FILES if not (run / name).is_file()]
+    missing = [name for name in RUN_FILES if not (folder / name).is_file()]
     if missing:
-        raise UserError(f"{run} lacks {', '.join(missing)}: restore it, or train the run again.")
-    recipe, metrics = load_recipe(run), load_metrics(run)
-    load_network(run)  # damaged weights are refused here, in their own words
-    loaded = probe(run)
+        raise UserError(f"{folder} lacks {', '.join(missing)}: restore it, or train the run again.")
+    load_network(folder)  # damaged weights are refused here, in their own words
+    run, loaded = Run.load(folder), probe(folder)
     names = ("model", "cifar100")
     code = sorted({Path(file) for name, file in loaded.items() if name.partition(".")[0] in names})
-    target = run_folder(recipe).as_posix()
-    card = {"MODEL_CARD.md": render_card(run)} if "evaluation" in metrics else {}
+    target = run_folder(run.recipe).as_posix()
+    card = {"MODEL_CARD.md": render_card(run)} if "evaluation" in run.metrics else {}
     texts = card | {
-        "README.md": render_readme(recipe, bool(card)),
-        "app.py": APP.format(recipe=recipe.name, run=target),
+        "README.md": render_readme(run.recipe, bool(card)),
+        "app.py": APP.format(recipe=run.recipe.name, run=target),
         "requirements.txt": "\n".join([INDEX, *pin(find_imports(code) & set(loaded)), ""]),
         ".gitattributes": "*.safetensors filter=lfs diff=lfs merge=lfs -text\n",
     }
     return (
         {name: text.encode() for name, text in texts.items()}
         | {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in (*code, ROOT / "LICENSE")}
-        | {f"{target}/{name}": (run / name).read_bytes() for name in RUN_FILES}
+        | {f"{target}/{name}": (folder / name).read_bytes() for name in RUN_FILES}
     )
 
 

@@ -90,14 +90,14 @@ def measure_corruptions(
 ) -> CorruptionTable:
     """Measure a finished run on the first `count` of its own images and keep the table beside its folder.
 
-    Raises UserError as `evaluation.open_run` does, and if count is not above 0.
+    Raises UserError as `open_run` does, and if count is not above 0.
     """
     if count < 1:
         raise UserError(f"The number of images must be 1 or more, not {count}.")
-    run = open_run(folder, data, device)
-    images = run.images.take(np.arange(min(count, len(run.images))))
-    rows = list(corrupted_accuracies(run.network, images))
-    save_corruptions(rows, len(images), run.recorded["sha256"]["weights"], table_file(folder))
+    opened = open_run(folder, data, device)
+    images = opened.data.take(np.arange(min(count, len(opened.data))))
+    rows = list(corrupted_accuracies(opened.network, images))
+    save_corruptions(rows, len(images), opened.run.metrics["sha256"]["weights"], table_file(folder))
     return load_corruptions(table_file(folder))
 
 

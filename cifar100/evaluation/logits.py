@@ -13,7 +13,7 @@ from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.parallel.group import ALONE, Group
-from cifar100.runs import run as runs
+from cifar100.runs.run import Run
 from cifar100.runs.weights import load_network
 
 
@@ -59,21 +59,17 @@ def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class OpenRun:
-    """A finished run's network with the images that its numbers were taken on."""
+    """A finished run with its network, and the images that its numbers were taken on."""
 
-    folder: Path
+    run: Run
     network: nn.Module
-    images: Images
-    split: str  # "test" or "validation"
-    sample: bool  # the images are the embedded sample's
-    recorded: dict  # metrics.json
+    data: Images
 
 
 @dataclass(frozen=True, eq=False)
-class RunEvaluation:
+class Evaluation(OpenRun):
     """Freshly computed figures of a run, to stand beside those in its metrics.json. Accuracies are 0..1."""
 
-    run: OpenRun
     logits: np.ndarray  # (N, classes) float32
     loss: float
     accuracy: float
@@ -85,25 +81,22 @@ def open_run(folder: Path, data: str | None = None, device: str | None = None) -
     A run on the embedded sample is measured on the sample. Raises UserError if a file of the run is missing or
     damaged, or other data than the run's is asked for.
     """
-    metrics, chosen = runs.load_metrics(folder), choose_device(device)
-    if metrics["data"] == "sample":
-        data = data or "sample"
-    if is_sample(data) != (metrics["data"] == "sample"):
+    run, chosen = Run.load(folder), choose_device(device)
+    data = data or ("sample" if run.sample else None)
+    if is_sample(data) != run.sample:
         raise UserError(
-            f"{folder} was trained on {metrics['data']}: evaluate it on that, not on {data or 'the sample'}."
+            f"{folder} was trained on {run.metrics['data']}: evaluate it on that, not on {data or 'the sample'}."
         )
-    split = "validation" if "validation_loss" in metrics["final"] else "test"
     network = load_network(folder).to(chosen)
-    _, held = load_training_and_held(data, holdout=split == "validation")
-    return OpenRun(folder, network, held, split, is_sample(data), metrics)
+    _, held = load_training_and_held(data, holdout=run.split == "validation")
+    return OpenRun(run, network, held)
 
 
-def evaluate_run(
-    folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500
-) -> RunEvaluation:
+def evaluate_run(folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500) -> Evaluation:
     """Evaluate the saved weights on the run's own images. Raises UserError as `open_run` does."""
     if batch_size < 1:
         raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
-    run = open_run(folder, data, device)
-    logits = compute_logits(run.network, run.images.images, batch_size)
-    return RunEvaluation(run, logits, *score(torch.from_numpy(logits), torch.from_numpy(run.images.fine)))
+    opened = open_run(folder, data, device)
+    logits = compute_logits(opened.network, opened.data.images, batch_size)
+    scores = score(torch.from_numpy(logits), torch.from_numpy(opened.data.fine))
+    return Evaluation(opened.run, opened.network, opened.data, logits, *scores)

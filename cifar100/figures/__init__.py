@@ -21,7 +21,6 @@ from cifar100.figures.evaluation import (
     plot_superclass_confusion,
 )
 from cifar100.figures.explanation import plot_classification, plot_grad_cam
-from cifar100.figures.growth import plot_growth
 from cifar100.figures.network import plot_receptive_fields, plot_stages
 from cifar100.figures.style import save_figure
 from cifar100.figures.training import plot_history, plot_lr_curve, plot_predictions
@@ -41,7 +40,6 @@ __all__ = [
     "plot_effective_field",
     "plot_embedding",
     "plot_grad_cam",
-    "plot_growth",
     "plot_history",
     "plot_lr_curve",
     "plot_picture_groups",

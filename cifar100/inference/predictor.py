@@ -22,7 +22,7 @@ from cifar100.inference.pictures import Picture, stack_pictures
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.runs.checks import is_plain
-from cifar100.runs.run import find_run
+from cifar100.runs.find import find_run
 from cifar100.runs.weights import load_network, load_weights, make_network, put_weights
 
 PICKLED = (".pth", ".pt")  # what torch.save writes

@@ -11,15 +11,16 @@ from cifar100.dataset.cifar import is_sample
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run
-from cifar100.evaluation.summary import assess, save_assessment
+from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
 from cifar100.files import write_bytes
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.report import pages as report
 from cifar100.runs import place as publish
-from cifar100.runs import run as runs
+from cifar100.runs.find import RUN_FILES, run_folder, running_folder
+from cifar100.runs.history import EpochRecord, load_history
 from cifar100.runs.machines import describe_machines
-from cifar100.runs.run import EpochRecord
+from cifar100.runs.run import is_finished, load_metrics
 from cifar100.training.fit import fit
 from cifar100.training.progress import Progress
 
@@ -38,7 +39,7 @@ class Session:
     @property
     def run(self) -> Path:
         """The run's folder."""
-        return runs.run_folder(self.recipe, self.output, is_sample())
+        return run_folder(self.recipe, self.output, is_sample())
 
     @property
     def figures(self) -> Path:
@@ -48,15 +49,15 @@ class Session:
     def records(self, say: Callable[[str], None] = print) -> Iterator[EpochRecord]:
         """A record an epoch: while it trains, or from the finished run. `say` is told which."""
         if self.trains:
-            unfinished = (runs.running_folder(self.run) / "checkpoint.pt").exists()
+            unfinished = (running_folder(self.run) / "checkpoint.pt").exists()
             say(f"Training {self.recipe.name} on {self.device}.")
             yield from fit(
                 self.recipe, output=self.output, resume=unfinished, progress=Progress(self.recipe, say=say), say=say
             )
             return
-        metrics = runs.load_metrics(self.run)
+        metrics = load_metrics(self.run)
         say(f"Loaded {self.run}, trained on {describe_machines(metrics)}. Nothing is trained here.")
-        yield from runs.load_history(self.run)
+        yield from load_history(self.run)
 
     def publish(self) -> list[Path]:
         """Evaluate the run in full, where that was not done yet; bring it and its figures into the project's own
@@ -67,10 +68,10 @@ class Session:
         """
         if is_sample():
             return []
-        if "evaluation" not in runs.load_metrics(self.run):
+        if "evaluation" not in load_metrics(self.run):
             result = evaluate_run(self.run)
-            save_assessment(result, assess(result))
-        own = runs.run_folder(self.recipe, OUTPUT)
+            save_evaluation(result, summarise_evaluation(result))
+        own = run_folder(self.recipe, OUTPUT)
         if own.resolve() != self.run.resolve():
             self.bring_home(own)
         return report.write_all(Path.cwd())
@@ -81,7 +82,7 @@ class Session:
             if (running / "checkpoint.pt").exists():
                 raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
             # metrics.json comes last: it is what tells a whole run from a part of one.
-            for name in sorted(runs.RUN_FILES, key=lambda name: name == "metrics.json"):
+            for name in sorted(RUN_FILES, key=lambda name: name == "metrics.json"):
                 write_bytes(running / name, (self.run / name).read_bytes())
             publish.publish(own)
         for path in [*self.figures.glob("*.png"), *self.figures.glob("*.csv")]:
@@ -106,7 +107,7 @@ def start_session(environment: Mapping[str, str] = os.environ) -> Session:
     def find_finished(which: Recipe) -> Path | None:
         """The first of one's own output and the project's that holds a finished run of the recipe."""
         places = [output] if sample else [output, Path(OUTPUT)]
-        return next((p for p in places if runs.is_finished(runs.run_folder(which, p, sample), which)), None)
+        return next((p for p in places if is_finished(run_folder(which, p, sample), which)), None)
 
     place, gpu = find_finished(recipe), device.type != "cpu"
     if wish == "yes":

@@ -1,7 +1,7 @@
 """Several processes that train one run together, each on its own GPU or share of the processor.
 
 Every process takes its share of each batch, DistributedDataParallel averages the gradients, and every process makes the
-same step. What a recipe means stays: `batch_size` is that of all processes together, norms take their statistics over
+same step. Where one process ends, torchrun ends the others. What a recipe means stays: `batch_size` is that of all processes together, norms take their statistics over
 all of it, and order and augmentation are those of a single process. What differs: CutMix and mixup mix within a
 process's share, dropout draws anew in each. Only the first writes and prints.
 """
@@ -9,7 +9,6 @@ process's share, dropout draws anew in each. Only the first writes and prints.
 import os
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,15 +22,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cifar100 import device as devices
 from cifar100.errors import UserError, brief
-from cifar100.parallel.watch import LOST, SILENCE, Watch
 from cifar100.recipe import Recipe
 
 Result = TypeVar("Result")
-JOINING = timedelta(minutes=5)  # for all processes to be started
-TIMEOUT = timedelta(minutes=30)  # for a slow one: it may download the data, or compile. The dead are the watch's task.
+TIMEOUT = timedelta(minutes=30)  # for a slow process: it may download the data, or compile
 # Seconds before a process may end: one of gloo's threads that gives back its last tensor to an interpreter that is
 # ending aborts the process, and no call waits for these threads while something still holds the group.
 SETTLING = 0.5
+LOST = (
+    "Another process of this run has ended, so this one stops: look for what that one said, and continue with --resume; "
+    "finished epochs are kept."
+)
 
 
 @dataclass(frozen=True)
@@ -45,35 +46,38 @@ class Group:
     size: int = 1
     local_rank: int = 0  # among the processes on this machine
 
+    def say(self, text: str) -> None:
+        """Print a line, once for all processes."""
+        if self.rank == 0:
+            print(text, flush=True)
+
     def first(self, work: Callable[[], Result]) -> Result:
-        """What `work` returns in the first process, which alone does it. Its UserError is raised in all."""
+        """What `work` returns in the first process, which alone does it. Its UserError ends all."""
         if self.size == 1:
             return work()
-        answer = message = None
-        if self.rank == 0:
-            try:
-                answer = work()
-            except UserError as error:
-                message = str(error)
+        answer, message = attempt(work) if self.rank == 0 else (None, None)
         answer, message = self.broadcast((answer, message))
-        if message:
-            raise UserError(message)
+        self.end_at(message)
         return answer
 
     def each(self, work: Callable[[], Result]) -> Result:
-        """What `work` returns here. A UserError of one process is raised in all."""
+        """What `work` returns here. A UserError of one process ends all."""
         if self.size == 1:
             return work()
-        result = message = None
-        try:
-            result = work()
-        except UserError as error:
-            message = str(error)
+        result, message = attempt(work)
         messages: list[str | None] = [None] * self.size
         dist.all_gather_object(messages, message)
-        for message in filter(None, messages):
-            raise UserError(message)
+        self.end_at(next(filter(None, messages), None))
         return result
+
+    def end_at(self, message: str | None) -> None:
+        """Where there is a message, the same in all processes, raise it in the first as a UserError; the others end in
+        silence, a moment later, lest torchrun ends the first before it has spoken."""
+        if message and self.rank > 0:
+            time.sleep(2 * SETTLING)
+            sys.exit(2)
+        if message:
+            raise UserError(message)
 
     def each_machine_first(self, work: Callable[[], Result]) -> Result:
         """`each`, one process of each machine before its others: it may download what they will find."""
@@ -167,62 +171,40 @@ class Group:
 ALONE = Group()
 
 
+def attempt(work: Callable[[], Result]) -> tuple[Result | None, str | None]:
+    """What `work` returns, or else the message of its UserError."""
+    try:
+        return work(), None
+    except UserError as error:
+        return None, str(error)
+
+
 @contextmanager
 def joined() -> Iterator[Group]:
     """The group of the processes that torchrun has started, this one among them; without torchrun, this one alone.
 
-    Where one process fails, all end within seconds, and only the first to fail says why: the others end by SystemExit
-    with 2. Raises UserError if the others cannot be reached, or one of them has ended.
+    Raises UserError if the others cannot be reached, or one of them has ended.
     """
     variables = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     if os.environ.get("WORLD_SIZE", "1") == "1" or not all(name in os.environ for name in variables):
         yield ALONE
         return
-    if not all(os.environ.get(name, "0").isdecimal() for name in ("RANK", "WORLD_SIZE", "MASTER_PORT", "LOCAL_RANK")):
-        raise UserError(
-            "RANK, WORLD_SIZE, MASTER_PORT and LOCAL_RANK have to be whole numbers: start the processes by torchrun, or "
-            "unset these variables."
-        )
-    group, watch = join()
     try:
-        yield group
-        group.broadcast(None)  # nobody leaves, and takes the store along, before all have finished
-    except BaseException as error:
-        first = watch.end()
-        time.sleep(SETTLING)
-        if not first:
-            sys.exit(130 if isinstance(error, KeyboardInterrupt) else 2)
-        if is_lost(error):
-            raise UserError(LOST) from error
-        raise
-    watch.stop()
-    dist.destroy_process_group()
-    time.sleep(SETTLING)
-
-
-def join() -> tuple[Group, Watch]:
-    """Meet the other processes, where the environment says. Raises UserError if they do not come."""
-    from torch.distributed.rendezvous import rendezvous
-
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    try:
-        store, rank, size = next(rendezvous("env://", timeout=JOINING))
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
-        own = dist.TCPStore(host, port, None, False, timedelta(seconds=SILENCE), wait_for_workers=False)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+        group = Group(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", dist.get_rank())))
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"The other processes did not come together at {host}:{port} ({brief(error)}): start all of "
-            "them, with the same address."
+            f"The processes of this run did not come together ({brief(error)}): start all of them by torchrun, with the "
+            "same address."
         ) from error
-    group = Group(rank, size, int(os.environ.get("LOCAL_RANK", rank)))
-    name = group.broadcast(uuid.uuid4().hex)  # torchrun keeps the store, and what was told in it, for a restart
-    watch = Watch(dist.PrefixStore(name, own), rank, size)
-    group.smallest(rank)  # returns when all have come so far
-    watch.start()
-    return group, watch
-
-
-def is_lost(error: BaseException) -> bool:
-    """Whether the error is a connection's to another process: gloo raises a plain RuntimeError."""
-    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+    try:
+        yield group
+        group.broadcast(None)  # nobody leaves before all have finished
+    except RuntimeError as error:  # gloo raises a plain one where a connection breaks
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise UserError(LOST) from error
+        raise
+    finally:
+        time.sleep(SETTLING)
+    dist.destroy_process_group()
+    time.sleep(SETTLING)

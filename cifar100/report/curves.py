@@ -9,18 +9,18 @@ from cifar100.figures.style import save_figure
 from cifar100.figures.training import plot_accuracy_over_time, plot_history
 from cifar100.report.describe import list_events
 from cifar100.report.reported import REPORTED
-from cifar100.runs.run import load_history, load_metrics, load_recipe
+from cifar100.runs.run import Run
 
 CURVES = "curves.png"  # in the folder of a recipe
 OVER_TIME = "accuracy_over_time.png"  # in assets/
 
 
-def save_curves(folders: Iterable[Path], assets: Path) -> list[Path]:
+def save_curves(runs: Iterable[Run], assets: Path) -> list[Path]:
     """Draw the epochs of the runs, each beside its folder, and the accuracy of those that a processor trained over its
-    minutes. folders: one run a recipe. Returns the files."""
+    minutes. runs: one a recipe. Returns the files."""
     drawn, curves = [], {}
-    for folder in folders:
-        recipe, history, metrics = load_recipe(folder), load_history(folder), load_metrics(folder)
+    for run in runs:
+        recipe, history, metrics, folder = run.recipe, run.history, run.metrics, run.folder
         reported = REPORTED.get(recipe.name)
         title = f"{recipe.name}: {history[-1].eval_accuracy:.2%} after {len(history)} epochs"
         figure = plot_history(history, title, list_events(recipe), reported.best if reported else None)

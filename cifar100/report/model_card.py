@@ -1,37 +1,33 @@
 """A run's model card, rendered from what the run has left (Mitchell et al. 2019, "Model Cards for Model Reporting",
 arXiv:1810.03993)."""
 
-from pathlib import Path
-
 from cifar100.dataset.cifar import SIZES
 from cifar100.errors import UserError
-from cifar100.recipe import Recipe
 from cifar100.report.describe import describe_recipe
+from cifar100.runs.history import format_seconds
 from cifar100.runs.machines import describe_machines
-from cifar100.runs.run import load_metrics, load_recipe, train_command
-from cifar100.training.progress import format_seconds
+from cifar100.runs.run import Run
 
 
-def render_card(folder: Path) -> str:
-    """The card of a run that `evaluate --write` has evaluated. Raises UserError if a file of the run is missing or
-    damaged, or the evaluation lacks something."""
-    recipe, metrics = load_recipe(folder), load_metrics(folder)
+def render_card(run: Run) -> str:
+    """The card of a run that `evaluate --write` has evaluated. Raises UserError if the evaluation lacks something."""
     try:
-        return render(recipe, metrics, train_command(folder))
+        return render(run)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"The evaluation in {folder / 'metrics.json'} is not whole ({error!r}): run `python -m cifar100 evaluate "
-            f"{folder.as_posix()} --write`."
+            f"The evaluation in {run.folder / 'metrics.json'} is not whole ({error!r}): run `python -m cifar100 evaluate "
+            f"{run.folder.as_posix()} --write`."
         ) from error
 
 
-def render(recipe: Recipe, metrics: dict, command: str) -> str:
-    """The card's text. metrics: as metrics.json has it; command: that makes the run again."""
+def render(run: Run) -> str:
+    """The card's text."""
+    recipe, metrics = run.recipe, run.metrics
     evaluation = metrics["evaluation"]
     low, high = evaluation["top1_interval"]
     calibration, temperature = evaluation["calibration"], evaluation["temperature"]
     superclass, without = evaluation["superclass"], evaluation["without_duplicates"]
-    command, split = command + held_options(metrics), "held-out" if is_held_out(metrics) else "test"
+    split = "held-out" if run.split == "validation" else "test"
     known = {name: accuracy for name, accuracy in evaluation["per_class"].items() if accuracy is not None}
     per_class = sorted(known.items(), key=lambda item: item[1])
     pairs = ", ".join(f"{a} and {b} ({count})".replace("_", " ") for a, b, count in evaluation["confused_pairs"][:5])
@@ -62,9 +58,9 @@ def render(recipe: Recipe, metrics: dict, command: str) -> str:
             "",
             "## Training",
             "",
-            f"- Data: {describe_data(metrics)}",
+            f"- Data: {describe_data(run)}",
             f"- Recipe: {describe_recipe(recipe)}",
-            f"- Made by `{command}`: {format_seconds(metrics['seconds'])} on {describe_machines(metrics)}, "
+            f"- Made by `{run.command}`: {format_seconds(metrics['seconds'])} on {describe_machines(metrics)}, "
             f"torch {metrics['versions']['torch']}",
             "",
             "## Results",
@@ -101,22 +97,12 @@ def render(recipe: Recipe, metrics: dict, command: str) -> str:
     )
 
 
-def is_held_out(metrics: dict) -> bool:
-    """Whether the run was measured on images that were held out of the training set."""
-    return "validation_accuracy" in metrics["final"]
-
-
-def held_options(metrics: dict) -> str:
-    """What the command that makes the run again has to say of its data, beyond the recipe's settings."""
-    return " --data sample" * (metrics["data"] == "sample") + " --holdout" * is_held_out(metrics)
-
-
-def describe_data(metrics: dict) -> str:
+def describe_data(run: Run) -> str:
     """What the network learned from. A hold-out's images are those that the evaluation was taken on."""
-    if metrics["data"] == "sample":
+    if run.sample:
         return "the embedded sample, a look-alike of CIFAR-100 that the program draws, and nothing else"
-    if is_held_out(metrics):
-        held = metrics["evaluation"]["images"]
+    if run.split == "validation":
+        held = run.metrics["evaluation"]["images"]
         return (
             f"{SIZES['train'] - held:,} of the {SIZES['train']:,} training images of CIFAR-100 (Krizhevsky 2009), and nothing "
             f"else; the other {held:,} were held out"

@@ -5,39 +5,56 @@ import json
 import re
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from cifar100.errors import UserError
 from cifar100.files import load_json
 from cifar100.runs.machines import are_machines
 
 FILES = {"weights": "weights.safetensors", "history": "history.csv"}  # those whose SHA-256 metrics.json holds
+METRICS = (
+    *("recipe", "seed", "epochs", "final", "best", "reached", "data", "seconds", "images_per_second"),
+    *("hardware", "versions", "commit", "sha256"),
+)  # the keys of every metrics.json; "machines" where there were several, and "evaluation"
 ACCURACIES = ("top1", "top5", "flip_tta")  # in an evaluation, beside those by class
 LARGEST = 1e300  # number that anything here may have
 DIGEST = re.compile("[0-9a-f]{64}")
-HEADER_BYTES = 100_000_000  # the most that safetensors itself accepts
+
+
+def read_file(path: Path) -> bytes:
+    """Raises UserError if the file cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or train the run again.") from error
+
+
+def digest(content: bytes, path: Path) -> str:
+    """The SHA-256 of a file's content in hexadecimal; of a table as it was written, since git gives it other line ends on
+    Windows."""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n") if path.suffix == ".csv" else content).hexdigest()
 
 
 def checksum(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal; of a table as it was written, since git gives it other line ends on
-    Windows. Raises UserError if it cannot be read."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or train the run again.") from error
-    if path.suffix == ".csv":
-        content = content.replace(b"\r\n", b"\n")
-    return hashlib.sha256(content).hexdigest()
+    """`digest` of a file. Raises UserError if it cannot be read."""
+    return digest(read_file(path), path)
 
 
-def compare_checksum(folder: Path, kind: str) -> None:
-    """Raises UserError if the file of this kind (see FILES) is not the one that metrics.json was made from. Without a
-    metrics.json beside it, as in a Space or while a run grows, there is nothing to compare with."""
-    if not (folder / "metrics.json").is_file():
-        return
-    recorded = load_json(folder / "metrics.json").get("sha256")
-    if not isinstance(recorded, dict) or recorded.get(kind) != checksum(folder / FILES[kind]):
+def compare_checksum(path: Path) -> None:
+    """Raises UserError if one of FILES is not the one that the metrics.json beside it was made from. Without a
+    metrics.json, as while a run grows, there is nothing to compare with."""
+    metrics = path.with_name("metrics.json")
+    if metrics.is_file():
+        compare_digest(path, read_file(path), load_json(metrics).get("sha256"))
+
+
+def compare_digest(path: Path, content: bytes, recorded) -> None:
+    """Raises UserError unless this is the content that metrics.json has the checksum of. recorded: its "sha256"."""
+    kind = next(kind for kind, name in FILES.items() if name == path.name)
+    if not isinstance(recorded, dict) or recorded.get(kind) != digest(content, path):
         raise UserError(
-            f"{folder / FILES[kind]} is damaged or from another run (metrics.json has another checksum of it): restore "
-            "both, or train the run again."
+            f"{path} is damaged or from another run (metrics.json has another checksum of it): restore both, or train the "
+            "run again."
         )
 
 
@@ -45,11 +62,9 @@ def load_trained_recipe(weights: Path) -> dict | None:
     """The recipe's settings in the metadata of a weights.safetensors. None if there is no such file or entry: what is
     wrong with the file, its reader says."""
     try:
-        with open(weights, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size <= HEADER_BYTES else {}
-        return json.loads(header["__metadata__"]["cifar100"])["recipe"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        with safe_open(weights, framework="numpy") as file:  # which reads no tensor, and does not import torch
+            return json.loads(file.metadata()["cifar100"])["recipe"]
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -64,13 +79,19 @@ def is_number(value, least: float = 0.0, most: float = LARGEST) -> bool:
 
 
 def check_metrics(metrics: dict, path: Path) -> None:
-    """Raises UserError if something in a metrics.json cannot be. What follows from the history is compared with it
+    """Raises UserError if a metrics.json lacks what every run has, or something in it cannot be. What follows from the history is compared with it
     elsewhere; measured times and figures can only be checked for their range."""
 
     def require(holds: bool, name: str) -> None:
         if not holds:
             raise UserError(f"{path} is damaged ({name} cannot be so): restore it, or train the run again.")
 
+    missing = [name for name in METRICS if name not in metrics]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}: restore it, or train the run again.")
+    unknown = set(metrics) - {*METRICS, "machines", "evaluation"}
+    if unknown:
+        raise UserError(f"{path} is damaged (no run has {min(unknown)!r}): restore it, or train the run again.")
     for name in ("seconds", "images_per_second"):
         require(is_number(metrics[name]) and metrics[name] > 0, name)
     require(metrics["data"] in ("CIFAR-100", "sample"), "data")

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from cifar100.errors import UserError
 from cifar100.files import name_way_out, sync_folder, write_text
-from cifar100.runs.run import RUN_FILES, running_folder
+from cifar100.runs.find import RUN_FILES, running_folder
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
         raise UserError(f"{path} is damaged ({brief(error)}): restore it, or train the run again.") from error
     put_weights(tensors, network, path)
     if path.name == FILES["weights"]:  # last: the words above say more of what is wrong
-        compare_checksum(path.parent, "weights")
+        compare_checksum(path)
 
 
 def put_weights(tensors: dict[str, torch.Tensor], network: nn.Module, path: Path) -> None:

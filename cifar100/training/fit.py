@@ -1,11 +1,10 @@
 """Train a recipe: one generator that yields a record an epoch and leaves a finished run behind."""
 
-import json
 import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,16 +15,13 @@ from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
 from cifar100.device import current_commit, describe_hardware
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate
-from cifar100.files import write_text
-from cifar100.parallel.cuda_graph import choose_step
 from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Recipe
-from cifar100.runs import place as publish
-from cifar100.runs import run as runs
+from cifar100.runs.find import run_folder
+from cifar100.runs.history import EpochRecord
 from cifar100.runs.machines import find_main, note_epoch
-from cifar100.runs.run import EpochRecord
-from cifar100.runs.weights import load_checkpoint, load_weights, save_checkpoint, save_weights
-from cifar100.training.fitting import say_what_fits
+from cifar100.runs.writer import RunWriter
+from cifar100.training.cuda_graph import choose_step
 from cifar100.training.trainer import AFTER_A_LOSS, Trainer, WrapBatches, make_trainer, train_one_epoch
 
 
@@ -66,90 +62,68 @@ def fit(
     """
     say = say if group.rank == 0 else lambda text: None
     chosen = group.each(lambda: group.choose_device(device))
-    folder = runs.run_folder(recipe, output, is_sample(data), holdout)
-    running = runs.running_folder(folder)
     training, held = group.each_machine_first(lambda: load_training_and_held(data, holdout))
-    group.check_batches(recipe, len(training))
-    with ExitStack() as place:
-        unfinished = group.first(lambda: take_place(place, folder, resume))
-        if resume and not unfinished and group.first(lambda: runs.is_finished(folder, recipe)):
+    group.each(lambda: group.check_batches(recipe, len(training)))
+    folder = run_folder(recipe, output, is_sample(data), holdout)
+    with closing(RunWriter(recipe, folder, group)) as writer:
+        unfinished = writer.open(resume)
+        finished = writer.load_finished() if resume and not unfinished else None
+        if finished:
             say(f"{folder} is finished already. Without resuming it is trained again.")
-            yield from group.first(lambda: runs.load_history(folder))
+            yield from finished
             return
         trainer = make_trainer(recipe, training, chosen, num_workers, precision, group)
         choose_step(trainer, compile, say)
         # The commit is asked for now: the files may change while the run goes on.
-        log = load_progress(trainer, running) if unfinished else Log(current_commit())
+        log = continue_from(trainer, writer) if unfinished else Log(current_commit())
         if unfinished:
             say(f"Continuing after epoch {len(log.history)}, from the checkpoint; history.csv is written anew from it.")
-            group.first(lambda: runs.save_history(running, log.history))
-        group.first(lambda: runs.save_recipe(running, recipe))
+        writer.start(log.history)
         done = len(log.history) == trainer.epochs  # cut off between its last checkpoint and its end
         if done:  # the checkpoint is sealed, the weights beside it are not yet
-            group.first(lambda: keep_weights(trainer, running / "weights.safetensors"))
+            writer.keep_weights(trainer.result)
         yield from log.history[: -1 if done else None]
         for epoch in range(len(log.history) + 1, trainer.epochs + 1):
-            run_epoch(trainer, epoch, held, "validation" if holdout else "test", log, running, progress)
+            run_epoch(trainer, epoch, held, "validation" if holdout else "test", log, writer, progress)
             if epoch < trainer.epochs:
                 yield log.history[-1]
-        group.first(lambda: finish(trainer, log, folder, "sample" if is_sample(data) else "CIFAR-100"))
+        writer.finish(log.history, data="sample" if is_sample(data) else "CIFAR-100", **list_facts(trainer, log))
         yield log.history[-1]
 
 
-def take_place(place: ExitStack, folder: Path, resume: bool) -> bool:
-    """Claim the run's folder until `place` is closed. Returns whether an unfinished run lies there. Raises UserError
-    if it is not to be resumed."""
-    running = place.enter_context(publish.claim(folder))
-    unfinished = (running / "checkpoint.pt").exists()
-    if unfinished and not resume:
-        raise UserError(f"{running} holds an unfinished run: continue it with --resume, or delete that folder.")
-    return unfinished
-
-
 def run_epoch(
-    trainer: Trainer, epoch: int, held: Images, split: str, log: Log, running: Path, progress: WrapBatches | None
+    trainer: Trainer, epoch: int, held: Images, split: str, log: Log, writer: RunWriter, progress: WrapBatches | None
 ) -> None:
     """Train and evaluate, and keep checkpoint and history."""
-    group = trainer.group
     start = time.perf_counter()
-    with say_what_fits(trainer):
-        train_loss, train_accuracy = train_one_epoch(trainer, epoch, progress)
+    train_loss, train_accuracy = train_one_epoch(trainer, epoch, progress)
     trained = time.perf_counter()
     if epoch == trainer.epochs:  # the last line of the log is that of the saved weights
-        group.first(lambda: keep_weights(trainer, running / "weights.safetensors"))
-        group.copy_first(trainer.result)  # which is rounded now, where the file is
-    loss, accuracy = evaluate(trainer.result, held, trainer.device, group=group)
+        writer.keep_weights(trainer.result)
+        trainer.group.copy_first(trainer.result)  # which is rounded now, where the file is
+    loss, accuracy = evaluate(trainer.result, held, trainer.device, group=trainer.group)
     if not math.isfinite(loss):
         raise UserError(f"The loss is no longer a finite number in epoch {epoch}: {AFTER_A_LOSS}")
     log.seconds["training"] += trained - start
     log.seconds["evaluation"] += time.perf_counter() - trained
     log.history.append(EpochRecord(epoch, trainer.lr, train_loss, train_accuracy, loss, accuracy, split))
     note_epoch(log.machines, name_hardware(trainer), epoch)
-    group.first(lambda: save_progress(trainer, log, running))
+    writer.keep_epoch(make_state(trainer, log), log.history)
 
 
-def keep_weights(trainer: Trainer, path: Path) -> None:
-    """Save the result, and go on with it as it was saved: the file may hold it in less precision."""
-    save_weights(path, trainer.result, trainer.recipe)
-    load_weights(path, trainer.result)
-
-
-def save_progress(trainer: Trainer, log: Log, running: Path) -> None:
-    """Write the checkpoint from which `load_progress` continues, and the history."""
-    state = asdict(log) | {
+def make_state(trainer: Trainer, log: Log) -> dict:
+    """What a checkpoint holds, from which `continue_from` goes on."""
+    return asdict(log) | {
         "recipe": trainer.recipe.to_dict(),
         "parts": {name: part.state_dict() for name, part in trainer.parts().items()},
         "versions": versions(),
     }
-    save_checkpoint(running / "checkpoint.pt", state)
-    runs.save_history(running, log.history)
 
 
-def load_progress(trainer: Trainer, running: Path) -> Log:
-    """Bring a fresh trainer to where the checkpoint was written. The first process reads it for all. Raises
-    UserError if the checkpoint is damaged or from another recipe."""
-    path = running / "checkpoint.pt"
-    state = trainer.group.first(lambda: load_checkpoint(path, trainer.recipe))
+def continue_from(trainer: Trainer, writer: RunWriter) -> Log:
+    """Bring a fresh trainer to where the checkpoint was written. Raises UserError if the checkpoint is damaged or from
+    another recipe."""
+    state = writer.load_checkpoint()
     try:
         for name, part in trainer.parts().items():
             part.load_state_dict(state["parts"][name])
@@ -158,28 +132,21 @@ def load_progress(trainer: Trainer, running: Path) -> Log:
         machines = state.get("machines") or [{"hardware": "unknown hardware", "epochs": [1, len(history)]}]
         return Log(state["commit"], history, state["seconds"], machines)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"The checkpoint {path} does not fit its recipe: delete {running} and train again.") from error
+        raise UserError(
+            f"The checkpoint in {writer.running} does not fit its recipe: delete that folder and train again."
+        ) from error
 
 
-def finish(trainer: Trainer, log: Log, folder: Path, data: str) -> None:
-    """Complete the run that grew beside its folder, and let it take the folder's place."""
-    running = runs.running_folder(folder)
-    runs.save_history(running, log.history)  # so that the checksum is of what this process holds
-    several = {"machines": log.machines} if len(log.machines) > 1 else {}
-    metrics = runs.make_metrics(
-        trainer.recipe,
-        log.history,
-        running,
-        data=data,
-        seconds=round(sum(log.seconds.values()), 1),
-        images_per_second=round(trainer.images_seen() / log.seconds["training"], 1),
-        hardware=find_main(log.machines),
-        versions=versions(),
-        commit=log.commit,
-        **several,
-    )
-    write_text(running / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    publish.publish(folder)
+def list_facts(trainer: Trainer, log: Log) -> dict:
+    """What metrics.json says beside what follows from the history."""
+    facts = {
+        "seconds": round(sum(log.seconds.values()), 1),
+        "images_per_second": round(trainer.images_seen() / log.seconds["training"], 1),
+        "hardware": find_main(log.machines),
+        "versions": versions(),
+        "commit": log.commit,
+    }
+    return facts | ({"machines": log.machines} if len(log.machines) > 1 else {})
 
 
 def name_hardware(trainer: Trainer) -> str:

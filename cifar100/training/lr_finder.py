@@ -32,7 +32,7 @@ from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.recipe import Recipe
-from cifar100.runs.run import run_folder
+from cifar100.runs.find import run_folder
 from cifar100.training.optimizers import make_optimizers
 from cifar100.training.trainer import Trainer, make_inputs, make_trainer, mix
 

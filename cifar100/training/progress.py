@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cifar100.recipe import Recipe
-from cifar100.runs.run import EpochRecord
+from cifar100.runs.history import format_seconds
 
-if TYPE_CHECKING:  # it imports torch, for which `recipes` does not wait
+if TYPE_CHECKING:  # it imports torch, for which `report` does not wait
     from cifar100.parallel.group import Group
 
 
@@ -105,20 +105,3 @@ def keep_in_step(progress: Progress, group: "Group") -> Callable[..., Iterable]:
             yield batch
 
     return wrap
-
-
-def format_seconds(seconds: float) -> str:
-    """95 -> "1 min 35 s"; hours have no seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def format_record(record: EpochRecord, epochs: float) -> str:
-    """The line of an epoch, as it stands on the screen and in training_logs.md."""
-    held = record.eval_split.capitalize()
-    return (
-        f"Epoch [{record.epoch}/{math.ceil(epochs)}] - "
-        f"Train Loss: {record.train_loss:.4f}, Train Acc: {record.train_accuracy:.2%} - "
-        f"{held} Loss: {record.eval_loss:.4f}, {held} Acc: {record.eval_accuracy:.2%}"
-    )

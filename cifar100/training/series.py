@@ -2,30 +2,26 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from cifar100.dataset.cifar import is_sample
 from cifar100.errors import UserError
+from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Recipe
-from cifar100.recipes import RECIPES, find_recipe
-from cifar100.runs import run as runs
-from cifar100.training.progress import OutOfTime, Progress, format_record, keep_in_step
-
-
-def list_all(seeds: list[int], **changes) -> Iterator[Recipe]:
-    """Every recipe that is published, the reports' first; all recipes with one seed, then with the next."""
-    for seed in dict.fromkeys(seeds):
-        yield from (find_recipe(name, **changes | {"seed": seed}) for name in RECIPES if name != "smoke")
-
-
-def check_minutes(minutes: float | None) -> None:
-    """Raises UserError for no length of time."""
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise UserError(f"The minutes must be a finite number above 0, not {minutes}.")
+from cifar100.runs.find import run_folder
+from cifar100.runs.history import format_record
+from cifar100.runs.run import holds_another, is_finished
+from cifar100.training.fit import fit
+from cifar100.training.progress import OutOfTime, Progress, keep_in_step
 
 
 def train_all(
-    recipes: list[Recipe], minutes: float | None = None, skip_finished: bool = False, say: Callable = print, **options
+    recipes: list[Recipe],
+    minutes: float | None = None,
+    skip_finished: bool = False,
+    say: Callable[[str], None] = print,
+    group: Group = ALONE,
+    **options,
 ) -> None:
     """Train the recipes in their order; options are those of `fit`.
 
@@ -33,19 +29,18 @@ def train_all(
     continued. Stops within `minutes`, after an epoch or at the loss of one that would not have
     ended in time; the next call goes on from there. Raises UserError, after the others have been
     trained, if a recipe could not be; at once where several processes train together, since the
-    others may not know of it.
+    others may not know of it; and before all, if the minutes are no length of time.
     """
-    check_minutes(minutes)
-    deadline = time.monotonic() + 60 * minutes if minutes else math.inf
+    deadline = group.each(lambda: find_deadline(minutes))
     failures = []
     for recipe in recipes:
         try:
-            train_next(recipe, deadline, skip_finished, say, options)
+            train_next(recipe, deadline, skip_finished, say, group, options)
         except OutOfTime:
             say(f"The {minutes:g} minutes are over: what {recipe.name}, seed {recipe.seed}, has finished is kept.")
             break
         except UserError as error:
-            if "group" in options and options["group"].size > 1:
+            if group.size > 1:
                 raise
             failures.append(str(error))
             if len(recipes) > 1:
@@ -56,21 +51,26 @@ def train_all(
         )
 
 
-def train_next(recipe: Recipe, deadline: float, skip_finished: bool, say: Callable, options: dict) -> None:
-    """Train one recipe, or pass it over. Raises OutOfTime, and what `fit` raises."""
-    from cifar100.parallel.group import ALONE
-    from cifar100.training.fit import fit
+def find_deadline(minutes: float | None) -> float:
+    """When they will be over, on time.monotonic's clock. Raises UserError if they are no length of time."""
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise UserError(f"The minutes must be a finite number above 0, not {minutes}.")
+    return time.monotonic() + 60 * minutes if minutes else math.inf
 
-    group = options.get("group", ALONE)
-    folder = runs.run_folder(recipe, options["output"], is_sample(options.get("data")), options.get("holdout", False))
+
+def train_next(
+    recipe: Recipe, deadline: float, skip_finished: bool, say: Callable[[str], None], group: Group, options: dict
+) -> None:
+    """Train one recipe, or pass it over. Raises OutOfTime, and what `fit` raises."""
+    folder = run_folder(recipe, options["output"], is_sample(options.get("data")), options.get("holdout", False))
     say(f"{recipe.name}, seed {recipe.seed}: {folder}")
-    if skip_finished and group.first(lambda: runs.is_finished(folder, recipe)):
+    if skip_finished and group.first(lambda: is_finished(folder, recipe)):
         say("finished already")
         return
-    if group.first(lambda: runs.holds_another(folder, recipe)):
+    if group.first(lambda: holds_another(folder, recipe)):
         say("A finished run with other settings lies there; this one takes its place when it has finished.")
     resume = options.get("resume", False) or skip_finished
     progress = keep_in_step(Progress(recipe, deadline, say), group)
-    for record in fit(recipe, progress=progress, say=say, **options | {"resume": resume}):
+    for record in fit(recipe, progress=progress, say=say, group=group, **options | {"resume": resume}):
         say(format_record(record, math.ceil(recipe.epochs)))
     say(f"Finished: {folder}")

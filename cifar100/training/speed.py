@@ -15,9 +15,8 @@ from cifar100.dataset.cifar import COARSE_OF_FINE, SIZES, Images, load_split
 from cifar100.device import choose_device, describe_hardware
 from cifar100.evaluation.logits import predict_logits
 from cifar100.recipe import Recipe
-from cifar100.training.fitting import say_what_fits
-from cifar100.training.progress import format_seconds
-from cifar100.training.trainer import Trainer, make_inputs, make_trainer, mix, train_step
+from cifar100.runs.history import format_seconds
+from cifar100.training.trainer import Trainer, advise_on_memory, make_inputs, make_trainer, mix, train_step
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def run_bench(
     trainer.network.train()
     pipeline = rate(each_input(trainer), lambda inputs: len(inputs))
     batches = list(itertools.islice(whole_batches(trainer), 4))
-    with say_what_fits(trainer):
+    with advise_on_memory(recipe):
         step = rate(itertools.cycle(batches), lambda batch: (train_step(trainer, *batch), recipe.batch_size)[1])
     images = torch.from_numpy(held.images).to(chosen)
     evaluation = rate(itertools.cycle(images.split(500)), lambda part: len(predict_logits(trainer.result, part)))

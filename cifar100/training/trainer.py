@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -102,7 +103,7 @@ def make_trainer(
     network = make_network(recipe).to(device)
     if isinstance(network, SprintNet):
         network.fit_stem(to_input(torch.from_numpy(training.images[:5000]).to(device)))
-    loader = TrainingLoader(training, recipe, device, num_workers, group)
+    loader = group.each(lambda: TrainingLoader(training, recipe, device, num_workers, group))
     return Trainer(recipe, network, loader, device, precision, group)
 
 
@@ -111,8 +112,27 @@ def train_one_epoch(trainer: Trainer, epoch: int, progress: WrapBatches | None =
     its images, as they were seen; a mixed image counts for the label with the larger share. With
     several processes they are those of all, and so is the error.
 
-    Raises UserError, with epoch and step, if a loss is not finite.
+    Raises UserError, with epoch and step, if a loss is not finite; and if a GPU has too little memory.
     """
+    with advise_on_memory(trainer.recipe):
+        return take_steps(trainer, epoch, progress)
+
+
+@contextmanager
+def advise_on_memory(recipe: Recipe) -> Iterator[None]:
+    """Raises UserError where a GPU has too little memory. The rate goes with the batch (Goyal et al. 2017, "Accurate,
+    Large Minibatch SGD", section 2.1)."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise UserError(
+            f"The GPU has too little memory for batches of {recipe.batch_size}: say --batch-size {recipe.batch_size // 2} "
+            f"--lr {recipe.lr / 2:g}, close what else uses it, or say --device cpu."
+        ) from error
+
+
+def take_steps(trainer: Trainer, epoch: int, progress: WrapBatches | None) -> tuple[float, float]:
+    """What `train_one_epoch` does, where there is memory for it."""
     recipe, device, group = trainer.recipe, trainer.device, trainer.group
     # torch's own generator is left to dropout and to mixing. A seed for each epoch makes them
     # depend on neither what ran before nor an interruption; a process beside the first has its own.

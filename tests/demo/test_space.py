@@ -20,7 +20,7 @@ from cifar100.demo.examples import make_drawings
 from cifar100.errors import UserError
 from cifar100.inference import load_predictor
 from cifar100.report.model_card import render_card
-from cifar100.runs.run import RUN_FILES, find_run
+from cifar100.runs.find import RUN_FILES, find_run
 from tests.conftest import ROOT
 from tests.demo.test_page import make_client
 from tests.inference.test_predictor import make_run

@@ -20,7 +20,8 @@ from cifar100.evaluation.near_duplicates import Pair
 from cifar100.explain.receptive_field import effective_extent, effective_fields, stage_ends, trace_blocks
 from cifar100.recipes import SMOKE
 from cifar100.report import model_card
-from cifar100.runs import run as runs
+from cifar100.report.evaluation import compare
+from cifar100.runs.run import Run, load_metrics
 from cifar100.training.fit import fit
 from model import resnet20, sprint
 from tests.conftest import tiny_split
@@ -43,10 +44,10 @@ def repeated(monkeypatch):
 
 def test_an_assessment_is_kept_beside_what_was_there(two_runs, repeated):
     result, _ = two_runs
-    before = runs.load_metrics(result.run.folder)
-    evaluation = assessment.assess(result)
-    assessment.save_assessment(result, evaluation)
-    after = runs.load_metrics(result.run.folder)
+    before = load_metrics(result.run.folder)
+    evaluation = assessment.summarise_evaluation(result)
+    assessment.save_evaluation(result, evaluation)
+    after = load_metrics(result.run.folder)
     assert after.pop("evaluation") == json.loads(json.dumps(evaluation)) and after == before
     keys = {"top5", "nll", "per_class", "superclass", "calibration", "temperature", "without_duplicates"}
     assert keys <= set(evaluation)
@@ -57,10 +58,10 @@ def test_an_assessment_is_kept_beside_what_was_there(two_runs, repeated):
 
 def test_mirror_images_and_duplicates_by_a_direct_count(two_runs, repeated):
     result, _ = two_runs
-    evaluation, labels = assessment.assess(result), result.run.images.fine
-    pictures = to_input(torch.from_numpy(result.run.images.images))
+    evaluation, labels = assessment.summarise_evaluation(result), result.data.fine
+    pictures = to_input(torch.from_numpy(result.data.images))
     with torch.no_grad():
-        both = result.run.network(pictures).softmax(1) + result.run.network(pictures.flip(3)).softmax(1)
+        both = result.network(pictures).softmax(1) + result.network(pictures.flip(3)).softmax(1)
     assert evaluation["flip_tta"] == pytest.approx(np.mean(both.argmax(1).numpy() == labels), abs=1e-6)
     right = result.logits.argmax(1) == labels
     without = evaluation["without_duplicates"]
@@ -69,20 +70,22 @@ def test_mirror_images_and_duplicates_by_a_direct_count(two_runs, repeated):
 
 
 def test_on_other_images_than_the_test_set_nothing_is_said_of_duplicates(two_runs):
-    for change in ({"sample": True}, {"split": "validation"}):
-        other = replace(two_runs[0], run=replace(two_runs[0].run, **change))
+    run = two_runs[0].run
+    held_out = [replace(record, eval_split="validation") for record in run.history]
+    for change in ({"metrics": run.metrics | {"data": "sample"}}, {"history": held_out}):
+        other = replace(two_runs[0], run=replace(run, **change))
         assert assessment.without_duplicates(other) is None
         with pytest.raises(UserError, match="Only runs on the same images can be compared"):
-            list(assessment.compare([two_runs[0], other]))
+            list(compare([two_runs[0], other]))
 
 
 def test_runs_are_compared_on_the_same_images(two_runs):
-    header, first, second, mcnemar = assessment.compare(two_runs)
+    header, first, second, mcnemar = compare(two_runs)
     difference = 100 * (two_runs[1].accuracy - two_runs[0].accuracy)
     assert f"{difference:+.2f}" in second and f"{two_runs[0].accuracy:.2%}" in first
-    guesses = [result.logits.argmax(1) == result.run.images.fine for result in two_runs]
+    guesses = [result.logits.argmax(1) == result.data.fine for result in two_runs]
     assert f"Only the first is right {(guesses[0] & ~guesses[1]).sum()} times" in mcnemar
-    assert len(list(assessment.compare([*two_runs, two_runs[0]]))) == 4  # no test among three
+    assert len(list(compare([*two_runs, two_runs[0]]))) == 4  # no test among three
 
 
 def test_evaluate_from_the_command_line(two_runs, repeated, capsys, tmp_path):
@@ -92,15 +95,15 @@ def test_evaluate_from_the_command_line(two_runs, repeated, capsys, tmp_path):
     assert "95% interval of top-1" in out and "calibration error" in out
     saved = [line for line in out.splitlines() if line.endswith(".png")]
     assert len(saved) == 5 and all((tmp_path / "smoke/evaluation").joinpath(p.split("/")[-1]).exists() for p in saved)
-    card = model_card.render_card(tmp_path / "smoke/seed0")
-    evaluation = runs.load_metrics(tmp_path / "smoke/seed0")["evaluation"]
+    card = model_card.render_card(Run.load(tmp_path / "smoke/seed0"))
+    evaluation = load_metrics(tmp_path / "smoke/seed0")["evaluation"]
     assert f"{evaluation['top1']:.2%}" in card and f"{evaluation['calibration']['ece']:.2%}" in card
     assert main(["evaluate", where, str(tmp_path / "smoke/seed1"), "--data", "x", "--device", "cpu"]) == 2
     assert "say --compare" in capsys.readouterr().err
 
 
 def test_features_are_what_the_head_sees(two_runs):
-    network, images = two_runs[0].run.network, two_runs[0].run.images.images[:7]
+    network, images = two_runs[0].network, two_runs[0].data.images[:7]
     features = extract_features(network, images)
     logits = network.head(torch.from_numpy(features)).detach()
     np.testing.assert_allclose(logits, compute_logits(network, images), rtol=1e-4, atol=1e-5)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from cifar100.errors import UserError
 from cifar100.recipe import Recipe
-from cifar100.runs import run as runs
+from cifar100.runs.find import run_folder, running_folder
+from cifar100.runs.run import load_metrics
 from tests.faults.children import OLDER, RECIPE, Run, Trap
 from tests.faults.tally import Tally
 
@@ -62,7 +63,7 @@ def train(output: Path, recipe: Recipe) -> Run:
 
 
 def seed_folder(output: Path) -> Path:
-    return runs.run_folder(RECIPE, output)
+    return run_folder(RECIPE, output)
 
 
 def judge(stage: Stage, output: Path, struck: Run) -> str:
@@ -71,7 +72,7 @@ def judge(stage: Stage, output: Path, struck: Run) -> str:
     folder = seed_folder(output)
     if struck.process.exitcode == 0:
         return "unharmed" if content(folder) == stage.expected else "it ended as if it were finished, and is not"
-    places = [content(path) for path in (folder, folder.with_name("seed0.replaced"), runs.running_folder(folder))]
+    places = [content(path) for path in (folder, folder.with_name("seed0.replaced"), running_folder(folder))]
     if content(seed_folder(stage.older)) not in places and stage.expected not in places:
         return "neither the older run nor the new one is whole"
     run = Run(output)
@@ -85,7 +86,7 @@ def judge(stage: Stage, output: Path, struck: Run) -> str:
     if [path.name for path in folder.parent.iterdir() if not path.name.startswith(".")] != ["seed0"]:
         return "files were left behind"
     try:
-        runs.load_metrics(folder)
+        load_metrics(folder)
     except UserError as error:
         return str(error)
     shutil.rmtree(output)
@@ -141,7 +142,7 @@ def fill_the_disk(stage: Stage, limits: tuple[int, ...] = (1_500_000, 300, 2)) -
         output = stage.make_output("full")
         killed = Run(output, Trap("step", 4))  # in the second epoch: a checkpoint of the first is there
         killed.end()
-        checkpoint = runs.running_folder(seed_folder(output)) / "checkpoint.pt"
+        checkpoint = running_folder(seed_folder(output)) / "checkpoint.pt"
         before = checkpoint.read_bytes()
         run = Run(output, Trap("size", limit))
         code = run.end()

@@ -24,9 +24,11 @@ from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
-from cifar100.report.pages import published_metrics, render_run
-from cifar100.runs import run as runs
-from cifar100.runs.run import EpochRecord
+from cifar100.report.pages import load_published
+from cifar100.report.training_log import render_run
+from cifar100.runs.find import RUN_FILES, run_folder
+from cifar100.runs.history import EpochRecord, load_history, save_history
+from cifar100.runs.run import load_metrics, load_recipe, make_metrics, save_recipe
 from cifar100.runs.weights import load_checkpoint, load_network, make_network, save_checkpoint, save_weights
 from cifar100.training import fit as train
 from tests.faults.children import few
@@ -40,14 +42,14 @@ EVALUATION = {"images": 40, "top1": 0.25, "top5": 0.5, "nll": 3.25, "per_class":
 
 def make_run(root: Path) -> Path:
     """A finished run's folder with the recipe's first weights and a made-up history, in root/output/smoke."""
-    folder = runs.run_folder(SMOKE, root / "output")
+    folder = run_folder(SMOKE, root / "output")
     folder.mkdir(parents=True)
     history = [EpochRecord(k, 0.05 / k, 4.5 - k / 7, 0.1 * k, 4.25 - k / 9, 0.125 * k) for k in range(1, 7)]
-    runs.save_recipe(folder, SMOKE)
-    runs.save_history(folder, history)
+    save_recipe(folder, SMOKE)
+    save_history(folder, history)
     save_weights(folder / "weights.safetensors", make_network(SMOKE), SMOKE)
     facts = {"data": "CIFAR-100", "seconds": 61.5, "images_per_second": 128.5, "hardware": "abacus, 2 threads"}
-    metrics = runs.make_metrics(SMOKE, history, folder, versions={"torch": "2.5"}, commit="0" * 40, **facts)
+    metrics = make_metrics(SMOKE, history, folder, versions={"torch": "2.5"}, commit="0" * 40, **facts)
     write_text(folder / "metrics.json", json.dumps(metrics | {"evaluation": EVALUATION}, indent=2) + "\n")
     return folder
 
@@ -73,11 +75,11 @@ def readers_of_a_run(folder: Path) -> dict[str, Callable]:
         return loaded.classes, digest(loaded.network.state_dict())
 
     return {
-        "load_recipe": lambda: runs.load_recipe(folder),
-        "load_history": lambda: runs.load_history(folder),
-        "load_metrics": lambda: checked(runs.load_metrics(folder)),
+        "load_recipe": lambda: load_recipe(folder),
+        "load_history": lambda: load_history(folder),
+        "load_metrics": lambda: checked(load_metrics(folder)),
         "report": section,
-        "table": lambda: [list(map(checked, own)) for own in published_metrics(folder.parents[1]).values()],
+        "table": lambda: [checked(run.metrics) for run in load_published(folder.parents[1])],
         "evaluate": lambda: digest(load_network(folder).state_dict()),
         "predict": predictor,
         "demo": lambda: describe_model("smoke", folder),
@@ -222,7 +224,7 @@ def damage_all(root: Path, count: int) -> list[Tally]:
     """Every kind of file, `count` ways each."""
     folder = make_run(root)
     readers, tallies = readers_of_a_run(folder), []
-    for name in runs.RUN_FILES:
+    for name in RUN_FILES:
         tallies.append(Tally(f"damaged {name}"))
         damage_file(folder / name, readers, count, tallies[-1])
     tallies.append(Tally("damaged checkpoint.pt"))

@@ -25,8 +25,9 @@ from cifar100.files import write_text
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import MAX_PIXELS, open_picture
 from cifar100.recipes import SMOKE
-from cifar100.report.pages import render_run
-from cifar100.runs import run as runs
+from cifar100.report.training_log import render_run
+from cifar100.runs.history import load_history
+from cifar100.runs.run import load_metrics, load_recipe, save_recipe
 from cifar100.runs.weights import load_checkpoint, make_network, save_weights, seal
 from tests.faults.children import fork
 from tests.faults.damage import Late, deadline, make_run
@@ -167,13 +168,13 @@ def open_nested(root: Path) -> Tally:
     deep = "[" * 100_000
     nested = '{"augmentation": {"scale": ' + "[" * 600 + "]" * 600 + "}}"
     for name, text, read in (
-        ("recipe.json", deep, runs.load_recipe),
-        ("recipe.json", nested, runs.load_recipe),
-        ("recipe.json", json.dumps(SMOKE.to_dict() | {"epochs": 10**400}), runs.load_recipe),
-        ("metrics.json", deep, runs.load_metrics),
-        ("metrics.json", '{"sha256": ' + deep, runs.load_metrics),
-        ("history.csv", "epoch,lr\n" + "1" * 300_000, runs.load_history),
-        ("history.csv", "epoch\0,lr\n1,\0", runs.load_history),
+        ("recipe.json", deep, load_recipe),
+        ("recipe.json", nested, load_recipe),
+        ("recipe.json", json.dumps(SMOKE.to_dict() | {"epochs": 10**400}), load_recipe),
+        ("metrics.json", deep, load_metrics),
+        ("metrics.json", '{"sha256": ' + deep, load_metrics),
+        ("history.csv", "epoch,lr\n" + "1" * 300_000, load_history),
+        ("history.csv", "epoch\0,lr\n1,\0", load_history),
     ):
         folder = make_run(root / "nested")
         (folder / name).write_text(text)
@@ -195,7 +196,7 @@ def show_script(root: Path) -> Tally:
         shutil.rmtree(root / "script")
     folder = make_run(root / "script")
     named = replace(SMOKE, name=SCRIPT)
-    runs.save_recipe(folder, named)
+    save_recipe(folder, named)
     save_weights(folder / "weights.safetensors", make_network(named), named)
     tally.note(refuse(lambda: render_run(folder)), "recipe.json name")
     shutil.rmtree(root / "script")

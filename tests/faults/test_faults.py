@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from cifar100.errors import UserError
-from cifar100.figures.memory import plot_long_run
 from cifar100.recipes import SMOKE
-from cifar100.runs import run as runs
+from cifar100.runs.find import running_folder
+from cifar100.runs.run import holds_another, is_finished
 from tests.faults import __main__ as full
 from tests.faults import crashes, damage, hostile, long_run, serving, supply
 from tests.faults.__main__ import PAGE, RESULTS, render_page
 from tests.faults.children import Run, Trap
+from tests.faults.memory import plot_long_run
 from tests.faults.tally import Tally, render_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +54,7 @@ def test_a_lost_checkpoint_is_noticed(stage):
     output = stage.make_output("lost")
     killed = Run(output, Trap("step", 6))
     killed.end()
-    (runs.running_folder(crashes.seed_folder(output)) / "checkpoint.pt").unlink()
+    (running_folder(crashes.seed_folder(output)) / "checkpoint.pt").unlink()
     assert "2 epochs were finished, and some of them trained again" == crashes.judge(stage, output, killed)
 
 
@@ -77,12 +78,12 @@ def test_damage_is_noticed(tmp_path):
 
 def test_a_damaged_run_may_be_trained_again_but_is_not_taken_for_finished(tmp_path):
     folder = damage.make_run(tmp_path)
-    assert runs.is_finished(folder, SMOKE) and not runs.holds_another(folder, SMOKE)
+    assert is_finished(folder, SMOKE) and not holds_another(folder, SMOKE)
     text = (folder / "recipe.json").read_text()
     (folder / "recipe.json").write_text(text.replace('"lr": 0.05', '"lr": 0.06'))
     with pytest.raises(UserError, match="another lr than the weights beside it .0.06, not 0.05"):
-        runs.is_finished(folder, SMOKE)
-    assert runs.holds_another(folder, SMOKE)
+        is_finished(folder, SMOKE)
+    assert holds_another(folder, SMOKE)
 
 
 def test_hostile_files_do_nothing(tmp_path):

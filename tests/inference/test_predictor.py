@@ -19,7 +19,9 @@ from cifar100.evaluation.logits import predict_logits
 from cifar100.inference import load_predictor
 from cifar100.inference import predictor as inference
 from cifar100.recipes import SMOKE
-from cifar100.runs import run as runs
+from cifar100.runs.find import run_folder
+from cifar100.runs.history import EpochRecord, save_history
+from cifar100.runs.run import make_metrics, save_recipe
 from cifar100.runs.weights import load_network, make_network, save_weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
@@ -27,14 +29,14 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uin
 
 def make_run(output, recipe=SMOKE, accuracy=0.5):
     """A finished run's folder with the recipe's first weights, and this accuracy after its one epoch."""
-    folder = runs.run_folder(recipe, output)
+    folder = run_folder(recipe, output)
     folder.mkdir(parents=True)
-    runs.save_recipe(folder, recipe)
+    save_recipe(folder, recipe)
     save_weights(folder / "weights.safetensors", make_network(recipe), recipe)
-    history = [runs.EpochRecord(1, 0.1, 4.0, 0.1, 4.0, accuracy)]
-    runs.save_history(folder, history)
+    history = [EpochRecord(1, 0.1, 4.0, 0.1, 4.0, accuracy)]
+    save_history(folder, history)
     facts = {"data": "CIFAR-100", "seconds": 1.0, "images_per_second": 1.0, "hardware": "abacus", "commit": None}
-    metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2"}, **facts)
+    metrics = make_metrics(recipe, history, folder, versions={"torch": "2"}, **facts)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 

@@ -21,7 +21,7 @@ from cifar100.errors import UserError
 from cifar100.evaluation.logits import predict_logits
 from cifar100.explain.grad_cam import enlarge, grad_cam, stage_layers
 from cifar100.notebook.execution import execute_notebook
-from cifar100.runs import run as runs
+from cifar100.runs.run import load_metrics
 from cifar100.runs.weights import load_network
 from tests.conftest import ROOT
 
@@ -104,7 +104,7 @@ def test_the_main_notebook_runs_on_the_sample_and_leaves_the_project_as_it_was(c
     assert f"The figures: {figures.relative_to(copy)}/" in text
     sources = "".join("".join(cell["source"]) for cell in code_cells(sample_run))
     assert {path.name for path in figures.glob("[0-9][0-9]_*.png")} == set(re.findall(r"\d\d_\w+\.png", sources))
-    assert runs.load_metrics(figures / "seed0")["final"]["test_accuracy"] > 0.15
+    assert load_metrics(figures / "seed0")["final"]["test_accuracy"] > 0.15
     for name in ("README.md", "training_logs.md", "CIFAR100_ResNet.ipynb"):
         assert (copy / name).read_bytes() == (ROOT / name).read_bytes()
 

@@ -13,8 +13,9 @@ from cifar100.errors import UserError
 from cifar100.notebook import session
 from cifar100.recipes import RECIPES, SMOKE
 from cifar100.runs import place as publish
-from cifar100.runs import run as runs
-from cifar100.runs.run import EpochRecord
+from cifar100.runs.find import RUN_FILES, run_folder, running_folder
+from cifar100.runs.history import EpochRecord, load_history, save_history
+from cifar100.runs.run import load_metrics, make_metrics, save_recipe
 from cifar100.training.fit import fit
 from tests.conftest import tiny_split
 
@@ -37,12 +38,12 @@ def gpu(place, monkeypatch):
 def finish(name: str, output="output") -> None:
     """Leave what `is_finished` takes for a finished run: one of one epoch, that was published without its weights."""
     recipe, history = RECIPES[name], [EpochRecord(1, 0.1, 4.0, 0.1, 4.0, 0.1)]
-    folder = runs.run_folder(recipe, output)
-    runs.save_recipe(folder, recipe)
-    runs.save_history(folder, history)
+    folder = run_folder(recipe, output)
+    save_recipe(folder, recipe)
+    save_history(folder, history)
     (folder / "weights.safetensors").write_bytes(b"")
     facts = {"data": "CIFAR-100", "seconds": 1.0, "images_per_second": 1.0, "hardware": "abacus", "commit": None}
-    metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2.5"}, **facts)
+    metrics = make_metrics(recipe, history, folder, versions={"torch": "2.5"}, **facts)
     (folder / "weights.safetensors").unlink()
     (folder / "metrics.json").write_text(json.dumps(metrics))
 
@@ -112,12 +113,12 @@ def test_half_a_run_is_continued_from_its_checkpoint_and_a_torn_history_mended(p
     generator = fit(TINY, output="output")
     next(generator)
     generator.close()  # as when the kernel is interrupted
-    history = runs.running_folder(started.run) / "history.csv"
+    history = running_folder(started.run) / "history.csv"
     history.write_text(history.read_text()[:-9])
     said = []
     assert list(started.records(said.append)) == whole
     assert any("Continuing after epoch 1, from the checkpoint; history.csv is written anew" in line for line in said)
-    assert runs.load_history(started.run) == runs.load_history(Path("whole/smoke/seed0"))
+    assert load_history(started.run) == load_history(Path("whole/smoke/seed0"))
 
 
 def test_a_loaded_run_says_so_and_trains_nothing(place, tiny):
@@ -125,7 +126,7 @@ def test_a_loaded_run_says_so_and_trains_nothing(place, tiny):
     started = session.Session(TINY, torch.device("cpu"), Path("output"), False, "")
     before = (started.run / "metrics.json").read_bytes()
     said = []
-    assert list(started.records(said.append)) == runs.load_history(started.run)
+    assert list(started.records(said.append)) == load_history(started.run)
     assert said[0].startswith("Loaded output/smoke/seed0, trained on") and "Nothing is trained" in said[0]
     assert (started.run / "metrics.json").read_bytes() == before
 
@@ -143,8 +144,8 @@ def test_publishing_brings_a_run_home_and_renders_the_report(place, tiny, monkey
     changed = started.publish()
     assert place / "training_logs.md" in changed
     home = place / "output/smoke"
-    assert {path.name for path in (home / "seed0").iterdir()} == set(runs.RUN_FILES)
-    assert json.loads((home / "seed0/metrics.json").read_text()) == runs.load_metrics(started.run)
+    assert {path.name for path in (home / "seed0").iterdir()} == set(RUN_FILES)
+    assert json.loads((home / "seed0/metrics.json").read_text()) == load_metrics(started.run)
     assert (home / "11_curves.png").read_bytes() == b"picture"
     assert "Epoch [2/2]" in (place / "training_logs.md").read_text()
     assert f"{len(tiny_split('test').fine)} test images" in (home / "MODEL_CARD.md").read_text()

@@ -13,13 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 import model
-from cifar100.__main__ import main
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate
 from cifar100.parallel.group import Group, joined
-from cifar100.parallel.launch import train_here
 from cifar100.recipes import SMOKE
-from cifar100.runs import run as runs
+from cifar100.runs.history import load_history
+from cifar100.runs.run import load_metrics
 from cifar100.runs.weights import load_network, make_network
 from cifar100.training import fit as train
 from tests.conftest import ROOT, tiny_split
@@ -33,8 +32,8 @@ SHORT = replace(SMOKE, batch_size=64)  # 5 steps an epoch on the tiny set, the l
 
 
 def start(script, *arguments, size=2, last=()):
-    """The command line in so many processes that meet at a free port, and that nobody watches over. last: further
-    arguments of the last process."""
+    """The command line in so many processes that meet at a free port, without torchrun, which would end them. last:
+    further arguments of the last process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -79,12 +78,12 @@ def test_several_processes_reach_the_weights_of_one(script, size, tiny, tmp_path
     assert moved > 1e-3 and ours.keys() == expected.keys()
     tolerance = 1e-5 if script == NORMLESS else 1e-3  # norms over a batch make rounding grow from step to step
     assert all(torch.allclose(ours[name], expected[name], rtol=tolerance, atol=tolerance) for name in expected)
-    together, alone = (runs.load_history(folder)[0] for folder in folders)
+    together, alone = (load_history(folder)[0] for folder in folders)
     assert together.train_accuracy == alone.train_accuracy
     assert together.train_loss == pytest.approx(alone.train_loss, abs=tolerance)
     again = evaluate(load_network(folders[0]), tiny_split("test"), torch.device("cpu"))  # every image once
     assert (together.eval_loss, together.eval_accuracy) == pytest.approx(again, abs=2e-6)
-    assert runs.load_metrics(folders[0])["hardware"].startswith(f"{size} x ")
+    assert load_metrics(folders[0])["hardware"].startswith(f"{size} x ")
 
 
 NORMS = """
@@ -131,39 +130,19 @@ def test_torchrun_trains_smoke_as_well_as_one_process(tiny, tmp_path):
     assert run.returncode == 0
     recipe = replace(SHORT, epochs=6)
     alone = list(train.fit(recipe, data="elsewhere", output=tmp_path / "one", device="cpu", precision="float32"))[-1]
-    together = runs.load_history(tmp_path / "two/smoke/seed0")[-1]
+    together = load_history(tmp_path / "two/smoke/seed0")[-1]
     assert min(alone.eval_accuracy, together.eval_accuracy) > 0.05  # chance is 0.01
     assert together.eval_accuracy == pytest.approx(alone.eval_accuracy, abs=0.05)
 
 
-def test_a_place_that_is_no_number_is_refused(monkeypatch):
-    place = {"RANK": "0", "WORLD_SIZE": "two", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
-    for name, value in place.items():
+@pytest.mark.parametrize("wrong", [{"WORLD_SIZE": "two"}, {"MASTER_PORT": "none"}], ids=str)
+def test_processes_that_cannot_meet_say_so(wrong, monkeypatch):
+    place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    for name, value in (place | wrong).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="start the processes by torchrun"):
+    with pytest.raises(UserError, match="start all of them by torchrun"):
         with joined():
             pass
-
-
-def test_the_watch_does_not_talk_while_the_interpreter_ends():
-    """A thread that comes back from the store to an interpreter without a GIL aborts the process, with exit code -6."""
-    script = """
-import time
-from datetime import timedelta
-import torch.distributed as dist
-from cifar100.parallel import watch
-
-watch.INTERVAL = 0.0  # it talks nearly always
-keeper = dist.TCPStore("127.0.0.1", 0, None, True, timedelta(seconds=30), wait_for_workers=False)
-store = dist.TCPStore("127.0.0.1", keeper.port, None, False, timedelta(seconds=30), wait_for_workers=False)
-watching = watch.Watch(store, rank=0, size=1)
-watching.start()
-time.sleep(0.3)
-watching.{}()
-"""
-    for ending in ("stop", "end"):
-        run = subprocess.run([sys.executable, "-c", script.format(ending)], cwd=ROOT, capture_output=True, text=True)
-        assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -209,79 +188,6 @@ def test_out_of_time_all_stop_in_the_same_step(tmp_path):
     codes, out, errors = finish(start(TINY, *TRAIN, "--minutes", "0.0001", "--output", tmp_path))
     assert codes == [0, 0], errors
     assert out.count("0.0001 minutes are over") == 1 and "Epoch [" not in out
-
-
-LAUNCH = """
-from dataclasses import replace
-from cifar100.parallel.launch import launch
-from cifar100.recipes import SMOKE
-recipe = replace(SMOKE, epochs=0.03)  # two steps
-options = {"data": "sample", "output": "OUTPUT", "device": "cpu"}
-print([type(record).__name__ for record in launch(recipe, processes=2, **options)])
-"""
-
-
-def test_launch_from_a_notebook(tmp_path):
-    """Code that lies in no file, as a notebook's cells."""
-    code = LAUNCH.replace("OUTPUT", str(tmp_path))
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=300
-    )
-    assert run.returncode == 0, run.stderr
-    assert "Epoch [1/1] - Train Loss: " in run.stdout and "['EpochRecord']" in run.stdout
-    assert runs.load_metrics(tmp_path / "sample/smoke/seed0")["hardware"].startswith("2 x ")
-
-
-def test_what_a_launched_process_cannot_do_it_hands_back_as_its_reason():
-    assert "There is no device 'abacus'" in train_here(SMOKE, {"data": "sample", "device": "abacus"})
-
-
-def spread(output, *seeds, **options):
-    """Start runs of these seeds, two at a time."""
-    command = [sys.executable, "-m", "cifar100", "train", "smoke", "--data", "sample", "--devices", "cpu", "cpu"]
-    command += ["--output", str(output), "--seeds", *seeds, *(f"--{name}={value}" for name, value in options.items())]
-    return subprocess.Popen(
-        command,
-        env=os.environ | ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs are deaf to it
-    )
-
-
-def test_seeds_are_spread_over_devices_and_one_that_fails_stops_no_other(tmp_path):
-    unfinished = tmp_path / "sample/smoke/seed1.running/checkpoint.pt"
-    unfinished.parent.mkdir(parents=True)
-    unfinished.write_text("")
-    process = spread(tmp_path, "0", "1", "2", epochs=0.03)
-    out, errors = process.communicate(timeout=300)
-    assert process.returncode == 2 and errors.startswith("Error: Not trained: smoke seed 1;")
-    assert "smoke, seed 1 | Error: " in out and "holds an unfinished run" in out
-    for seed in (0, 2):
-        assert f"smoke, seed {seed} | Epoch [1/1] - Train Loss: " in out
-        assert (tmp_path / f"sample/smoke/seed{seed}/metrics.json").exists()
-
-
-def test_ctrl_c_ends_all_that_were_spread(tmp_path):
-    process = spread(tmp_path, "0", "1", "2")
-    while not list(tmp_path.glob("sample/smoke/seed[01].running/recipe.json")):
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=120)
-    assert process.returncode == 130 and "Traceback" not in out + errors
-    assert not list(tmp_path.glob("sample/smoke/*/metrics.json")) and "seed 2" not in out
-    for pid in tmp_path.glob("sample/smoke/*.running/pid"):
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(pid.read_text()), 0)
-
-
-@pytest.mark.parametrize("arguments", [["--device", "cpu"], ["--devices", "abacus"]])
-def test_devices_that_cannot_be(arguments, tmp_path, capsys):
-    given = ["train", "smoke", "--seeds", "0", "1", "--data", "sample", "--devices", "cpu", *arguments]
-    assert main([*given, "--output", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1 and not list(tmp_path.iterdir())
 
 
 def test_processes_cannot_share_a_named_gpu():

@@ -1,47 +1,45 @@
 """The model card says of a run what the run has left, whichever images it was trained and measured on."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
-from cifar100.report.model_card import render, render_card
-from cifar100.runs.run import find_run, load_metrics, load_recipe
+from cifar100.report.model_card import render_card
+from cifar100.runs.find import find_run
+from cifar100.runs.run import Run
 from tests.conftest import ROOT
-
-RUN = ROOT / "output/sprint"
 
 
 @pytest.fixture
-def held_out():
+def published():
+    return Run.load(find_run(ROOT / "output/sprint"))
+
+
+@pytest.fixture
+def held_out(published):
     """What a hold-out run of the same figures would have left."""
-    metrics = deepcopy(load_metrics(find_run(RUN)))
-    for row in (metrics["final"], metrics["best"]):
-        row |= {"validation_loss": row.pop("test_loss"), "validation_accuracy": row.pop("test_accuracy")}
+    metrics = deepcopy(published.metrics)
     metrics["evaluation"] |= {"images": 5000, "without_duplicates": None}
     metrics["evaluation"]["temperature"]["method"] = "two-fold on the validation set"
-    return metrics
+    return replace(published, metrics=metrics, history=[replace(r, eval_split="validation") for r in published.history])
 
 
-def card_of(metrics):
-    return render(load_recipe(find_run(RUN)), metrics, "python -m cifar100 train sprint")
-
-
-def test_a_run_on_all_images_says_so_and_names_its_duplicates():
-    card = render_card(find_run(RUN))
+def test_a_run_on_all_images_says_so_and_names_its_duplicates(published):
+    card = render_card(published)
     assert "- Data: the 50,000 training images of CIFAR-100 (Krizhevsky 2009), all of them, and nothing else" in card
     assert "10,000 test images |" in card and "near duplicate in the training set" in card
     assert "- Made by `python -m cifar100 train sprint`: " in card
 
 
 def test_a_hold_out_run_says_what_it_was_not_trained_on(held_out):
-    card = card_of(held_out)
+    card = render_card(held_out)
     assert "- Data: 45,000 of the 50,000 training images" in card and "the other 5,000 were held out\n" in card
     assert "5,000 held-out images |" in card and "- Made by `python -m cifar100 train sprint --holdout`: " in card
     assert "all of them" not in card and "test images" not in card and "near duplicate" not in card
 
 
-def test_a_run_on_the_sample_says_so(held_out):
-    del held_out["final"]["validation_accuracy"]
-    card = card_of(held_out | {"data": "sample"})
+def test_a_run_on_the_sample_says_so(published):
+    card = render_card(replace(published, metrics=published.metrics | {"data": "sample"}))
     assert "- Data: the embedded sample" in card and "train sprint --data sample`" in card
     assert "training images of CIFAR-100" not in card

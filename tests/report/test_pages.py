@@ -11,26 +11,41 @@ from cifar100.files import write_text
 from cifar100.recipes import RECIPES, SMOKE, SPRINT
 from cifar100.report import pages as report
 from cifar100.report.curves import save_curves
-from cifar100.report.describe import list_events
+from cifar100.report.describe import describe_recipe, list_events
+from cifar100.report.readme import (
+    README_PICTURES,
+    group_by_recipe,
+    render_figures,
+    render_headline,
+    render_results,
+    replace_block,
+)
 from cifar100.report.reported import REPORTED
-from cifar100.runs import run as runs
-from cifar100.runs.run import EpochRecord
-from cifar100.training.progress import format_record, format_seconds
+from cifar100.report.training_log import render_logs, render_run
+from cifar100.runs.find import run_folder
+from cifar100.runs.history import EpochRecord, format_record, format_seconds, load_history, save_history
+from cifar100.runs.run import Run, make_metrics, save_recipe
 from tests.conftest import ROOT
+
+ROWS = ("recipe", "seed", "epochs", "final", "best", "reached", "sha256")  # of metrics.json, that follow from the files
 
 
 def make_run(output, recipe, accuracies, **facts):
     """A finished run's folder with made-up numbers."""
-    folder = runs.run_folder(recipe, output)
+    folder = run_folder(recipe, output)
     folder.mkdir(parents=True)
     history = [EpochRecord(k, 0.1, 4 / k, a + 0.05, 5 / k, a) for k, a in enumerate(accuracies, start=1)]
-    runs.save_recipe(folder, recipe)
-    runs.save_history(folder, history)
+    save_recipe(folder, recipe)
+    save_history(folder, history)
     (folder / "weights.safetensors").write_bytes(b"weights")
     facts = {"data": "CIFAR-100", "seconds": 90, "images_per_second": 1.0, "hardware": "abacus"} | facts
-    metrics = runs.make_metrics(recipe, history, folder, versions={"torch": "2"}, commit=None, **facts)
+    metrics = make_metrics(recipe, history, folder, versions={"torch": "2"}, commit=None, **facts)
     write_text(folder / "metrics.json", json.dumps(metrics))
     return folder
+
+
+def groups_in(output):
+    return group_by_recipe(report.load_published(output))
 
 
 def test_line_of_an_epoch():
@@ -43,7 +58,7 @@ def test_line_of_an_epoch():
 
 def test_section_of_a_run(tmp_path):
     folder = make_run(tmp_path, SPRINT, [0.5, 0.76, 0.74])
-    section = report.render_run(folder)
+    section = render_run(folder)
     assert section.startswith("<!-- run sprint/seed0 -->\n## sprint, seed 0\n")
     assert "test accuracy 74.00%, training accuracy 79.00%, gap 5.00 points" in section
     assert "(chosen on the test set): 76.00% in epoch 2" in section
@@ -53,7 +68,7 @@ def test_section_of_a_run(tmp_path):
 
 
 def test_a_run_with_other_settings_says_so(tmp_path):
-    section = report.render_run(make_run(tmp_path, replace(SPRINT, lr=1.0, seed=2), [0.5]))
+    section = render_run(make_run(tmp_path, replace(SPRINT, lr=1.0, seed=2), [0.5]))
     assert "`python -m cifar100 train sprint --seed 2 --lr 1.0`" in section
     assert "lr 1.0 instead of 1.38" in section
 
@@ -63,25 +78,27 @@ def test_seeds_of_a_recipe_share_a_line_and_the_sample_stays_out(tmp_path):
     make_run(tmp_path, replace(SPRINT, seed=10), [0.76])
     make_run(tmp_path / "sample", SMOKE, [0.5], data="sample")
     make_run(tmp_path / "sprint" / "holdout", replace(SPRINT, name="."), [0.9])
-    table = report.render_results(tmp_path)
+    table = render_results(groups_in(tmp_path))
     assert "**75.00% ± 1.41 (2 seeds)**" in table and "smoke" not in table and table.count("`sprint`") == 1
-    logs = report.render_logs(tmp_path)
+    logs = render_logs(report.load_published(tmp_path))
     assert logs.index("## sprint, seed 0") < logs.index("## sprint, seed 10") and logs.count("## ") == 2
-    assert report.render_run(tmp_path / "sample/smoke/seed0").count("(SAMPLE)") == 1
+    assert render_run(tmp_path / "sample/smoke/seed0").count("(SAMPLE)") == 1
 
 
 def test_runs_with_other_settings_have_no_place_in_the_mean(tmp_path):
     make_run(tmp_path, SPRINT, [0.74])
     make_run(tmp_path, replace(SPRINT, seed=1, lr=1.0), [0.1])
-    assert "**74.00%**" in report.render_results(tmp_path) and "**74.00%**" in report.render_headline(tmp_path)
-    assert report.render_logs(tmp_path).count("\n## ") == 2
+    assert "**74.00%**" in render_results(groups_in(tmp_path)) and "**74.00%**" in render_headline(groups_in(tmp_path))
+    assert render_logs(report.load_published(tmp_path)).count("\n## ") == 2
 
 
 def test_a_reports_number_stands_beside_ours(tmp_path):
     make_run(tmp_path, RECIPES["resnet56_multistep"], [0.5, 0.74])
-    (row,) = [line for line in report.render_results(tmp_path).splitlines() if "`resnet56_multistep`" in line]
+    (row,) = [line for line in render_results(groups_in(tmp_path)).splitlines() if "`resnet56_multistep`" in line]
     assert "| **74.00%** | 74.00% | 73.84% best, 73.68% last, 100 epochs |" in row
-    assert report.render_headline(tmp_path).startswith("- `python -m cifar100 train resnet56_multistep`: **74.00%**")
+    assert render_headline(groups_in(tmp_path)).startswith(
+        "- `python -m cifar100 train resnet56_multistep`: **74.00%**"
+    )
     assert set(REPORTED) <= set(RECIPES) and all(0.7 < value.best < 0.8 for value in REPORTED.values())
 
 
@@ -89,14 +106,14 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     folders = [
         make_run(tmp_path, RECIPES[name], [0.5, 0.7], hardware="cpu") for name in ("resnet56_multistep", "sprint")
     ]
-    drawn = save_curves(folders, tmp_path / "assets")
+    drawn = save_curves(map(Run.load, folders), tmp_path / "assets")
     assert [path.relative_to(tmp_path).as_posix() for path in drawn] == [
         *("resnet56_multistep/curves.png", "sprint/curves.png", "assets/accuracy_over_time.png")
     ]
     minutes, accuracy = np.array([0.75, 1.5]), np.array([0.5, 0.7])
     (axes,) = plot_accuracy_over_time({"sprint": (minutes, accuracy)}, {"a report": 0.75}).axes
     assert [line.get_ydata()[-1] for line in axes.lines] == [0.75, 0.7, 0.7]
-    loss, top1, rate = plot_history(runs.load_history(folders[0]), "x", {1: "rate 0.02"}, reported=0.6).axes
+    loss, top1, rate = plot_history(load_history(folders[0]), "x", {1: "rate 0.02"}, reported=0.6).axes
     assert [list(line.get_ydata()) for line in top1.lines][:3] == [[0.55, 0.75], [0.5, 0.7], [0.6, 0.6]]
     assert [text.get_text() for text in rate.texts] == ["rate 0.02"]
     assert list_events(RECIPES["resnet56_multistep"]) == {40: "rate 0.02", 70: "rate 0.004", 85: "rate 0.0008"}
@@ -105,18 +122,18 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
 
 def test_a_missing_place_in_the_readme_is_an_error():
     text = "a\n<!-- results -->\nold\n<!-- end of results -->\nb"
-    assert report.replace_block(text, "results", "new\n").split("\n")[2] == "new"
+    assert replace_block(text, "results", "new\n").split("\n")[2] == "new"
     for damaged in ("", text + text, "<!-- results -->"):
         with pytest.raises(UserError, match="README.md must have one line"):
-            report.replace_block(damaged, "results", "new\n")
+            replace_block(damaged, "results", "new\n")
 
 
 def test_settings_are_told(tmp_path):
-    line = report.describe_recipe(SPRINT)
+    line = describe_recipe(SPRINT)
     assert "norm weight decay False" in line and "crop padding 2" in line and "flip alternating" in line
-    assert "gamma" not in line and "gamma" not in report.describe_recipe(SMOKE)
+    assert "gamma" not in line and "gamma" not in describe_recipe(SMOKE)
     stepwise = replace(SMOKE, schedule="multistep", milestones=(2,), gamma=0.5, warmup=0)
-    assert "gamma 0.5" in report.describe_recipe(stepwise) and "milestones [2]" in report.describe_recipe(stepwise)
+    assert "gamma 0.5" in describe_recipe(stepwise) and "milestones [2]" in describe_recipe(stepwise)
 
 
 def test_history_must_be_whole(tmp_path):
@@ -125,27 +142,31 @@ def test_history_must_be_whole(tmp_path):
     for damaged in (text.replace("\n2,", "\n3,"), text.replace("0.6", "x"), text.splitlines()[0], ""):
         (folder / "history.csv").write_text(damaged)
         with pytest.raises(UserError, match="history.csv"):
-            report.render_run(folder)
+            render_run(folder)
 
 
 def test_committed_text_agrees_with_committed_data():
-    for path, text in report.render_all(ROOT).items():
+    for path, text in report.render_all(ROOT, report.load_published(ROOT / "output")).items():
         assert path.read_text() == text, f"{path.name} is out of date: run python -m cifar100 report"
 
 
 def test_every_published_run_is_whole():
     """Every file says what the others say."""
-    for folder in report.find_published(ROOT / "output"):
-        metrics, history, recipe = runs.load_metrics(folder), runs.load_history(folder), runs.load_recipe(folder)
-        assert folder.name == f"seed{recipe.seed}" and folder.parent.name == recipe.name
-        facts = {
-            k: metrics[k]
-            for k in metrics
-            if k not in ("recipe", "seed", "epochs", "final", "best", "reached", "sha256")
-        }
-        if (folder / "weights.safetensors").exists():
-            assert runs.make_metrics(recipe, history, folder, **facts) == metrics
-        assert len(history) == -(-recipe.epochs // 1)
+    for run in report.load_published(ROOT / "output"):
+        assert run.folder.name == f"seed{run.recipe.seed}" and run.folder.parent.name == run.recipe.name
+        facts = {name: run.metrics[name] for name in run.metrics if name not in ROWS}
+        if run.weights:
+            assert make_metrics(run.recipe, run.history, run.folder, **facts) == run.metrics
+        assert len(run.history) == -(-run.recipe.epochs // 1)
+
+
+def test_of_two_recipes_that_are_equally_good_one_is_shown(tmp_path):
+    for name in ("resnet18_cutmix", "resnet18_onecycle"):
+        folder = make_run(tmp_path, RECIPES[name], [0.75])
+        for picture in README_PICTURES:
+            (folder.parent / picture).write_bytes(b"")
+    assert render_results(groups_in(tmp_path)).count("**75.00%**") == 2
+    assert render_figures(groups_in(tmp_path)).count("output/resnet18_onecycle/") == 2
 
 
 def test_every_link_of_the_readme_leads_somewhere_and_every_picture_has_words():

@@ -1,17 +1,18 @@
 """What tells a run's files from damaged ones, beyond the bytes that tests/faults flips."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from torch import nn
 
 from cifar100.errors import UserError
-from cifar100.evaluation.logits import OpenRun, RunEvaluation
-from cifar100.evaluation.summary import save_assessment
+from cifar100.evaluation.logits import Evaluation
+from cifar100.evaluation.summary import save_evaluation
 from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
-from cifar100.runs import run as runs
+from cifar100.runs.run import Run, is_finished, load_metrics
 from tests.conftest import tiny_split
 from tests.faults.damage import make_run
 
@@ -45,10 +46,10 @@ def nest(depth: int):
     ids=str,
 )
 def test_what_pages_would_take_for_more_than_text_is_refused(folder, entries):
-    runs.load_metrics(folder)
+    load_metrics(folder)
     change(folder, **entries)
     with pytest.raises(UserError, match="is damaged"):
-        runs.load_metrics(folder)
+        load_metrics(folder)
 
 
 def test_weights_are_read_only_beside_their_checksum(folder):
@@ -67,17 +68,18 @@ def test_weights_are_read_only_beside_their_checksum(folder):
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "metrics.json", "history.csv"])
 def test_a_ruined_run_is_not_taken_for_finished(folder, name):
-    assert runs.is_finished(folder, SMOKE)
+    assert is_finished(folder, SMOKE)
     (folder / name).write_bytes(b"x")
     with pytest.raises(UserError, match="train the run again"):
-        runs.is_finished(folder, SMOKE)
+        is_finished(folder, SMOKE)
 
 
 def test_an_evaluation_is_not_put_into_a_run_that_was_trained_meanwhile(folder):
-    recorded = runs.load_metrics(folder) | {"sha256": {"weights": "0" * 64, "history": "0" * 64}}
-    run = OpenRun(folder, nn.Identity(), tiny_split("test"), "test", False, recorded)
-    result = RunEvaluation(run, np.zeros((100, 100), np.float32), 1.0, 0.1)
+    run = Run.load(folder)
+    trained_anew = replace(run, metrics=run.metrics | {"sha256": {"weights": "0" * 64, "history": "0" * 64}})
+    logits = np.zeros((100, 100), np.float32)
+    result = Evaluation(trained_anew, nn.Identity(), tiny_split("test"), logits, 1.0, 0.1)
     before = (folder / "metrics.json").read_bytes()
     with pytest.raises(UserError, match="trained anew in the meantime"):
-        save_assessment(result, {})
+        save_evaluation(result, {})
     assert (folder / "metrics.json").read_bytes() == before

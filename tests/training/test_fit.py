@@ -19,9 +19,12 @@ from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run, predict_logits
 from cifar100.recipes import SMOKE, SPRINT
-from cifar100.report.pages import find_published, render_run
+from cifar100.report.training_log import render_run
 from cifar100.runs import place as publish
-from cifar100.runs import run as runs
+from cifar100.runs import writer
+from cifar100.runs.find import find_published, find_run, run_folder, running_folder
+from cifar100.runs.history import load_history, save_history
+from cifar100.runs.run import load_metrics, load_recipe, save_recipe
 from cifar100.runs.weights import load_checkpoint, load_network, make_network, save_checkpoint, save_weights
 from cifar100.training import fit as train
 from cifar100.training import trainer
@@ -35,7 +38,7 @@ SHORT = replace(SMOKE, epochs=2.5, batch_size=64)  # 5 steps an epoch on 300 ima
 def finished(recipe, output, **options):
     """Train to the end; returns the records and the folder."""
     records = list(train.fit(recipe, data="elsewhere", output=output, device="cpu", **options))
-    return records, runs.run_folder(recipe, output, holdout=options.get("holdout", False))
+    return records, run_folder(recipe, output, holdout=options.get("holdout", False))
 
 
 def content(folder):
@@ -59,8 +62,8 @@ def test_a_run_leaves_what_the_design_promises(tiny, tmp_path):
     ]
     assert visible(folder.parent) == ["seed0"]
     assert [record.epoch for record in records] == [1, 2, 3]  # an unfinished last epoch counts as one
-    assert runs.load_recipe(folder) == SHORT
-    metrics = runs.load_metrics(folder)
+    assert load_recipe(folder) == SHORT
+    metrics = load_metrics(folder)
     assert metrics["final"]["test_accuracy"] == round(records[-1].eval_accuracy, 6)
     assert metrics["best"]["test_accuracy"] == round(max(r.eval_accuracy for r in records), 6)
     assert metrics["epochs"] == 2.5 and metrics["data"] == "CIFAR-100" and metrics["images_per_second"] > 0
@@ -72,7 +75,7 @@ def test_final_numbers_are_those_of_the_saved_weights(tiny, tmp_path):
     records, folder = finished(replace(SHORT, weights_precision="float16"), tmp_path)
     result = evaluate_run(folder, data="elsewhere", device="cpu")
     assert (result.loss, result.accuracy) == (records[-1].eval_loss, records[-1].eval_accuracy)
-    assert result.accuracy == pytest.approx(result.run.recorded["final"]["test_accuracy"])
+    assert result.accuracy == pytest.approx(result.run.metrics["final"]["test_accuracy"])
     full = finished(SHORT, tmp_path / "full")[1]
     assert 0.5 < (folder / "weights.safetensors").stat().st_size / (full / "weights.safetensors").stat().st_size < 0.6
 
@@ -109,7 +112,7 @@ def test_a_run_that_two_machines_trained_names_both(tiny, tmp_path, monkeypatch)
     first.close()
     monkeypatch.setattr(train, "describe_hardware", lambda device: "an abacus")
     _, folder = finished(replace(SHORT, epochs=3), tmp_path, resume=True)
-    metrics = runs.load_metrics(folder)
+    metrics = load_metrics(folder)
     assert [machine["epochs"] for machine in metrics["machines"]] == [[1, 1], [2, 3]]
     assert metrics["hardware"] == metrics["machines"][1]["hardware"]
     assert metrics["hardware"].startswith("an abacus, ")
@@ -126,7 +129,7 @@ def test_a_checkpoint_that_does_not_name_its_machine_is_resumed(tiny, tmp_path):
     del state["machines"]
     save_checkpoint(path, state)
     _, folder = finished(recipe, tmp_path, resume=True)
-    assert runs.load_metrics(folder)["machines"][0] == {"hardware": "unknown hardware", "epochs": [1, 1]}
+    assert load_metrics(folder)["machines"][0] == {"hardware": "unknown hardware", "epochs": [1, 1]}
 
 
 def test_killed_three_times_and_resumed_equals_one_that_was_not(tmp_path):
@@ -158,7 +161,7 @@ def test_an_interrupt_keeps_the_finished_epochs(tmp_path, name):
     process.send_signal(getattr(signal, name))
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "continue with --resume" in out and "Traceback" not in errors
-    history = runs.load_history(tmp_path / "smoke/seed0.running")
+    history = load_history(tmp_path / "smoke/seed0.running")
     assert len(history) >= out.count("Epoch [") + 1
 
 
@@ -172,12 +175,12 @@ def test_a_new_run_takes_the_older_ones_place_only_when_it_has_finished(tiny, tm
     with pytest.raises(UserError, match="unfinished run: continue it with --resume"):
         finished(longer, tmp_path)
     finished(longer, tmp_path, resume=True)
-    assert runs.load_recipe(folder) == longer and visible(folder.parent) == ["seed0"]
+    assert load_recipe(folder) == longer and visible(folder.parent) == ["seed0"]
 
 
 def test_a_replacement_that_was_cut_off_is_finished(tiny, tmp_path):
     _, folder = finished(SHORT, tmp_path)
-    running, replaced = runs.running_folder(folder), folder.with_name("seed0.replaced")
+    running, replaced = running_folder(folder), folder.with_name("seed0.replaced")
     folder.rename(replaced)  # killed between the two renames, before the new run was complete
     with publish.claim(folder):
         assert folder.exists() and not replaced.exists()
@@ -196,7 +199,7 @@ def test_resuming_a_finished_run_trains_nothing(tiny, tmp_path, monkeypatch):
 
 def test_a_crash_between_checkpoint_and_history_loses_no_epoch(tiny, tmp_path, monkeypatch):
     expected = content(finished(SHORT, tmp_path / "a")[1])
-    save, calls = runs.save_history, []
+    save, calls = save_history, []
 
     def fails_at_the_end(folder, history):
         calls.append(folder)
@@ -204,10 +207,10 @@ def test_a_crash_between_checkpoint_and_history_loses_no_epoch(tiny, tmp_path, m
             raise KeyboardInterrupt
         save(folder, history)
 
-    monkeypatch.setattr(runs, "save_history", fails_at_the_end)
+    monkeypatch.setattr(writer, "save_history", fails_at_the_end)
     with pytest.raises(KeyboardInterrupt):
         finished(SHORT, tmp_path / "b")
-    monkeypatch.setattr(runs, "save_history", save)
+    monkeypatch.setattr(writer, "save_history", save)
     records, folder = finished(SHORT, tmp_path / "b", resume=True)
     assert [record.epoch for record in records] == [1, 2, 3]
     assert content(folder) == expected
@@ -231,7 +234,7 @@ def test_holdout_leaves_the_test_split_unread(monkeypatch, tmp_path):
     records, folder = finished(SHORT, tmp_path, holdout=True)
     assert folder == tmp_path / "smoke/holdout/seed0"
     assert records[-1].eval_split == "validation"
-    metrics = runs.load_metrics(folder)
+    metrics = load_metrics(folder)
     assert "validation_accuracy" in metrics["final"] and "test_accuracy" not in json.dumps(metrics)
     assert "validation_loss" in (folder / "history.csv").read_text()
 
@@ -307,7 +310,7 @@ def test_weights_that_were_damaged_before_the_end_are_written_anew_from_the_chec
     recipe = replace(SHORT, epochs=2)
     _, whole = finished(recipe, tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "finish", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(writer.RunWriter, "finish", Mock(side_effect=KeyboardInterrupt))
         finished(recipe, tmp_path)
     weights = tmp_path / "smoke/seed0.running/weights.safetensors"
     content_before = weights.read_bytes()
@@ -385,10 +388,10 @@ def test_a_full_disk_keeps_the_old_checkpoint(tiny, tmp_path, monkeypatch):
 
 def test_weights_of_another_network_or_not_finite_are_refused(tiny, tmp_path):
     _, folder = finished(SHORT, tmp_path)
-    runs.save_recipe(folder, replace(SHORT, network="resnet56"))
+    save_recipe(folder, replace(SHORT, network="resnet56"))
     with pytest.raises(UserError, match="another network"):
         load_network(folder)
-    runs.save_recipe(folder, SHORT)
+    save_recipe(folder, SHORT)
     network = make_network(SHORT)
     nn.init.constant_(network.head.bias, torch.inf)
     save_weights(folder / "weights.safetensors", network, SHORT)
@@ -433,15 +436,15 @@ def test_a_run_on_the_sample_stays_out_of_the_reports(tmp_path):
     recipe = replace(SMOKE, epochs=0.1)
     folder = tmp_path / "sample/smoke/seed0"
     assert len(list(train.fit(recipe, data="sample", output=tmp_path, device="cpu"))) == 1
-    assert runs.load_metrics(folder)["data"] == "sample" and not find_published(tmp_path)
-    result = evaluate_run(runs.find_run(tmp_path / "sample/smoke"), device="cpu")
-    assert len(result.run.images) == 1000
-    assert result.accuracy == pytest.approx(result.run.recorded["final"]["test_accuracy"])
+    assert load_metrics(folder)["data"] == "sample" and not find_published(tmp_path)
+    result = evaluate_run(find_run(tmp_path / "sample/smoke"), device="cpu")
+    assert len(result.data) == 1000
+    assert result.accuracy == pytest.approx(result.run.metrics["final"]["test_accuracy"])
 
 
 def test_a_holdout_run_is_evaluated_on_its_own_images(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "load_split", lambda split, folder: tiny_split(split).take(np.tile(np.arange(100), 10)))
     finished(replace(SHORT, epochs=1), tmp_path, holdout=True)
-    result = evaluate_run(runs.find_run(tmp_path / "smoke/holdout"), data="elsewhere", device="cpu")
+    result = evaluate_run(find_run(tmp_path / "smoke/holdout"), data="elsewhere", device="cpu")
     assert result.run.split == "validation"
-    assert result.accuracy == pytest.approx(result.run.recorded["final"]["validation_accuracy"])
+    assert result.accuracy == pytest.approx(result.run.metrics["final"]["validation_accuracy"])

@@ -20,7 +20,8 @@ from cifar100.dataset.sample import make_sample
 from cifar100.errors import UserError
 from cifar100.recipe import Augmentation
 from cifar100.recipes import RECIPES, SMOKE, find_recipe
-from cifar100.runs import run as runs
+from cifar100.runs.find import find_run
+from cifar100.runs.history import load_history
 from cifar100.runs.weights import load_network
 from cifar100.training import fit as train
 from cifar100.training import trainer
@@ -72,7 +73,7 @@ def test_averaged_weights_are_those_that_are_saved_and_evaluated(few, tmp_path, 
     expected = seen[0]  # the average starts from the first step's weights
     for weight in seen[1:]:
         expected = 0.5 * expected + 0.5 * weight
-    network = load_network(runs.find_run(tmp_path / "smoke"))
+    network = load_network(find_run(tmp_path / "smoke"))
     torch.testing.assert_close(network.head.weight.detach(), expected)
     assert round(train.evaluate(network, few["test"], CPU)[0], 6) == rows[-1]["test_loss"]
 
@@ -256,7 +257,7 @@ def test_the_queue_is_interrupted_and_continued_and_loses_nothing(tmp_path):
     order = re.findall(r"^(\w+), seed 0: ", rest, flags=re.MULTILINE)
     assert order == names and order[0] == "resnet56_multistep"
     for folder in tmp_path.glob("*/seed0"):
-        assert [record.epoch for record in runs.load_history(folder)] == [1, 2, 3]
+        assert [record.epoch for record in load_history(folder)] == [1, 2, 3]
     assert subprocess.run(command, capture_output=True, text=True).stdout.count("finished already") == len(names)
 
 

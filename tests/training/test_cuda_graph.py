@@ -8,8 +8,8 @@ import torch
 
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
 from cifar100.dataset.sample import make_sample
-from cifar100.parallel.cuda_graph import CapturedStep, choose_step
 from cifar100.recipes import RECIPES
+from cifar100.training.cuda_graph import CapturedStep, choose_step
 from cifar100.training.trainer import make_trainer, train_one_epoch
 
 CPU = torch.device("cpu")

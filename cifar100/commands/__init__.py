@@ -1,0 +1,9 @@
+"""The commands of `python -m cifar100`, a file each: its options, and what it prints.
+
+A command's docstring is its help: what it does, and an example. Nothing is imported before its command runs.
+"""
+
+NAMES = (
+    *("recipes", "train", "evaluate", "predict", "demo", "export-space", "export-onnx", "corruptions", "duplicates"),
+    *("report", "find-lr", "notebook", "bench"),
+)

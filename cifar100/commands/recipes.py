@@ -1,0 +1,23 @@
+"""List the recipes and what they have reached.
+
+Example: python -m cifar100 recipes
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from cifar100.commands.options import add_output
+from cifar100.recipes import RECIPES
+from cifar100.report.pages import load_published
+from cifar100.report.readme import format_accuracy, group_by_recipe
+
+
+def add_options(command: ArgumentParser) -> None:
+    add_output(command)
+
+
+def run(options: Namespace) -> None:
+    groups = group_by_recipe(load_published(options.output))
+    print(f"{'recipe':28}{'network':10}{'epochs':>7}{'batch':>7}  final test accuracy")
+    for name, recipe in RECIPES.items():
+        result = format_accuracy(groups[name]) if name in groups else "no finished run here"
+        print(f"{name:28}{recipe.network:10}{recipe.epochs:7g}{recipe.batch_size:7}  {result}")

@@ -1,0 +1,125 @@
+"""The README's tables, first lines and pictures, rendered from the published runs; and the places where they go."""
+
+import re
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+
+from cifar100.errors import UserError
+from cifar100.recipes import RECIPES
+from cifar100.report.describe import describe_changes
+from cifar100.report.reported import REPORTED
+from cifar100.runs.history import format_seconds
+from cifar100.runs.run import Run
+
+HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first lines name
+
+# What the README shows of a run, and the words for those who cannot see it.
+README_PICTURES = {
+    "11_curves.png": "Loss, top-1 accuracy and learning rate of {name} over its epochs, for training and test images.",
+    "19_grad_cam.png": "Eight test pictures, four that {name} classifies rightly and four wrongly, each above two "
+    "heatmaps of what spoke for the predicted class: from the last stage, coarse, and from the stage before, finer.",
+}
+
+
+def group_by_recipe(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Every recipe's runs, seeds together. Runs whose settings are not the recipe's have a section in the logs, but no
+    place in its mean."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.recipe.name in RECIPES and not describe_changes(run.recipe):
+            groups.setdefault(run.recipe.name, []).append(run)
+    return groups
+
+
+def render_results(groups: dict[str, list[Run]]) -> str:
+    """A line a recipe, its seeds together, and what the report says whose system it rebuilds."""
+    lines = [
+        "| recipe | network | epochs | final test accuracy | best epoch | the report's | time a run | hardware |",
+        "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |",
+    ]
+    for name, runs in groups.items():
+        recipe = RECIPES[name]
+        lines.append(
+            f"| `{name}` | {recipe.network} | {recipe.epochs:g} | **{format_accuracy(runs)}** "
+            f"| {format_accuracy(runs, 'best')} | {REPORTED[name].describe() if name in REPORTED else '-'} "
+            f"| {format_times(runs)} | {format_hardware(runs)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def render_headline(groups: dict[str, list[Run]]) -> str:
+    """The README's first sentences with a number: what the notebook's recipe and the quickest one reach, in what time,
+    on what."""
+    lines = []
+    for name in filter(groups.get, HEADLINE):
+        report = f" (the report it rebuilds: {REPORTED[name].describe()})" if name in REPORTED else ""
+        lines.append(
+            f"- `python -m cifar100 train {name}`: **{format_accuracy(groups[name])}** top-1 on the test set after "
+            f"{RECIPES[name].epochs:g} epochs{report}, in {format_times(groups[name])} on {format_hardware(groups[name])}.\n"
+        )
+    return "".join(lines)
+
+
+def render_figures(groups: dict[str, list[Run]]) -> str:
+    """The README's pictures, of the recipe with the highest accuracy among those that the notebook has drawn, and the
+    link to its model card."""
+    folders = {name: runs[0].folder.parent for name, runs in groups.items()}
+    drawn = [name for name in groups if all((folders[name] / picture).is_file() for picture in README_PICTURES)]
+    if not drawn:
+        return ""
+    name = max(drawn, key=lambda name: statistics.mean(list_accuracies(groups[name])))
+    lines = [f"![{words.format(name=name)}](output/{name}/{picture})\n" for picture, words in README_PICTURES.items()]
+    if (folders[name] / "MODEL_CARD.md").is_file():
+        lines.append(
+            f"One number is not enough: the [model card of {name}](output/{name}/MODEL_CARD.md) has intervals, calibration, "
+            "the best and\nworst classes, and the accuracy without the test images that nearly repeat a training image.\n"
+        )
+    return "\n".join(lines)
+
+
+def list_accuracies(runs: list[Run], which: str = "final") -> list[float]:
+    """On the test set, 0..1, after the last epoch or the "best"."""
+    return [run.metrics[which]["test_accuracy"] for run in runs]
+
+
+def format_accuracy(runs: list[Run], which: str = "final") -> str:
+    """Mean, and with several seeds their standard deviation and number."""
+    values = list_accuracies(runs, which)
+    mean = f"{statistics.mean(values):.2%}"
+    return f"{mean} ± {statistics.stdev(values) * 100:.2f} ({len(values)} seeds)" if len(values) > 1 else mean
+
+
+def format_times(runs: list[Run]) -> str:
+    """The mean time of the runs, or the shortest and the longest where they differ by a tenth or more."""
+    seconds = [run.metrics["seconds"] for run in runs]
+    if max(seconds) < 1.1 * min(seconds):
+        return format_seconds(statistics.mean(seconds))
+    return f"{format_seconds(min(seconds))} to {format_seconds(max(seconds))}"
+
+
+def format_hardware(runs: list[Run]) -> str:
+    """Of each run the machine that trained most of its epochs."""
+    every = [run.metrics for run in runs]
+    return "; ".join(sorted({m["hardware"] + (" and others" if "machines" in m else "") for m in every}))
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """The text with what stands between <!-- name --> and <!-- end of name --> replaced.
+    Raises UserError unless it has just one such place."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    pattern = re.escape(start) + ".*?" + re.escape(end)
+    text, count = re.subn(pattern, lambda _: start + content + end, text, flags=re.DOTALL)
+    if count != 1:
+        raise UserError(
+            f"README.md must have one line <!-- {name} --> and, below, one <!-- end of {name} -->: add them."
+        )
+    return text
+
+
+def insert_benches(text: str, output: Path) -> str:
+    """The text with each block filled that stands for a measurement of `python -m benchmarks`, empty where none is kept."""
+    for name in re.findall(r"<!-- bench (\w+) -->", text):
+        path = output / "bench" / f"{name}.md"
+        text = replace_block(text, f"bench {name}", path.read_text(encoding="utf-8") if path.is_file() else "")
+    return text

@@ -1,0 +1,94 @@
+"""What is noted of an epoch, on the screen and in history.csv."""
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar100.errors import UserError
+from cifar100.files import write_text
+from cifar100.runs.checks import LARGEST, compare_checksum, is_number, read_file
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch. Losses are means over images; accuracies are top-1, 0..1.
+
+    The training figures are taken while the network learns: on augmented images, and with the
+    recipe's label smoothing in the loss. The evaluation is plain.
+    """
+
+    epoch: int  # from 1
+    lr: float  # of SGD in the epoch's last step
+    train_loss: float
+    train_accuracy: float
+    eval_loss: float
+    eval_accuracy: float
+    eval_split: str = "test"  # or "validation": images held out of the training set
+
+    def to_row(self) -> dict:
+        return {
+            "epoch": self.epoch,
+            "lr": float(f"{self.lr:.6g}"),
+            "train_loss": round(self.train_loss, 6),
+            "train_accuracy": round(self.train_accuracy, 6),
+            f"{self.eval_split}_loss": round(self.eval_loss, 6),
+            f"{self.eval_split}_accuracy": round(self.eval_accuracy, 6),
+        }
+
+    @classmethod
+    def from_row(cls, row: dict) -> "EpochRecord":
+        split = "validation" if "validation_loss" in row else "test"
+        names = ("lr", "train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy")
+        values = {name: float(row[name]) for name in names}
+        for name, value in values.items():
+            if not is_number(value, 0, 1 if name.endswith("accuracy") else LARGEST):
+                raise ValueError(f"{name} {value}")
+        return cls(int(row["epoch"]), *values.values(), split)
+
+
+def save_history(folder: Path, history: list[EpochRecord]) -> None:
+    text = io.StringIO()
+    rows = [record.to_row() for record in history]
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "history.csv", text.getvalue())
+
+
+def load_history(folder: Path) -> list[EpochRecord]:
+    """Raises UserError if history.csv is missing, damaged, lacks an epoch, or is not the one of a metrics.json beside it."""
+    path = Path(folder) / "history.csv"
+    history = parse_history(read_file(path), path)
+    compare_checksum(path)
+    return history
+
+
+def parse_history(content: bytes, path: Path) -> list[EpochRecord]:
+    """The epochs in a history.csv. Raises UserError if it is damaged or lacks one."""
+    try:
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
+        history = [EpochRecord.from_row(row) for row in rows]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read ({error!r}): restore it, or train the run again.") from error
+    if not history or [record.epoch for record in history] != list(range(1, len(history) + 1)):
+        raise UserError(f"{path} does not hold every epoch from the first on: restore it, or train the run again.")
+    return history
+
+
+def format_seconds(seconds: float) -> str:
+    """95 -> "1 min 35 s"; hours have no seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def format_record(record: EpochRecord, epochs: float) -> str:
+    """The line of an epoch, as it stands on the screen and in training_logs.md."""
+    held = record.eval_split.capitalize()
+    return (
+        f"Epoch [{record.epoch}/{math.ceil(epochs)}] - "
+        f"Train Loss: {record.train_loss:.4f}, Train Acc: {record.train_accuracy:.2%} - "
+        f"{held} Loss: {record.eval_loss:.4f}, {held} Acc: {record.eval_accuracy:.2%}"
+    )

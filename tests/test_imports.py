@@ -1,0 +1,96 @@
+"""Imports run one way: from what a run needs first to what shows it last. Read from the sources; nothing is imported."""
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Each may import those before it.
+ORDER = (
+    *(
+        "errors",
+        "files",
+        "recipe",
+        "recipes",
+        "device",
+        "parallel",
+        "dataset",
+        "runs",
+        "evaluation",
+        "training",
+        "explain",
+    ),
+    *("figures", "inference", "report", "exploration", "demo", "notebook", "commands", "__main__"),
+)
+
+
+def list_imports(code: str) -> Iterator[str]:
+    """The modules and names that a file imports, inside functions, too; not those of `if __name__ == "__main__"`."""
+    body = [node for node in ast.parse(code).body if "__main__" not in ast.unparse(getattr(node, "test", ast.Pass()))]
+    for node in ast.walk(ast.Module(body, [])):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports name their whole path"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def read_graph(root: Path) -> dict[str, set[str]]:
+    """The project's modules, and those of them that each imports."""
+    files = [*root.glob("cifar100/**/*.py"), *root.glob("benchmarks/**/*.py"), root / "model.py", root / "utils.py"]
+    names = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+
+    def find_module(name: str) -> str | None:
+        while name and name not in names:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    return {
+        name: {find_module(found) for found in list_imports(path.read_text(encoding="utf-8"))} - {None, name}
+        for name, path in names.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    return read_graph(ROOT)
+
+
+def test_no_room_needs_itself(graph):
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def test_folders_import_only_those_before_them(graph):
+    def place(module: str) -> int:
+        return ORDER.index(module.split(".")[1])
+
+    inside = {name: own for name, own in graph.items() if name.startswith("cifar100.")}
+    assert len(inside) > 50
+    wrong = [(a, b) for a, own in inside.items() for b in own if b.startswith("cifar100.") and place(b) > place(a)]
+    assert wrong == []
+
+
+def test_what_lies_outside_the_package_is_imported_by_nothing_in_it(graph):
+    for name, own in graph.items():
+        outside = {imported for imported in own if imported.partition(".")[0] != "cifar100"}
+        if name.startswith("cifar100"):
+            assert outside <= {"model"}, name
+        elif name == "model":
+            assert own == set()
+
+
+def test_a_circle_and_an_import_in_a_function_are_found(tmp_path):
+    (tmp_path / "cifar100").mkdir()
+    (tmp_path / "cifar100/files.py").write_text("def work():\n    from cifar100.errors import UserError\n")
+    (tmp_path / "cifar100/errors.py").write_text(
+        "import cifar100.files\nif __name__ == '__main__':\n    import utils\n"
+    )
+    for name in ("model.py", "utils.py"):
+        (tmp_path / name).write_text("")
+    circle = read_graph(tmp_path)
+    assert circle["cifar100.files"] == {"cifar100.errors"} and circle["cifar100.errors"] == {"cifar100.files"}
+    with pytest.raises(graphlib.CycleError):
+        test_no_room_needs_itself(circle)
