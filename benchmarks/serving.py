@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks import visitors
 from cifar100.demo.answers import TOP
-from cifar100.demo.examples import make_drawings
+from cifar100.demo.examples import load_drawings
 from cifar100.device import describe_machine
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import OpenRun, evaluate, open_run
@@ -86,7 +86,7 @@ def measure_serving(
 
 def measure_page(opened: OpenRun, predictor: Predictor, folder: Path, clients: int, uploads: int) -> PageFigures:
     """Start the demo, let clients send it pictures, and compare. folder: for all files that this takes."""
-    drawings = np.stack([np.asarray(drawing) for drawing in make_drawings().values()])
+    drawings = np.stack([np.asarray(drawing) for drawing in load_drawings().values()])
     first = visitors.write_uploads(drawings, WARM_UP * clients, folder / "warm_up")
     pictures = visitors.write_uploads(opened.data.images, uploads, folder / "uploads")
     expected = predictor.predict_batch(pictures, TOP)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from benchmarks.visitors import ask, connect, is_right, start_page, temporary_folder, write_uploads  # noqa: E402
-from cifar100.demo.examples import make_drawings  # noqa: E402
+from cifar100.demo.examples import load_drawings  # noqa: E402
 from cifar100.demo.space import INDEX, export_space  # noqa: E402
 from cifar100.errors import UserError  # noqa: E402
 from cifar100.inference import Prediction  # noqa: E402
@@ -34,7 +34,7 @@ def check_space(run: Path, folder: Path) -> bool:
     space = folder / "space"
     print(f"{len(export_space(run, space))} files exported from {run}", flush=True)
     python = install(space / "requirements.txt", folder / "environment")
-    drawings = np.stack([np.asarray(drawing) for drawing in make_drawings().values()])
+    drawings = np.stack([np.asarray(drawing) for drawing in load_drawings().values()])
     pictures = write_uploads(drawings, PICTURES, folder / "pictures")
     expected, model = predict(run, pictures), load_recipe(run).name
     right = []

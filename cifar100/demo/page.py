@@ -9,7 +9,7 @@ import numpy as np
 
 from cifar100.dataset.cifar import SUPERCLASSES, readable
 from cifar100.demo.answers import TOP, describe_model, make_answer
-from cifar100.demo.examples import make_drawings
+from cifar100.demo.examples import load_drawings
 from cifar100.errors import UserError
 from cifar100.explain.grad_cam import explain_stages
 from cifar100.inference import load_predictor
@@ -108,7 +108,7 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
                     height=320,
                 )
                 examples = gr.Examples(
-                    [[drawing] for drawing in make_drawings().values()],
+                    [[drawing] for drawing in load_drawings().values()],
                     picture,
                     label="Or one of these drawings",
                     api_visibility="private",

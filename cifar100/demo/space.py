@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
+from cifar100.demo.examples import DRAWINGS
 from cifar100.errors import UserError, brief
 from cifar100.files import ROOT
 from cifar100.recipe import Recipe
@@ -33,10 +34,10 @@ INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
 PROBE = """
 import json, sys, tempfile
 sys.path.insert(0, sys.argv[1])
-from cifar100.demo.page import make_answer, make_drawings
+from cifar100.demo.page import make_answer, load_drawings
 from cifar100.inference import load_predictor
 with tempfile.NamedTemporaryFile(suffix=".png") as file:
-    next(iter(make_drawings().values())).save(file.name)
+    next(iter(load_drawings().values())).save(file.name)
     make_answer(load_predictor(sys.argv[2], "cpu"), file.name)
 print(json.dumps({name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}))
 """
@@ -128,11 +129,14 @@ def make_contents(folder: Path) -> dict[str, bytes]:
         "README.md": render_readme(run.recipe, bool(card)),
         "app.py": APP.format(recipe=run.recipe.name, run=target),
         "requirements.txt": "\n".join([INDEX, *pin(find_imports(code) & set(loaded)), ""]),
-        ".gitattributes": "*.safetensors filter=lfs diff=lfs merge=lfs -text\n",
+        ".gitattributes": "".join(f"*.{kind} filter=lfs diff=lfs merge=lfs -text\n" for kind in ("safetensors", "png")),
     }
     return (
         {name: text.encode() for name, text in texts.items()}
-        | {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in (*code, ROOT / "LICENSE")}
+        | {
+            path.relative_to(ROOT).as_posix(): path.read_bytes()
+            for path in (*code, *DRAWINGS.iterdir(), ROOT / "LICENSE")
+        }
         | {f"{target}/{name}": (folder / name).read_bytes() for name in RUN_FILES}
     )
 

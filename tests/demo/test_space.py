@@ -16,7 +16,7 @@ from gradio_client import handle_file
 
 from cifar100.__main__ import main
 from cifar100.demo import space
-from cifar100.demo.examples import make_drawings
+from cifar100.demo.examples import load_drawings
 from cifar100.errors import UserError
 from cifar100.inference import load_predictor
 from cifar100.report.model_card import render_card
@@ -93,7 +93,9 @@ def test_it_holds_the_run_and_only_the_code_that_it_needs(exported, run):
     code = {name for name in files if name.endswith(".py")} - {"app.py"}
     assert all(files[name] == (ROOT / name).read_bytes() for name in (*code, "LICENSE"))
     assert {"model.py", "cifar100/__init__.py", "cifar100/demo/page.py", "cifar100/explain/grad_cam.py"} <= code
-    assert not code & {f"cifar100/{name}.py" for name in ("__main__", "train", "sample", "space", "notebooks")}
+    folders = {name.split("/")[1] for name in code if name.startswith("cifar100/")}
+    assert not folders & {"__main__.py", "commands", "training", "figures", "notebook", "exploration"}
+    assert not code & {"cifar100/dataset/sample.py", "cifar100/demo/space.py"}
     assert "MODEL_CARD.md" not in files  # the run has not been evaluated
     assert not [name for name in files if "__pycache__" in name or name.endswith(".pyi")]
 
@@ -101,7 +103,7 @@ def test_it_holds_the_run_and_only_the_code_that_it_needs(exported, run):
 def test_it_answers_over_http_as_the_project_does_and_without_it(exported, run, tmp_path):
     folder, picture = tmp_path / "elsewhere", tmp_path / "picture.png"
     shutil.copytree(exported, folder)
-    make_drawings()["clock"].resize((300, 200)).save(picture)
+    load_drawings()["clock"].resize((300, 200)).save(picture)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GRADIO_"))}
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.visitors import count_open_files, read_memory
-from cifar100.demo.examples import make_drawings
+from cifar100.demo.examples import load_drawings
 from tests.faults.serving import ROOT, serve
 from tests.faults.tally import Tally
 
@@ -61,7 +61,7 @@ def train_long(root: Path, minutes: float) -> Samples:
 def serve_long(root: Path, minutes: float) -> Samples:
     """A demo that is asked all the time, by turns for a picture and for what is none."""
     buffer = io.BytesIO()
-    make_drawings()["clock"].save(buffer, "PNG")
+    load_drawings()["clock"].save(buffer, "PNG")
     with serve(root) as page:
         for _ in range(20):  # what it loads at its first requests is no leak
             page.show(buffer.getvalue())

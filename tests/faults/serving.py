@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from benchmarks.visitors import count_open_files, read_memory, start_page
-from cifar100.demo.examples import make_drawings
+from cifar100.demo.examples import load_drawings
 from tests.faults.damage import make_run
 from tests.faults.hostile import SCRIPT, make_png
 from tests.faults.tally import Tally
@@ -142,7 +142,7 @@ def visit(root: Path, requests: int = 500, seed: int = 0) -> Tally:
     """Send requests by CLIENTS at once, a third of them garbage. The page must answer the others as before, go on,
     keep its memory, and leave no file outside its own cache (which it empties within the hour)."""
     tally, buffer = Tally(f"requests to the demo, {CLIENTS} clients at once"), io.BytesIO()
-    make_drawings()["clock"].save(buffer, "PNG")
+    load_drawings()["clock"].save(buffer, "PNG")
     picture, names = buffer.getvalue(), list_names()
     with serve(root) as page:
         run_files = count_files(root / "output")
