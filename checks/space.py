@@ -1,6 +1,6 @@
 """Check an exported Space as Hugging Face would run it: alone, in a virtual environment of nothing but its own requirements.
 
-python checks/space.py [RUN]        # output/sprint if left away; exit code 1 if it answers otherwise than the project
+python checks/space.py [RUN]        # output/sprint if it is left out; exit code 1 if it answers otherwise than the project
 """
 
 import json

@@ -22,7 +22,7 @@ def choose_device(name: str | None = None) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"There is no device {name!r} on this machine: leave --device away, or say --device cpu."
+            f"There is no device {name!r} on this machine: leave out --device, or say --device cpu."
         ) from error
     return device
 

@@ -1,8 +1,11 @@
 """Files that are written whole or not at all, and read with a clear word where they are damaged."""
 
+import csv
 import errno
+import io
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from cifar100.errors import UserError
@@ -62,6 +65,15 @@ def remove_if_there(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
+
+
+def save_table(path: Path, names: Iterable[str], rows: Iterable[Iterable]) -> None:
+    """Write a CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def load_json(path: Path) -> dict:

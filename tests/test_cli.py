@@ -14,7 +14,7 @@ from cifar100.__main__ import main, make_parser
 from cifar100.commands import NAMES
 from cifar100.evaluation.corruptions import corruptions_of, table_file
 from cifar100.recipes import RECIPES
-from cifar100.training.lr_finder import load_curve, suggest_lr
+from cifar100.training.lr_curve import load_curve, suggest_lr
 from tests.conftest import ROOT, tiny_split
 
 

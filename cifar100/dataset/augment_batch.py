@@ -1,6 +1,6 @@
 """The recipes' augmentations for whole batches, on the device where the network computes.
 
-They mirror the Albumentations pipeline of augment.py step by step, draws excepted, and work on
+They mirror the Albumentations pipeline of augment_image.py step by step, draws excepted, and work on
 0..255, so that black is 0. Shapes: pictures are (N, 32, 32, 3), per-image values (N,).
 """
 

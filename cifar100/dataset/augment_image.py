@@ -3,7 +3,7 @@ Albumentations for training.
 
 Every random draw is a function of (seed, epoch, image index), so that it does not matter in
 which order, by how many workers, or after how many interruptions an image is seen. The same
-augmentations for whole batches on a GPU: batch_augment.py.
+augmentations for whole batches on a GPU: augment_batch.py.
 """
 
 import functools

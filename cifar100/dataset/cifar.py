@@ -194,14 +194,14 @@ def download(folder: Path) -> None:
 def stratified_holdout(fine: np.ndarray, count: int = 5_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Split the training set once: (indices to train on, `count` indices held out), both sorted.
 
-    Every class gives the same number. One generator draws both, so they can not overlap.
+    Every class gives the same number. One generator draws both, so they cannot overlap.
     Raises UserError if `count` is no multiple of the number of classes, or takes a whole class.
     """
     classes, sizes = np.unique(fine, return_counts=True)
     share = count // len(classes)
     if count % len(classes) or not 0 < share < sizes.min():
         raise UserError(
-            f"A hold-out of {count} can not take the same number from {len(classes)} classes: choose another."
+            f"A hold-out of {count} cannot take the same number from {len(classes)} classes: choose another."
         )
     generator = np.random.default_rng(seed)
     held = np.concatenate([generator.choice(np.flatnonzero(fine == c), share, replace=False) for c in classes])

@@ -150,8 +150,8 @@ def make_view(label: str, classes: str) -> gr.Image:
 
 
 def serve(models: dict[str, Path], device: str | None = None, port: int | None = None) -> gr.Blocks:
-    """The page, served to this machine alone at its `local_url`, until it is closed. port: the first free one from 7860
-    on if left away. Raises UserError if a model cannot be read, the port is taken, or the page does not answer here."""
+    """The page, served to this machine alone at its `local_url`, until it is closed. port: None for the first free one
+    from 7860 on. Raises UserError if a model cannot be read, the port is taken, or the page does not answer here."""
     app = make_app(models, device)
     try:
         app.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **LAUNCH)

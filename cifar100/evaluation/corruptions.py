@@ -7,7 +7,6 @@ each channel's mean.
 """
 
 import csv
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import nn
 from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import compute_logits, open_run
-from cifar100.files import write_text
+from cifar100.files import save_table
 from cifar100.runs.run import load_metrics
 
 STRENGTHS = {  # at severities 1 to 5
@@ -120,11 +119,8 @@ def table_file(folder: Path) -> Path:
 
 def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: str, path: Path) -> None:
     """Write (corruption, severity, accuracy) rows as a CSV file, with what a CorruptionTable has beside them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("corruption", "severity", "accuracy", "images", "weights"))
-    writer.writerows((name, severity, f"{accuracy:.6f}", count, weights) for name, severity, accuracy in rows)
-    write_text(path, text.getvalue())
+    lines = ((name, severity, f"{accuracy:.6f}", count, weights) for name, severity, accuracy in rows)
+    save_table(path, ("corruption", "severity", "accuracy", "images", "weights"), lines)
 
 
 def load_corruptions(path: Path) -> CorruptionTable:

@@ -7,7 +7,6 @@ in pixel space whatever they show, relatives in feature space: their details dif
 """
 
 import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from cifar100.dataset.cifar import is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import extract_features
-from cifar100.files import write_text
+from cifar100.files import save_table
 from cifar100.runs.weights import load_network
 
 MARGIN = 2  # pixels that a shift may cut off on each side
@@ -149,11 +148,8 @@ def find_run_duplicates(folder: Path, data: str | None = None, device: str | Non
 
 def save_pairs(pairs: list[Pair], path: Path = COMMITTED) -> None:
     """Write the pairs as a CSV file."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("test", "train", "kind", "similarity"))
-    writer.writerows((pair.test, pair.train, pair.kind, f"{pair.similarity:.4f}") for pair in pairs)
-    write_text(path, text.getvalue())
+    rows = ((pair.test, pair.train, pair.kind, f"{pair.similarity:.4f}") for pair in pairs)
+    save_table(path, ("test", "train", "kind", "similarity"), rows)
 
 
 def load_pairs(path: Path = COMMITTED) -> list[Pair]:

@@ -75,7 +75,7 @@ def load_predictor(
 
     A weights.safetensors brings its recipe and its class names along. A .pth or .pt file holds a state dict alone: its
     `recipe` has to be named, and the classes are CIFAR-100's in their order. Nothing in a file is ever run.
-    device: the best there is if left away.
+    device: None for the best there is.
     Raises UserError if there is no run, if a file is damaged, belongs to another network, holds values that are not
     finite, or holds anything but tensors.
     """
@@ -87,7 +87,7 @@ def load_predictor(
         load_pickled(path, network)
         return Predictor(network, FINE_NAMES, chosen)
     if recipe is not None:
-        raise UserError(f"{path} names its own recipe: leave recipe away.")
+        raise UserError(f"{path} names its own recipe: leave out recipe.")
     if path.suffix == ".safetensors":
         own, classes = load_metadata(path)
         network = make_network(own)

@@ -142,7 +142,7 @@ class Group:
             return devices.choose_device(name)
         if name not in (None, "cuda"):
             raise UserError(
-                f"Several processes can not share {name}, each takes the GPU of its number: leave --device away, "
+                f"Several processes cannot share {name}, each takes the GPU of its number: leave out --device, "
                 "or say --device cpu."
             )
         gpus = torch.cuda.device_count()

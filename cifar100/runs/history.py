@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar100.errors import UserError
-from cifar100.files import write_text
+from cifar100.files import save_table
 from cifar100.runs.checks import LARGEST, compare_checksum, is_number, read_file
 
 
@@ -49,12 +49,8 @@ class EpochRecord:
 
 
 def save_history(folder: Path, history: list[EpochRecord]) -> None:
-    text = io.StringIO()
     rows = [record.to_row() for record in history]
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "history.csv", text.getvalue())
+    save_table(folder / "history.csv", rows[0], (row.values() for row in rows))
 
 
 def load_history(folder: Path) -> list[EpochRecord]:

@@ -17,7 +17,7 @@ from cifar100.runs.find import RUN_FILES, running_folder
 def claim(folder: Path) -> Iterator[Path]:
     """Hold the run's place against a second process and yield the folder in which it grows.
 
-    Puts right what a crash has left first. Raises UserError if the place is taken, or can not be
+    Puts right what a crash has left first. Raises UserError if the place is taken, or cannot be
     written.
     """
     running = running_folder(folder)

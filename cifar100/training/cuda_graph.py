@@ -39,7 +39,8 @@ def choose_step(trainer: Trainer, backend: str, say: Callable[[str], None] = pri
         "worker processes prepare the batches": trainer.loader.num_workers > 0,
         f"{recipe.name} mixes or drops out at random": not suits(recipe),
     }
-    for reason in (reason for reason, holds in obstacles.items() if holds):
+    reason = next((reason for reason, holds in obstacles.items() if holds), None)
+    if reason:
         say(f"The training step is not recorded as a CUDA graph and runs kernel by kernel: {reason}.")
         return
     trainer.captured = CapturedStep(trainer, say)

@@ -6,18 +6,15 @@ and the loss is read, not the accuracy.
 """
 
 import copy
-import csv
 import io
 import itertools
 import math
 import random
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -30,38 +27,11 @@ from cifar100.dataset.cifar import is_sample, load_training_and_held
 from cifar100.dataset.loader import TrainingLoader
 from cifar100.device import choose_device
 from cifar100.errors import UserError
-from cifar100.files import write_text
 from cifar100.recipe import Recipe
 from cifar100.runs.find import run_folder
+from cifar100.training.lr_curve import DIVERGED, MIN_POINTS, LrCurve, save_curve, suggest_lr
 from cifar100.training.optimizers import make_optimizers
 from cifar100.training.trainer import Trainer, make_inputs, make_trainer, mix
-
-DIVERGED = 5  # times the lowest loss so far: there the test stops
-MIN_POINTS = 10  # before the loss diverges, else there is no slope to speak of
-SKIPPED = 5  # first points, in which momentum and the norms' statistics settle
-WIDTH = 0.2  # decades of the rate over which a neighbour's weight in the smoothed loss falls by a factor e
-MIN_FALL = 0.02  # of the smoothed loss at the first point that counts
-MIN_ERRORS = 4  # standard errors of the smoothed loss
-
-
-@dataclass(frozen=True)
-class LrCurve:
-    """A range test's points in the order of the steps, and the rate that they suggest."""
-
-    rates: tuple[float, ...]
-    losses: tuple[float, ...]  # means over a batch, before its step; infinite where they were no numbers
-    smoothed: tuple[float, ...]  # see `smooth`; the losses themselves where they do not count
-    steepest: float | None  # the rate where the smoothed loss falls fastest; None if it does not fall
-    fallback: float  # a tenth of the rate where the smoothed loss is lowest
-    reason: str  # one sentence: what the curve does, and so why this suggestion
-
-    @property
-    def suggestion(self) -> float:
-        return self.fallback if self.steepest is None else self.steepest
-
-    @property
-    def method(self) -> str:
-        return "minimum / 10" if self.steepest is None else "steepest descent"
 
 
 def lr_range_test(
@@ -91,9 +61,8 @@ def lr_range_test(
         from torch_lr_finder import lr_finder as library  # here, because it imports pyplot
 
     # Its own bar leaves widgets in a notebook, and its messages name a method that nobody has here.
-    bar = partial(tqdm, desc="Range test", leave=False, unit="step", disable=None)
-    quiet = patch.multiple(library, create=True, tqdm=bar, print=lambda *words: None)
-    with kept_random_states(), quiet:
+    library.tqdm = partial(tqdm, desc="Range test", leave=False, unit="step", disable=None)
+    with kept_random_states(), redirect_stdout(io.StringIO()):
         trainer = Trainer(recipe, copy.deepcopy(model).to(loader.device), loader, loader.device)
         dtype = trainer.loss_step.dtype
         finder = library.LRFinder(
@@ -165,78 +134,3 @@ def loss_or_infinity(logits: Tensor, targets: Tensor, label_smoothing: float) ->
     """The run's loss, infinite where it is no number: LRFinder stops at "loss > 5 * best", which NaN never is."""
     loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
     return torch.where(loss.isnan(), math.inf, loss)
-
-
-def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
-    """The curve with its suggestion: the rate where the smoothed loss falls fastest over the logarithm of the rate.
-
-    Points count from the sixth on, until a loss exceeds five times the lowest before it or is not finite; the search
-    ends at their minimum. The suggestion is a tenth of the minimum's rate if that leaves fewer than 10 points, the
-    skipped ones included, or unless the loss falls from the sixth point to the minimum by more than 2 % and by more
-    than 4 standard errors.
-    Raises ValueError unless there are as many losses as rates, at least one, and the rates are finite, above 0 and
-    rising.
-    """
-    rates, losses = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
-    if rates.ndim != 1 or not len(rates) or rates.shape != losses.shape:
-        raise ValueError("there must be as many losses as rates, at least one")
-    if not (np.isfinite(rates).all() and rates[0] > 0 and (np.diff(rates) > 0).all()):
-        raise ValueError("the rates must be finite, above 0 and rising")
-    losses = np.where(np.isfinite(losses), losses, np.inf)
-    diverged = np.isinf(losses) | (losses > DIVERGED * np.minimum.accumulate(losses))
-    end = int(diverged.argmax()) if diverged.any() else len(losses)
-
-    smoothed, steepest = losses.copy(), None
-    if end < MIN_POINTS:
-        minimum = int(losses[: max(end, 1)].argmin())
-        where = " before the loss diverges" if diverged.any() else ""
-        reason = f"There are only {end} points{where}: too few for a slope."
-    else:
-        counted = slice(SKIPPED, end)
-        decades = np.log10(rates[counted])
-        smoothed[counted], errors = smooth(decades, losses[counted])
-        until = int(smoothed[counted].argmin())
-        minimum = SKIPPED + until
-        first, lowest = smoothed[SKIPPED], smoothed[minimum]
-        if first - lowest > max(MIN_FALL * first, MIN_ERRORS * math.hypot(errors[0], errors[until])):
-            slopes = np.gradient(smoothed[counted], decades)
-            steepest = float(rates[SKIPPED + slopes[:until].argmin()])
-            reason = f"The smoothed loss falls from {first:.3g} to {lowest:.3g}, and fastest at this rate."
-        else:
-            reason = f"The smoothed loss never falls clearly below the {first:.3g} of its start."
-    points = (tuple(values.tolist()) for values in (rates, losses, smoothed))
-    return LrCurve(*points, steepest, float(rates[minimum] / 10), reason)
-
-
-def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exponentially weighted means of the losses, and their standard errors: both (points,).
-
-    Divided by the sum of the weights, which is fastai's correction of the bias at the start. fastai looks back
-    only, and so moves a curve to larger rates by as much as it smooths; this looks both ways and moves nothing.
-    decades: log10 of the rates; losses: finite, two at least.
-    """
-    weights = np.exp(-np.abs(decades[:, None] - decades) / WIDTH)
-    weights /= weights.sum(1, keepdims=True)
-    # Neighbours differ by less than 0.954 deviations as often as by more. A median, so that no blow-up counts.
-    noise = np.median(np.abs(np.diff(losses))) / 0.954
-    return weights @ losses, noise * np.sqrt((weights**2).sum(1))
-
-
-def save_curve(curve: LrCurve, path: str | Path) -> None:
-    """Write the points as a CSV file, and make its folder. Raises UserError if the disk is full or not writable."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("rate", "loss", "smoothed"))
-    writer.writerows(zip(curve.rates, curve.losses, curve.smoothed))
-    write_text(Path(path), text.getvalue())
-
-
-def load_curve(path: str | Path) -> LrCurve:
-    """What `save_curve` wrote; all but rates and losses is computed anew. Raises UserError if the file is missing or
-    damaged."""
-    try:
-        with open(path, newline="") as file:
-            points = [(float(row["rate"]), float(row["loss"])) for row in csv.DictReader(file)]
-        return suggest_lr(*np.transpose(points) if points else ((), ()))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error!r}): restore it, or run the range test again.") from error

@@ -26,7 +26,7 @@ class Progress:
     """Wraps an epoch's batches: a bar on a terminal, elsewhere a line with an estimate.
 
     A step on a smaller picture costs less, so that the time left is counted in pixels, not steps.
-    Raises OutOfTime as soon as the epoch can not end, evaluation included, before the deadline
+    Raises OutOfTime as soon as the epoch cannot end, evaluation included, before the deadline
     (on time.monotonic's clock).
     """
 

@@ -47,7 +47,7 @@ class LossStep:
         self.say = say
         if backend == "auto":
             backend = "inductor" if self.device.type == "cuda" else "off"
-        if backend in ("off", "capture"):  # the latter is captured.py's
+        if backend in ("off", "capture"):  # the latter is cuda_graph.py's
             return
         if self.group.size > 1:
             say("Several processes exchange the norms' statistics within a step, which is not compiled.")

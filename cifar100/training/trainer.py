@@ -56,7 +56,7 @@ class Trainer:
             self.average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.lr = 0.0  # SGD's rate in the latest step
-        self.captured: Callable | None = None  # takes a whole step, or returns None: see captured.py
+        self.captured: Callable | None = None  # takes a whole step, or returns None: see cuda_graph.py
 
     @property
     def result(self) -> nn.Module:
@@ -136,7 +136,8 @@ def take_steps(trainer: Trainer, epoch: int, progress: WrapBatches | None) -> tu
     recipe, device, group = trainer.recipe, trainer.device, trainer.group
     # torch's own generator is left to dropout and to mixing. A seed for each epoch makes them
     # depend on neither what ran before nor an interruption; a process beside the first has its own.
-    torch.manual_seed(make_generator(recipe.seed, epoch, 3, *[group.rank] * (group.rank > 0)).initial_seed())
+    key = (recipe.seed, epoch, 3) if group.rank == 0 else (recipe.seed, epoch, 3, group.rank)
+    torch.manual_seed(make_generator(*key).initial_seed())
     trainer.network.train()
     if recipe.augmentation.pipeline == "device":
         trainer.augmentation.start_epoch(epoch, device)

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, or can not write, and what is left of them.
+"""Runs that are killed, stopped, or cannot write, and what is left of them.
 
 After every one the run is resumed, and must then equal one that nothing happened to, byte for byte; the finished run
 that lay in its place before must have been there, whole, until the new one took it.
@@ -160,7 +160,7 @@ def fill_the_disk(stage: Stage, limits: tuple[int, ...] = (1_500_000, 300, 2)) -
 
 def write_where_nobody_can(stage: Stage) -> Tally:
     """Below a file, and in /proc: rights alone do not stop the administrator, as whom containers run."""
-    tally = Tally("output that can not be written")
+    tally = Tally("output that cannot be written")
     (stage.root / "file").write_text("no folder")
     for place in (stage.root / "file", stage.root / "file" / "deeper", Path("/proc/cifar100")):
         run = Run(place)

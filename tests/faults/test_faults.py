@@ -206,3 +206,4 @@ def test_lower_bounds_are_those_of_the_requirements():
         "albumentations==2.0.8",
     ]
     assert all("==" in bound for bound in supply.lower_bounds(supply.read_requirements()))
+    assert all((ROOT / test).exists() for test in supply.TESTS)

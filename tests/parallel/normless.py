@@ -1,4 +1,4 @@
-"""The command line on the tiny set, with a network in which the images of a batch do not meet: `python tests/normless.py`."""
+"""The command line on the tiny set, with a network in which the images of a batch do not meet: `python tests/parallel/normless.py`."""
 
 import sys
 
