@@ -8,7 +8,8 @@ import torch
 
 from cifar100.dataset.augment_batch import BatchAugmentation
 from cifar100.dataset.augment_image import ImageAugmentation
-from cifar100.dataset.cifar import load_split
+from cifar100.dataset.cifar import FINE_NAMES, load_split, readable
+from cifar100.errors import UserError
 from cifar100.recipe import Augmentation
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import describe_augmentation
@@ -57,16 +58,23 @@ def draw_augmented(augmentation: Augmentation, images: np.ndarray, epochs: int, 
     return shown
 
 
-def draw_mixed(augmentation: Augmentation, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pictures of one batch as CutMix or mixup leaves them, always applied, and each one's shares of the classes.
+def draw_mixed(augmentation: Augmentation, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """The pictures of one batch as CutMix or mixup leaves them, always applied, and in words what each is now.
 
-    images: (N, 32, 32, 3) uint8; labels: (N,) -> (N, 32, 32, 3) uint8 and (N, 100) in 0..1.
+    images: (N, 32, 32, 3) uint8; labels: (N,) -> (N, 32, 32, 3) uint8 and "apple 62%, bowl 38%". Raises UserError if
+    the augmentation mixes nothing.
     """
+    if not augmentation.cutmix_alpha and not augmentation.mixup_alpha:
+        raise UserError("This augmentation mixes nothing: name one with cutmix_alpha or mixup_alpha.")
     batch = torch.tensor(images).permute(0, 3, 1, 2).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mixed, shares = mix(batch, torch.tensor(labels), replace(augmentation, mix_probability=1.0))
-    return mixed.permute(0, 2, 3, 1).round().byte().numpy(), shares.numpy()
+    captions = []
+    for row in shares:
+        parts = [(row[k].item(), FINE_NAMES[k]) for k in row.nonzero().flatten()]
+        captions.append(",\n".join(f"{readable(name)} {share:.0%}" for share, name in sorted(parts, reverse=True)))
+    return mixed.permute(0, 2, 3, 1).round().byte().numpy(), captions
 
 
 def describe_pipelines(data: str | None = None) -> Iterator[str]:

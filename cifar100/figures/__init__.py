@@ -1,6 +1,6 @@
 """One function for each figure: plain arrays in, a matplotlib Figure out. A room for each group of chapters."""
 
-from cifar100.figures.augmentation import plot_draws, plot_transforms
+from cifar100.figures.augmentation import plot_draws, plot_mixed, plot_transforms
 from cifar100.figures.data import (
     plot_brightness,
     plot_channels,
@@ -20,35 +20,15 @@ from cifar100.figures.evaluation import (
     plot_reliability,
     plot_superclass_confusion,
 )
-from cifar100.figures.explanation import plot_classification, plot_grad_cam
-from cifar100.figures.network import plot_receptive_fields, plot_stages
+from cifar100.figures.explanation import plot_classification, plot_grad_cam, plot_showcase
+from cifar100.figures.network import plot_block, plot_gradient_norms, plot_receptive_fields, plot_stages
 from cifar100.figures.style import save_figure
-from cifar100.figures.training import plot_history, plot_lr_curve, plot_predictions
+from cifar100.figures.training import (
+    plot_accuracy_over_time,
+    plot_history,
+    plot_losses,
+    plot_lr_curve,
+    plot_predictions,
+)
 
-__all__ = [
-    "plot_brightness",
-    "plot_channels",
-    "plot_class_accuracy",
-    "plot_class_balance",
-    "plot_classes",
-    "plot_classification",
-    "plot_confused_pairs",
-    "plot_corruptions",
-    "plot_coverage",
-    "plot_distances",
-    "plot_draws",
-    "plot_effective_field",
-    "plot_embedding",
-    "plot_grad_cam",
-    "plot_history",
-    "plot_lr_curve",
-    "plot_picture_groups",
-    "plot_predictions",
-    "plot_receptive_fields",
-    "plot_reliability",
-    "plot_stages",
-    "plot_superclass_confusion",
-    "plot_superclasses",
-    "plot_transforms",
-    "save_figure",
-]
+__all__ = [name for name in dir() if name.startswith("plot_") or name == "save_figure"]

@@ -65,7 +65,7 @@ def plot_classification(
 def plot_showcase(images: np.ndarray, captions: list[str], maps: np.ndarray, title: str) -> Picture:
     """A sheet of pictures, each beside its heatmap. images: (N, 32, 32, 3) uint8; maps: (N, h, w) in 0..1."""
     columns = 4
-    rows = -(-len(images) // columns)
+    rows = max(1, -(-len(images) // columns))
     fig, axes = make_figure(9, 0.5 + 1.35 * rows, title, rows, columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()

@@ -51,12 +51,19 @@ def reduce_colours(picture: io.BytesIO) -> bytes:
 
 
 def make_figure(
-    width: float, height: float, title: str, rows: int = 1, columns: int = 1, palette: str = "full", **options
+    width: float,
+    height: float,
+    title: str,
+    rows: int = 1,
+    columns: int = 1,
+    palette: str = "full",
+    published: bool = False,
+    **options,
 ):
     """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. Where the
-    embedded sample takes CIFAR-100's place, the title says so. The title, which states what is seen, is its text for those
+    embedded sample takes CIFAR-100's place, the title says so, but for published figures, which never show it. The title, which states what is seen, is its text for those
     who cannot see it, too."""
-    title = f"SAMPLE: {title}" if is_sample() else title
+    title = f"SAMPLE: {title}" if is_sample() and not published else title
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     fig.palette, fig.alt = palette, title
     fig.suptitle(title, fontsize=13, x=0.01, ha="left")

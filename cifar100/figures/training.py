@@ -93,7 +93,9 @@ def plot_accuracy_over_time(curves: dict[str, tuple[np.ndarray, np.ndarray]], re
     """
     best = max(curves, key=lambda name: curves[name][1][-1])
     minutes, accuracy = curves[best][0][-1], curves[best][1][-1]
-    fig, ax = make_figure(9, 4.6, f"{best}: {accuracy:.1%} in {minutes:.0f} minutes on two processor cores")
+    fig, ax = make_figure(
+        9, 4.6, f"{best}: {accuracy:.1%} in {minutes:.0f} minutes on two processor cores", published=True
+    )
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(curves)))
     place, mixed = 0.0, ax.get_yaxis_transform()  # across in fractions of the axes, up in accuracy
     for label, level in sorted(reported.items(), key=lambda item: item[1]):

@@ -6,9 +6,11 @@ import numpy as np
 from torch import nn
 
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, Images, readable
-from cifar100.explain.grad_cam import explain_stages
-from cifar100.figures import plot_classification, save_figure
+from cifar100.explain.grad_cam import enlarge, explain_stages
+from cifar100.figures.explanation import plot_classification, plot_showcase
+from cifar100.figures.style import Picture, save_figure
 
+SIDE = 32  # pixels
 SHOWN_CLASSES = range(0, 100, 9)  # a dozen: apple, bottle, ..., worm
 
 
@@ -24,22 +26,26 @@ def pick_examples(probabilities: np.ndarray, labels: np.ndarray, right: bool, co
 
 def save_showcase(
     network: nn.Module, name: str, test: Images, probabilities: np.ndarray, folder: str | Path
-) -> list[Path]:
+) -> Picture:
     """Save a figure for each of a dozen classes: the test picture of it that the network is surest of and right
     about, with Grad-CAM. A class that it never gets right has none; older figures in the folder go.
 
-    name: of the recipe. Returns the files.
+    name: of the recipe. Returns a sheet of them all.
     """
-    paths = []
     for old in Path(folder).glob("class_*.png"):
         old.unlink()
+    images, captions, sheet = [], [], []
     for label in SHOWN_CLASSES:
         own = np.flatnonzero(test.fine == label)
         chosen = own[pick_examples(probabilities[own], test.fine[own], True, 1)]
         if len(chosen):
-            image, shares = test.images[chosen[0]], probabilities[chosen[0]]
+            image, shares, called = test.images[chosen[0]], probabilities[chosen[0]], readable(FINE_NAMES[label])
             maps = {layer: heatmaps[0] for layer, heatmaps in explain_stages(network, image[None]).items()}
-            title = f"Class {label}, {readable(FINE_NAMES[label])}: the test picture that {name} is surest of"
-            paths.append(Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}.png")
-            save_figure(plot_classification(image, shares, maps, title), paths[-1])
-    return paths
+            title = f"Class {label}, {called}: the test picture that {name} is surest of"
+            path = Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}.png"
+            save_figure(plot_classification(image, shares, maps, title), path)
+            images.append(image)
+            captions.append(f"{called} {shares[label]:.0%}")
+            sheet.append(enlarge(list(maps.values())[-1][..., None], SIDE)[..., 0])
+    title = "Of each class the picture that it is surest of, and where it looks"
+    return plot_showcase(np.reshape(images, (-1, SIDE, SIDE, 3)), captions, np.reshape(sheet, (-1, SIDE, SIDE)), title)

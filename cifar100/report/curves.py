@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar100.figures.style import save_figure
+from cifar100.figures.style import Picture, save_figure
 from cifar100.figures.training import plot_accuracy_over_time, plot_history
 from cifar100.report.describe import list_events
 from cifar100.report.reported import REPORTED
@@ -16,24 +16,29 @@ OVER_TIME = "accuracy_over_time.png"  # in assets/
 
 
 def save_curves(runs: Iterable[Run], assets: Path) -> list[Path]:
-    """Draw the epochs of the runs, each beside its folder, and the accuracy of those that a processor trained over its
-    minutes. runs: one a recipe. Returns the files."""
-    drawn, curves = [], {}
+    """Draw the epochs of the runs, each beside its folder, and their accuracy over time. runs: one a recipe. Returns the
+    files."""
+    figures = {}
     for run in runs:
-        recipe, history, metrics, folder = run.recipe, run.history, run.metrics, run.folder
-        reported = REPORTED.get(recipe.name)
-        title = f"{recipe.name}: {history[-1].eval_accuracy:.2%} after {len(history)} epochs"
-        figure = plot_history(history, title, list_events(recipe), reported.best if reported else None)
-        save_figure(figure, folder.parent / CURVES)
-        drawn.append(folder.parent / CURVES)
-        if "cpu" in metrics["hardware"]:
-            share = np.arange(1, len(history) + 1) / len(history)
-            accuracies = np.array([record.eval_accuracy for record in history])
-            curves[recipe.name] = metrics["seconds"] / 60 * share, accuracies
-    if curves:
-        save_figure(plot_accuracy_over_time(curves, list_lines()), assets / OVER_TIME)
-        drawn.append(assets / OVER_TIME)
-    return drawn
+        reported = REPORTED.get(run.recipe.name)
+        title = f"{run.recipe.name}: {run.history[-1].eval_accuracy:.2%} after {len(run.history)} epochs"
+        events, best = list_events(run.recipe), reported.best if reported else None
+        figures[run.folder.parent / CURVES] = plot_history(run.history, title, events, best)
+    if overview := draw_over_time(runs):
+        figures[assets / OVER_TIME] = overview
+    for path, figure in figures.items():
+        save_figure(figure, path)
+    return list(figures)
+
+
+def draw_over_time(runs: Iterable[Run]) -> Picture | None:
+    """The accuracy of the runs that a processor trained, over their minutes; None if there are none. runs: one a recipe."""
+    curves = {}
+    for run in (run for run in runs if "cpu" in run.metrics["hardware"]):
+        share = np.arange(1, len(run.history) + 1) / len(run.history)
+        accuracies = np.array([record.eval_accuracy for record in run.history])
+        curves[run.recipe.name] = run.metrics["seconds"] / 60 * share, accuracies
+    return plot_accuracy_over_time(curves, list_lines()) if curves else None
 
 
 def list_lines() -> dict[str, float]:
