@@ -77,6 +77,7 @@ from cifar100.notebook.tables import explain_settings, list_targets, summarise_r
 from cifar100.recipes import find_recipe
 from cifar100.report.curves import draw_over_time
 from cifar100.report.describe import list_events
+from cifar100.report.pages import load_published
 from cifar100.report.readme import group_by_recipe, render_results
 from cifar100.report.reported import REPORTED
 from cifar100.runs.history import format_record, load_history

@@ -12,7 +12,7 @@ from cifar100.recipes import RECIPES, find_recipe
 def add_options(command: ArgumentParser) -> None:
     command.add_argument("recipe", metavar="RECIPE", help=", ".join(RECIPES))
     command.add_argument("--start-lr", type=float, default=1e-4, help="first rate (default: 0.0001)")
-    command.add_argument("--end-lr", type=float, default=1.0, help="last rate (default: 1)")
+    command.add_argument("--end-lr", type=float, default=10.0, help="last rate (default: 10)")
     command.add_argument("--steps", type=int, default=200, help="number of steps (default: 200)")
     for add in (add_data, add_output, add_device):
         add(command)

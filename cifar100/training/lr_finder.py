@@ -39,7 +39,7 @@ def lr_range_test(
     recipe: Recipe,
     loader: TrainingLoader,
     start_lr: float = 1e-4,
-    end_lr: float = 1.0,
+    end_lr: float = 10.0,
     steps: int = 200,
 ) -> LrCurve:
     """Train a copy of the model on the first batches of the recipe's run, at a rate that rises from start_lr to
@@ -86,7 +86,7 @@ def find_recipe_lr(
     output: str | Path = "output",
     device: str | None = None,
     start_lr: float = 1e-4,
-    end_lr: float = 1.0,
+    end_lr: float = 10.0,
     steps: int = 200,
 ) -> tuple[LrCurve, Path]:
     """The range test of a recipe from its own start, on the training split, kept as <recipe>/lr_curve.csv in `output`.
