@@ -4,7 +4,7 @@
 """
 
 from cifar100.dataset.augment_image import to_input
-from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split
+from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, readable
 from cifar100.demo.examples import load_drawings
 from cifar100.evaluation.calibration import accuracy_by_coverage, softmax
 from cifar100.evaluation.corruptions import corruptions_of
@@ -73,7 +73,7 @@ from cifar100.figures import (
 from cifar100.inference.pictures import open_picture, shrink
 from cifar100.notebook.session import start_session
 from cifar100.notebook.showcase import pick_examples, save_showcase
-from cifar100.notebook.tables import explain_settings, list_targets, summarise_ranges
+from cifar100.notebook.tables import as_markdown, explain_settings, list_targets, summarise_ranges
 from cifar100.recipes import find_recipe
 from cifar100.report.curves import draw_over_time
 from cifar100.report.describe import list_events

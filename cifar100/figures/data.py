@@ -89,7 +89,9 @@ def plot_brightness(brightness: np.ndarray, contrast: np.ndarray, fine: np.ndarr
     fig, (left, right) = make_figure(9, 4.8, title, 1, 2, width_ratios=(1.25, 1))
     left.scatter(means["brightness"], means["contrast"], s=36, c=[COLOURS[COARSE_OF_FINE[k]] for k in means.index])
     for k in extremes:
-        left.annotate(readable(FINE_NAMES[k]), means.loc[k], xytext=(5, 3), textcoords="offset points", fontsize=8)
+        side, shift = ("right", -5) if means.loc[k, "brightness"] > 0.6 else ("left", 5)
+        place = {"xytext": (shift, 3), "textcoords": "offset points", "ha": side}
+        left.annotate(readable(FINE_NAMES[k]), means.loc[k], fontsize=8, **place)
     left.set(xlabel="mean grey value of a class, 0 to 1", ylabel="mean contrast (deviation of the grey values)")
     left.margins(x=0.2)
     seaborn.boxplot(
@@ -129,7 +131,7 @@ def plot_distances(distances: np.ndarray, share: float) -> Picture:
 
 def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str) -> Picture:
     """points: (N, 2) places of pictures; fine: (N,) their classes."""
-    fig, ax = make_figure(9, 6.5, title)
+    fig, ax = make_figure(9, 6.5, title, palette="flat")
     ax.scatter(*points.T, s=5, c=[COLOURS[COARSE_OF_FINE[k]] for k in fine], linewidths=0)
     ax.set(xticks=[], yticks=[])
     add_superclass_legend(fig)

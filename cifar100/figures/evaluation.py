@@ -19,7 +19,7 @@ def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Pictur
     order = np.argsort(-np.nan_to_num(accuracies, nan=-1), kind="stable")
     known, mean = order[np.isfinite(accuracies[order])], np.nanmean(accuracies)
     best, worst = (f"{readable(FINE_NAMES[k])} ({accuracies[k]:.0%})" for k in known[[0, -1]])
-    fig, axes = make_figure(9, 6.6, f"From {best} to {worst}: one number hides this", 1, 4, sharex=True)
+    fig, axes = make_figure(9, 6.6, f"From {best} to {worst}: one number hides this", 1, 4, palette="flat", sharex=True)
     for ax, part in zip(axes, np.split(order, 4)):
         ax.axvline(mean, color="0.6", linewidth=0.8, linestyle="--")
         for place, k in enumerate(part):
@@ -47,7 +47,7 @@ def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
     true, guess = np.unravel_index(off_diagonal.argmax(), off_diagonal.shape)
     names = [readable(COARSE_NAMES[k]) for k in order]
     title = f"{np.trace(confusion) / confusion.sum():.1%} stay in their superclass; most often lost: {names[true]} to {names[guess]}"
-    fig, ax = make_figure(9, 7.6, title)
+    fig, ax = make_figure(9, 7.6, title, palette="flat")
     shown = ax.imshow(np.where(np.eye(20, dtype=bool), np.nan, shares), cmap="viridis", interpolation="nearest")
     for k in range(20):
         ax.text(k, k, f"{shares[k, k]:.0%}", ha="center", va="center", fontsize=7)

@@ -32,7 +32,8 @@ def plot_block() -> Picture:
         ax.plot((0.25, 0.25, left + 0.2), (0, 1.05, 1.05), color=HELD, linewidth=2)
         ax.annotate("", (left + 0.2, 0.25), (left + 0.2, 1.05), arrowprops={"arrowstyle": "->", "color": HELD, "lw": 2})
         words = "1x1 convolution, stride 2, and norm: x in the new shape" if changes else "the shortcut: x as it is"
-        draw_box(ax, left / 2 - 2.2, 1.05, 4.6, words, "#f4d9d4")
+        width = 0.6 + 0.085 * len(words)
+        draw_box(ax, (left + 0.45 - width) / 2, 1.05, width, words, "#f4d9d4")
         ax.text(left / 2 - 0.1, -0.75, "F(x)", fontsize=11, style="italic", ha="center", va="center")
         ax.set_title(
             "at the start of a stage, where the shape changes" if changes else "within a stage", fontsize=9, loc="left"
@@ -45,8 +46,9 @@ def plot_block() -> Picture:
 def draw_box(ax, left: float, height: float, width: float, words: str, colour: str) -> None:
     """A rounded box with words in it, its middle at `height`."""
     style = "round,pad=0,rounding_size=0.12"
-    ax.add_patch(FancyBboxPatch((left, height - 0.25), width, 0.5, boxstyle=style, facecolor=colour, edgecolor="0.4"))
-    ax.text(left + width / 2, height, words, fontsize=8.5, ha="center", va="center")
+    box = FancyBboxPatch((left, height - 0.25), width, 0.5, boxstyle=style, facecolor=colour, edgecolor="0.4", zorder=3)
+    ax.add_patch(box)
+    ax.text(left + width / 2, height, words, fontsize=8.5, ha="center", va="center", zorder=4)
 
 
 def draw_arrow(ax, start: float, end: float) -> None:

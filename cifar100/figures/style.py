@@ -27,7 +27,7 @@ class Picture(Figure):
     """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by
     itself and needs no closing."""
 
-    palette = "full"  # or "flat": 256 colours, at less than half the size, for sheets of many photographs
+    palette = "full"  # or "flat": 256 colours, at less than half the size, where that cannot be seen
     alt = ""  # in words, for those who cannot see it
 
     @functools.cached_property

@@ -54,7 +54,8 @@ def plot_history(
     changes: after which epochs something changes, and what, as dotted lines. reported: the accuracy, 0..1, that a
     report gives, as a dashed one.
     """
-    fig, (loss, accuracy, rate) = make_figure(9, 7.5, title, 3, 1, sharex=True, height_ratios=(3, 3, 1.6))
+    fig, axes = make_figure(9, 7.5, title, 3, 1, palette="flat", sharex=True, height_ratios=(3, 3, 1.6))
+    loss, accuracy, rate = axes
     epochs, changes = [record.epoch for record in history], changes or {}
     held = history[0].eval_split
     marker = "o" if len(history) <= 20 else None

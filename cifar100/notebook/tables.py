@@ -59,8 +59,14 @@ DEPENDENT = {  # settings that say nothing while another one is switched off
 }
 
 
-def explain_settings(recipe: Recipe) -> list[tuple[str, str, str]]:
-    """(setting, value, what it means) of all that plays a part in the recipe, defaults included."""
+def as_markdown(rows: list[dict[str, str]]) -> str:
+    """A table with a line for each row; all rows have the keys of the first, which are its head."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def explain_settings(recipe: Recipe) -> list[dict[str, str]]:
+    """A row for each setting that plays a part in the recipe, defaults included: its value, and what it means."""
     values = recipe.to_dict()
     values |= values.pop("augmentation")
     values = {name.replace("_", " "): value for name, value in values.items()}
@@ -73,7 +79,7 @@ def explain_settings(recipe: Recipe) -> list[tuple[str, str, str]]:
         needs = DEPENDENT.get(name, ())
         needs = (needs,) if isinstance(needs, str) else needs
         if name in used and (not needs or any(need in used for need in needs)):
-            rows.append((name, format_value(used[name]), meaning))
+            rows.append({"setting": name, recipe.name: format_value(used[name]), "what it means": meaning})
     return rows
 
 
@@ -107,7 +113,9 @@ def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[st
                 "rate": f"{end.lr:.2g}",
                 "training accuracy": f"{start.train_accuracy:.1%} to {end.train_accuracy:.1%}",
                 "test accuracy": f"{start.eval_accuracy:.1%} to {end.eval_accuracy:.1%}",
-                "gained by the first epoch": f"{100 * (start.eval_accuracy - before.eval_accuracy):+.1f} points",
+                "gained by the first epoch": f"{100 * (start.eval_accuracy - before.eval_accuracy):+.1f} points"
+                if first
+                else "-",
                 "typical change from epoch to epoch": f"{100 * median(steps):.1f} points" if steps else "-",
                 "gap at the end": f"{100 * (end.train_accuracy - end.eval_accuracy):+.1f} points",
             }
