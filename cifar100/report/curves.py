@@ -18,7 +18,7 @@ OVER_TIME = "accuracy_over_time.png"  # in assets/
 def save_curves(runs: Iterable[Run], assets: Path) -> list[Path]:
     """Draw the epochs of the runs, each beside its folder, and their accuracy over time. runs: one a recipe. Returns the
     files."""
-    figures = {}
+    figures, runs = {}, list(runs)
     for run in runs:
         reported = REPORTED.get(run.recipe.name)
         title = f"{run.recipe.name}: {run.history[-1].eval_accuracy:.2%} after {len(run.history)} epochs"

@@ -16,8 +16,8 @@ HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first l
 
 # What the README shows of a run, and the words for those who cannot see it.
 README_PICTURES = {
-    "11_curves.png": "Loss, top-1 accuracy and learning rate of {name} over its epochs, for training and test images.",
-    "19_grad_cam.png": "Eight test pictures, four that {name} classifies rightly and four wrongly, each above two "
+    "13_curves.png": "Loss, top-1 accuracy and learning rate of {name} over its epochs, for training and test images.",
+    "21_grad_cam.png": "Eight test pictures, four that {name} classifies rightly and four wrongly, each above two "
     "heatmaps of what spoke for the predicted class: from the last stage, coarse, and from the stage before, finer.",
 }
 
@@ -62,13 +62,13 @@ def render_headline(groups: dict[str, list[Run]]) -> str:
 
 
 def render_figures(groups: dict[str, list[Run]]) -> str:
-    """The README's pictures, of the recipe with the highest accuracy among those that the notebook has drawn, and the
-    link to its model card."""
-    folders = {name: runs[0].folder.parent for name, runs in groups.items()}
-    drawn = [name for name in groups if all((folders[name] / picture).is_file() for picture in README_PICTURES)]
+    """The README's pictures, of the first recipe of the headline that the notebook has drawn, and the link to its model
+    card."""
+    folders = {name: groups[name][0].folder.parent for name in filter(groups.get, HEADLINE)}
+    drawn = [name for name in folders if all((folders[name] / picture).is_file() for picture in README_PICTURES)]
     if not drawn:
         return ""
-    name = max(drawn, key=lambda name: statistics.mean(list_accuracies(groups[name])))
+    name = drawn[0]
     lines = [f"![{words.format(name=name)}](output/{name}/{picture})\n" for picture, words in README_PICTURES.items()]
     if (folders[name] / "MODEL_CARD.md").is_file():
         lines.append(

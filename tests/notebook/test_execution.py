@@ -54,7 +54,10 @@ def test_the_committed_notebook_is_whole_and_its_figures_exist(name):
     path = ROOT / name
     notebook = load(path)
     check_whole(notebook)
-    assert path.stat().st_size < 3_000_000
+    assert path.stat().st_size < 2_500_000
+    shown = [out for cell in code_cells(notebook) for out in cell["outputs"] if "image/png" in out.get("data", {})]
+    assert all(len(out["metadata"]["image/png"]["alt"]) > 15 for out in shown)  # for those who cannot see it
+    assert all(len("".join(cell["source"]).splitlines()) <= 12 for cell in code_cells(notebook)[1:])
     assert "SAMPLE" not in printed(notebook)
     if name == "cifar100_eda.ipynb":
         folder = ROOT / "output/eda"

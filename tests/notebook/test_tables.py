@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+from cifar100.notebook.tables import MEANINGS, as_markdown, explain_settings, list_targets, summarise_ranges
+from cifar100.recipes import RECIPES
+from cifar100.runs.history import EpochRecord
+
+MULTISTEP = RECIPES["resnet56_multistep"]
+
+
+def make_history(*accuracies: float) -> list[EpochRecord]:
+    return [EpochRecord(k, 0.1, 1.0, a + 0.02, 1.0, a) for k, a in enumerate(accuracies, start=1)]
+
+
+def test_every_setting_has_a_meaning():
+    for recipe in RECIPES.values():
+        settings = recipe.to_dict()
+        names = {*settings, *settings["augmentation"]} - {"name", "augmentation", "weights_precision"}
+        assert {name.replace("_", " ") for name in names} <= set(MEANINGS)
+
+
+def test_defaults_are_told_and_what_is_switched_off_is_not():
+    told = {row["setting"]: row[MULTISTEP.name] for row in explain_settings(MULTISTEP)}
+    assert told["momentum"] == "0.9" and told["weight decay"] == "0.0005" and told["optimizer"] == "SGD"
+    assert told["milestones"] == "40, 70, 85" and told["nesterov"] == "yes"
+    assert not {"dropout", "erasing", "mix probability", "muon momentum", "crop border"} & set(told)
+    assert "Muon" in {row["setting"]: row["sprint"] for row in explain_settings(RECIPES["sprint"])}["optimizer"]
+
+
+def test_a_training_is_told_by_the_ranges_between_its_changes():
+    recipe = replace(MULTISTEP, epochs=6, milestones=(2, 4))
+    rows = summarise_ranges(make_history(0.1, 0.2, 0.5, 0.52, 0.6, 0.59), recipe)
+    assert [row["epochs"] for row in rows] == ["1-2", "3-4", "5-6"]
+    assert [row["gained by the first epoch"] for row in rows] == ["-", "+30.0 points", "+8.0 points"]
+    assert rows[0]["test accuracy"] == "10.0% to 20.0%" and rows[2]["gap at the end"] == "+2.0 points"
+    assert [row["typical change from epoch to epoch"] for row in rows] == ["10.0 points", "2.0 points", "1.0 points"]
+    assert len(summarise_ranges(make_history(0.1, 0.2), replace(MULTISTEP, epochs=2, milestones=(1,)))) == 2
+
+
+def test_targets_are_those_of_the_report():
+    reached = {row["target"]: row["reached"] for row in list_targets(MULTISTEP, make_history(0.74, 0.735))}
+    assert reached == {
+        "the course asks for": "yes",
+        "the report's best epoch": "yes",
+        "the report's last epoch": "no",
+    }
+    assert len(list_targets(RECIPES["sprint"], make_history(0.5))) == 1
+
+
+def test_a_table_in_markdown():
+    assert as_markdown([{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]).splitlines() == [
+        *("| a | b |", "| --- | --- |", "| 1 | 2 |", "| 3 | 4 |")
+    ]
