@@ -3,26 +3,24 @@ arXiv:1810.03993)."""
 
 from pathlib import Path
 
-import jinja2
+from jinja2 import UndefinedError
 
 from cifar100.dataset.cifar import SIZES
 from cifar100.errors import UserError
 from cifar100.report.describe import describe_recipe
+from cifar100.report.template import fill_in
 from cifar100.runs.history import format_seconds
 from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import Run
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
-FORMATS = {"percent": "{:.2%}".format, "count": "{:,}".format, "nats": "{:.4f}".format}
 
 
 def render_card(run: Run) -> str:
     """The card of a run that `evaluate --write` has evaluated. Raises UserError if the evaluation lacks something."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    environment.filters |= FORMATS
     try:
-        return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(list_values(run))
-    except (jinja2.UndefinedError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        return fill_in(TEMPLATE, **list_values(run))
+    except (UndefinedError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"The evaluation in {run.folder / 'metrics.json'} is not whole ({error!r}): run `python -m cifar100 evaluate "
             f"{run.folder.as_posix()} --write`."
