@@ -1,4 +1,4 @@
-"""Imports run one way: from what a run needs first to what shows it last. Read from the sources; nothing is imported."""
+"""Imports run one way: from what a run needs first to what shows it last. Only the sources are read."""
 
 import ast
 import graphlib

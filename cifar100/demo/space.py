@@ -121,7 +121,8 @@ def make_contents(folder: Path) -> dict[str, bytes]:
 
 
 def probe(run: Path) -> dict[str, str | None]:
-    """The modules that the page has loaded once it has answered, with their files. Raises UserError if it cannot answer."""
+    """The modules that the page has loaded once it has answered, with their files. Raises UserError if it cannot
+    answer."""
     command = [sys.executable, "-c", PROBE, str(ROOT), str(run.resolve())]
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
     result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
@@ -155,8 +156,8 @@ def describe_push(name: str) -> str:
     if not NAME.fullmatch(name):
         raise UserError(f"{name!r} names no Space: give USER/NAME, as Hugging Face shows it.")
     return (
-        f"Then, with your own Hugging Face token: upload these files to {HUB}/{name}, as a public Space that is created "
-        "if there is none. Files of the same names and the folders cifar100 and output there are replaced."
+        f"Then, with your own Hugging Face token: upload these files to {HUB}/{name}, as a public Space that is "
+        "created if there is none. Files of the same names and the folders cifar100 and output there are replaced."
     )
 
 

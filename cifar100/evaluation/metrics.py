@@ -23,15 +23,16 @@ def check_predictions(logits: np.ndarray, labels: np.ndarray, classes: int = 100
         raise UserError(f"The logits have the shape {logits.shape}: give (images, {classes}), a column for each class.")
     if labels.shape != logits.shape[:1]:
         raise UserError(
-            f"There are logits of {len(logits)} images, and labels of the shape {labels.shape}: give one for each image."
+            f"There are logits of {len(logits)} images, and labels of the shape {labels.shape}: give one for each "
+            "image."
         )
     if not len(logits):
         raise UserError("There are no images to evaluate: give the logits and labels of at least one.")
     broken = len(logits) - np.isfinite(logits).all(1).sum()
     if broken:
         raise UserError(
-            f"The logits of {broken} of {len(logits)} images are not finite: the network has diverged, so evaluate another one, "
-            "or train with a lower learning rate."
+            f"The logits of {broken} of {len(logits)} images are not finite: the network has diverged, so evaluate "
+            "another one, or train with a lower learning rate."
         )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
         raise UserError(

@@ -22,8 +22,8 @@ def render_card(run: Run) -> str:
         return fill_in(TEMPLATE, **list_values(run))
     except (UndefinedError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"The evaluation in {run.folder / 'metrics.json'} is not whole ({error!r}): run `python -m cifar100 evaluate "
-            f"{run.folder.as_posix()} --write`."
+            f"The evaluation in {run.folder / 'metrics.json'} is not whole ({error!r}): run `python -m cifar100 "
+            f"evaluate {run.folder.as_posix()} --write`."
         ) from error
 
 
@@ -56,7 +56,7 @@ def describe_data(run: Run) -> str:
     if run.split == "validation":
         held = run.metrics["evaluation"]["images"]
         return (
-            f"{SIZES['train'] - held:,} of the {SIZES['train']:,} training images of CIFAR-100 (Krizhevsky 2009), and nothing "
-            f"else; the other {held:,} were held out"
+            f"{SIZES['train'] - held:,} of the {SIZES['train']:,} training images of CIFAR-100 (Krizhevsky 2009), and "
+            f"nothing else; the other {held:,} were held out"
         )
     return f"the {SIZES['train']:,} training images of CIFAR-100 (Krizhevsky 2009), all of them, and nothing else"
