@@ -37,6 +37,11 @@ def test_recipes_waits_for_no_large_package():
     assert all(name in run.stdout for name in RECIPES)
 
 
+def test_every_file_is_a_command():
+    files = {path.stem.replace("_", "-") for path in (ROOT / "cifar100/commands").glob("[a-z]*.py")}
+    assert files == {*NAMES, "options"}
+
+
 @pytest.mark.parametrize("command", NAMES)
 def test_help_has_an_example_that_parses(command, capsys):
     with pytest.raises(SystemExit) as end:
