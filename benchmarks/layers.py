@@ -1,4 +1,5 @@
-"""What each layer of a network costs in training: multiply-adds, time, and how near it comes to the processor's best."""
+"""What each layer of a network costs in training: multiply-adds, time, and how near it comes to the processor's
+best."""
 
 import copy
 import statistics
@@ -138,9 +139,9 @@ def describe_layers(figures: dict) -> str:
     """What the table is about, in one line."""
     total = sum(layer["forward_seconds"] + layer["backward_seconds"] for layer in figures["layers"])
     return (
-        f"{figures['batch_size']:,} pictures of {figures['pixels']}x{figures['pixels']} pixels on {figures['hardware']}, "
-        f"{figures['precision']}: {total:.2f} s in all layers; a product of two {MATRIX}x{MATRIX} matrices reaches "
-        f"{figures['matrix_product_gflops']:.0f} GFLOP/s."
+        f"{figures['batch_size']:,} pictures of {figures['pixels']}x{figures['pixels']} pixels on "
+        f"{figures['hardware']}, {figures['precision']}: {total:.2f} s in all layers; a product of two "
+        f"{MATRIX}x{MATRIX} matrices reaches {figures['matrix_product_gflops']:.0f} GFLOP/s."
     )
 
 

@@ -31,8 +31,8 @@ def measure_peers(
     seconds: float = 1.5,
     say: Callable[[str], None] = print,
 ) -> dict:
-    """All figures, as JSON holds them: images/s, the floor in GFLOP/s. Every side has `rounds` turns of about `seconds`.
-    Raises UserError for a device or a precision that is not there."""
+    """All figures, as JSON holds them: images/s, the floor in GFLOP/s. Every side has `rounds` turns of about
+    `seconds`. Raises UserError for a device or a precision that is not there."""
     chosen = choose_device(device)
     precision = name_precision(choose_precision(chosen, precision))
     with Sides(SIDES, chosen, rounds, seconds) as sides:
@@ -182,7 +182,7 @@ def render_peers(figures: dict) -> str:
         cells += (format_share(row.plain_share) or "-", format_share(row.our_share) or "-")
         lines.append(f"| {row.part} | {' | '.join(cells)} |")
     conditions = (
-        f"On {figures['hardware']}, PyTorch {figures['torch']}, medians of {figures['rounds']} turns; the floor, a product "
-        f"of {MATRIX}x{MATRIX} matrices: {describe_floor(figures)}."
+        f"On {figures['hardware']}, PyTorch {figures['torch']}, medians of {figures['rounds']} turns; the floor, a "
+        f"product of {MATRIX}x{MATRIX} matrices: {describe_floor(figures)}."
     )
     return "\n".join((*lines, "", conditions, ""))

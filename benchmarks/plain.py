@@ -115,7 +115,8 @@ class Cutout:
 
 
 def augmented_batches(recipe: Recipe, device: torch.device, num_workers: int) -> Iterator[int]:
-    """Crop, flip and cutout of the recipe, picture by picture, in a DataLoader, epoch after epoch of CIFAR-100's size."""
+    """Crop, flip and cutout of the recipe, picture by picture, in a DataLoader, epoch after epoch of CIFAR-100's
+    size."""
     settings = recipe.augmentation
     steps = (
         transforms.RandomCrop(32, padding=settings.crop_padding),

@@ -167,7 +167,9 @@ def format_serving(figures: dict) -> str:
         "server": format_change(page.warm_memory_mb, page.final_memory_mb, "MB resident")
         + ", "
         + format_change(page.warm_open_files, page.final_open_files, "open files"),
-        "accuracy": f"{files.accuracy:.2%} of {files.images:,} PNG files, {files.recorded_accuracy:.2%} in metrics.json",
+        "accuracy": (
+            f"{files.accuracy:.2%} of {files.images:,} PNG files, {files.recorded_accuracy:.2%} in metrics.json"
+        ),
         "evaluate": f"{files.evaluate_rate:,.0f} images/s",
         "predict_batch": f"{files.array_rate:,.0f} images/s of arrays ({files.array_rate / files.evaluate_rate:.0%}), "
         f"{files.file_rate:,.0f} of PNG files ({files.file_rate / files.evaluate_rate:.0%})",
@@ -189,17 +191,17 @@ def describe_serving(figures: dict) -> str:
     equal = "exactly" if exactly else f"not {files['recorded_accuracy']:.2%}"
     arrays, pictures = (files[name] / files["evaluate_rate"] for name in ("array_rate", "file_rate"))
     memory = page["warm_memory_mb"] and (
-        f"The server keeps {page['warm_memory_mb']:,.0f} MB in memory after a warm-up, {page['final_memory_mb']:,.0f} MB at the "
-        f"end, and {page['warm_open_files']} files open, {page['final_open_files']} at the end."
+        f"The server keeps {page['warm_memory_mb']:,.0f} MB in memory after a warm-up, {page['final_memory_mb']:,.0f} "
+        f"MB at the end, and {page['warm_open_files']} files open, {page['final_open_files']} at the end."
     )
     lines = (
-        f"{page['clients']} clients that ask the page at once, on {figures['hardware']}, wait {page['median_seconds']:.1f} s for "
-        f"an answer (median; {page['worst_seconds']:.1f} s at worst).",
-        f"Of {page['uploads']} different uploads {page['lost'] or 'none'} were lost, and {page['wrong'] or 'none'} were answered "
-        "otherwise than `predict` answers.",
+        f"{page['clients']} clients that ask the page at once, on {figures['hardware']}, wait "
+        f"{page['median_seconds']:.1f} s for an answer (median; {page['worst_seconds']:.1f} s at worst).",
+        f"Of {page['uploads']} different uploads {page['lost'] or 'none'} were lost, and {page['wrong'] or 'none'} "
+        "were answered otherwise than `predict` answers.",
         memory,
-        f"`predict_batch` names {files['accuracy']:.2%} of the {files['images']:,} test images rightly from PNG files, {equal} "
-        "as in the run's evaluation;",
+        f"`predict_batch` names {files['accuracy']:.2%} of the {files['images']:,} test images rightly from PNG "
+        f"files, {equal} as in the run's evaluation;",
         f"it reaches {arrays:.0%} of the evaluation's images/s from arrays, and {pictures:.0%} from PNG files.",
     )
     return "".join(f"{line}\n" for line in lines if line)

@@ -1,6 +1,7 @@
-"""Check an exported Space as Hugging Face would run it: alone, in a virtual environment of nothing but its own requirements.
+"""Check an exported Space as Hugging Face would run it: alone, in a virtual environment of nothing but its own
+requirements.
 
-python checks/space.py [RUN]        # output/sprint if it is left out; exit code 1 if it answers otherwise than the project
+python checks/space.py [RUN]    # output/sprint if it is left out; exit code 1 if it answers otherwise than the project
 """
 
 import json
@@ -54,7 +55,8 @@ def install(requirements: Path, folder: Path) -> Path:
     reachable = is_reachable(INDEX.split()[-1])
     if not reachable:
         print(
-            "The index of torch's CPU builds is out of reach: its line is dropped. The default index's torch takes 5 GB."
+            "The index of torch's CPU builds is out of reach: its line is dropped. The default index's torch takes 5 "
+            "GB."
         )
         lines.remove(INDEX)
     free = shutil.disk_usage(folder.parent).free / 1e9

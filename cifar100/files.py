@@ -31,7 +31,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         remove_if_there(temporary)
         raise UserError(
-            f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): {name_way_out(error)}; {left}."
+            f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): {name_way_out(error)}; "
+            f"{left}."
         ) from error
 
 

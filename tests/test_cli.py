@@ -4,18 +4,22 @@ import re
 import stat
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from cifar100.__main__ import main, make_parser
 from cifar100.commands import NAMES
+from cifar100.commands.train import choose_recipes
+from cifar100.evaluation import near_duplicates
 from cifar100.evaluation.corruptions import corruptions_of, table_file
-from cifar100.recipes import RECIPES
+from cifar100.evaluation.near_duplicates import Pair
+from cifar100.recipes import RECIPES, SPRINT
 from cifar100.training.lr_curve import load_curve, suggest_lr
 from tests.conftest import ROOT, tiny_split
+from tests.report.test_pages import make_run
 
 
 def refused(capsys, *arguments):
@@ -26,12 +30,16 @@ def refused(capsys, *arguments):
     return captured.err
 
 
-def test_recipes_answers_within_a_second_without_torch():
-    start = time.perf_counter()
-    check = "import sys; from cifar100.__main__ import main; main(['recipes']); assert 'torch' not in sys.modules"
+def test_recipes_waits_for_no_large_package():
+    slow = {"torch", "matplotlib", "scipy", "sklearn", "pandas", "gradio", "albumentations", "cv2"}
+    check = f"import sys; from cifar100.__main__ import main; main(['recipes']); assert not {slow} & set(sys.modules)"
     run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - start < 1
     assert all(name in run.stdout for name in RECIPES)
+
+
+def test_every_file_is_a_command():
+    files = {path.stem.replace("_", "-") for path in (ROOT / "cifar100/commands").glob("[a-z]*.py")}
+    assert files == {*NAMES, "options"}
 
 
 @pytest.mark.parametrize("command", NAMES)
@@ -122,7 +130,7 @@ def test_find_lr_leaves_curve_and_picture(tiny, capsys, tmp_path):
     assert main([*arguments, "--device", "cpu"]) == 0
     assert "The recipe uses 0.05." in capsys.readouterr().out
     assert len(load_curve(tmp_path / "smoke/lr_curve.csv").rates) == 10
-    assert (tmp_path / "smoke/lr_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert Image.open(tmp_path / "smoke/lr_curve.png").size == (900, 380)
 
 
 def test_find_lr_where_its_picture_cannot_be_written(capsys, tmp_path, monkeypatch):
@@ -180,6 +188,35 @@ def test_bench_as_a_table_and_as_json(capsys, monkeypatch):
     per_image = 1 / result["pipeline"] + 1 / result["training_step"]
     assert result["epoch_seconds"] == pytest.approx(50_000 * per_image + 10_000 / result["evaluation"])
     assert result["precision"] == "float32" and result["num_workers"] == 0
+
+
+def test_a_run_with_other_settings_has_no_place_in_the_recipes_mean(tmp_path, capsys):
+    make_run(tmp_path, SPRINT, [0.74])
+    make_run(tmp_path, replace(SPRINT, seed=1, lr=1.0), [0.1])
+    assert main(["recipes", "--output", str(tmp_path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sprint")]
+    assert line.endswith("  74.00%")
+
+
+def test_a_recipes_own_seed_counts_unless_another_is_named(monkeypatch):
+    monkeypatch.setitem(RECIPES, "smoke", replace(RECIPES["smoke"], seed=7))
+
+    def seeds(*arguments):
+        return [recipe.seed for recipe in choose_recipes(make_parser().parse_args(["train", "smoke", *arguments]))]
+
+    assert seeds() == [7] and seeds("--seed", "0") == [0] and seeds("--seeds", "3", "1", "3") == [3, 1]
+
+
+def test_duplicates_replaces_the_committed_list_only_when_asked(monkeypatch, tmp_path, capsys):
+    committed = tmp_path / "committed.csv"
+    committed.write_text("as it was")
+    monkeypatch.setattr(near_duplicates, "COMMITTED", committed)
+    monkeypatch.setattr(near_duplicates, "find_run_duplicates", lambda *given: [Pair(1, 2, "exact", 1.0)])
+    arguments = ["duplicates", str(ROOT / "output/sprint")]
+    assert main(arguments) == 0 and main([*arguments, "--to", str(tmp_path / "own.csv")]) == 0
+    assert "1 test images repeat a training image, 1 of them exactly" in capsys.readouterr().out
+    assert committed.read_text() == "as it was" and "1,2,exact" in (tmp_path / "own.csv").read_text()
+    assert main([*arguments, "--write"]) == 0 and "1,2,exact" in committed.read_text()
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "{", '{"recipe": "smoke"}'])

@@ -1,8 +1,11 @@
-"""Imports run one way: from what a run needs first to what shows it last. Read from the sources; nothing is imported."""
+"""Imports run one way: from what a run needs first to what shows it last. Only the sources are read."""
 
 import ast
 import graphlib
+import re
+import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -68,7 +71,7 @@ def test_folders_import_only_those_before_them(graph):
         return ORDER.index(module.split(".")[1])
 
     inside = {name: own for name, own in graph.items() if name.startswith("cifar100.")}
-    assert len(inside) > 50
+    assert len(inside) > 50 and {name.split(".")[1] for name in inside} == set(ORDER), "ORDER names every folder"
     wrong = [(a, b) for a, own in inside.items() for b in own if b.startswith("cifar100.") and place(b) > place(a)]
     assert wrong == []
 
@@ -80,6 +83,24 @@ def test_what_lies_outside_the_package_is_imported_by_nothing_in_it(graph):
             assert outside <= {"model"}, name
         elif name == "model":
             assert own == set()
+
+
+def read_names(path: Path) -> set[str]:
+    """The packages that a file of requirements names."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {re.split("[=<>]", line)[0].lower().replace("_", "-") for line in lines if line[:1].isalpha()}
+
+
+def test_what_is_imported_is_declared():
+    """onnx and onnxscript are asked for where they are missing; benchmarks/ may need what the tests need."""
+    declared, others = read_names(ROOT / "requirements.txt"), read_names(ROOT / "requirements-dev.txt")
+    owners = packages_distributions()
+    for path in [*ROOT.glob("cifar100/**/*.py"), *ROOT.glob("benchmarks/*.py"), ROOT / "model.py", ROOT / "utils.py"]:
+        optional = others if path.parent.name == "benchmarks" or path.name == "onnx_export.py" else set()
+        names = {name.partition(".")[0] for name in list_imports(path.read_text(encoding="utf-8"))}
+        for name in names - sys.stdlib_module_names - {"cifar100", "benchmarks", "model"}:
+            packages = {owner.lower().replace("_", "-") for owner in owners[name]}
+            assert packages & (declared | optional), f"{path.name} imports {name}"
 
 
 def test_a_circle_and_an_import_in_a_function_are_found(tmp_path):

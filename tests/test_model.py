@@ -130,7 +130,7 @@ def test_blocks_as_markdown():
 
 
 def test_multiply_adds():
-    assert count_multiply_adds(model.sprint()) < 175e6
+    assert count_multiply_adds(model.sprint()) == 159_636_768
     stem, head = 32 * 32 * 16 * 27, 64 * 100
     stages = 6 * 32 * 32 * 16 * 16 * 9 + (8 * 8 * 4) * 32 * 9 * (16 + 5 * 32) + 8 * 8 * 64 * 9 * (32 + 5 * 64)
     shortcuts = 16 * 16 * 16 * 32 + 8 * 8 * 32 * 64

@@ -62,7 +62,8 @@ def run(options: Namespace) -> None:
 
 
 def choose_recipes(options: Namespace) -> list[Recipe]:
-    """All recipes with one seed, then with the next, or the one that was named. Raises UserError for what is not there."""
+    """All recipes with one seed, then with the next, or the one that was named. Raises UserError for what is not
+    there."""
     changes = {field: getattr(options, field) for field in CHANGEABLE if getattr(options, field) is not None}
     names = PUBLISHED if options.all else [options.recipe]
     seeds = [{"seed": seed} for seed in dict.fromkeys(options.seeds)] if options.seeds else [{}]

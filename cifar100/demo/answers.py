@@ -57,7 +57,8 @@ def find_models(run: str | Path | None = None, output: str | Path = "output") ->
 
 
 def published_accuracy(model: Path) -> float | None:
-    """On the test set, 0..1. None for a file of weights, or a recipe's folder. Raises UserError if the run is damaged."""
+    """On the test set, 0..1. None for a file of weights, or a recipe's folder. Raises UserError if the run is
+    damaged."""
     return load_metrics(model)["final"].get("test_accuracy") if (model / "metrics.json").is_file() else None
 
 

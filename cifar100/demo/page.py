@@ -76,8 +76,8 @@ class PictureInput(gr.Image):
 
 
 def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
-    """The page, with a queue of bounded length. models: as `answers.find_models` finds them; the first one is read at once.
-    Raises UserError if it cannot be read."""
+    """The page, with a queue of bounded length. models: as `answers.find_models` finds them; the first one is read at
+    once. Raises UserError if it cannot be read."""
     load = functools.cache(lambda name: load_predictor(models[name], device))
     first = load(next(iter(models)))
     explain_stages(first.network, np.zeros((1, SIDE, SIDE, 3), np.uint8))  # its imports take the first visitor seconds

@@ -15,8 +15,8 @@ from pathlib import Path
 from cifar100.demo.examples import DRAWINGS
 from cifar100.errors import UserError, brief
 from cifar100.files import ROOT
-from cifar100.recipe import Recipe
 from cifar100.report.model_card import render_card
+from cifar100.report.template import fill_in
 from cifar100.runs.find import RUN_FILES, find_run, run_folder
 from cifar100.runs.run import Run
 from cifar100.runs.weights import load_network
@@ -41,36 +41,7 @@ with tempfile.NamedTemporaryFile(suffix=".png") as file:
     make_answer(load_predictor(sys.argv[2], "cpu"), file.name)
 print(json.dumps({name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}))
 """
-README = """---
-{front_matter}
----
-
-# {title}
-
-A page that names what is in a picture: `{network}`, trained from random weights on CIFAR-100. It knows 100 classes and
-sees 32x32 pixels.{card}
-
-Start it here with `pip install -r requirements.txt` and `python app.py`. Ask it from a program with `gradio_client`:
-
-```python
-from gradio_client import Client, handle_file
-
-Client("USER/NAME").predict(handle_file("my_picture.jpg"), "{recipe}", api_name="/predict")
-```
-
-Written by `{mark}`: change the project, not these files.
-"""
-APP = '''"""The page of this Space, for the run beside it."""
-
-from pathlib import Path
-
-from cifar100.demo.page import LAUNCH, make_app
-
-demo = make_app({{"{recipe}": Path(__file__).resolve().parent / "{run}"}}, "cpu")
-
-if __name__ == "__main__":
-    demo.launch(**LAUNCH | {{"quiet": False}})  # says its address
-'''
+README, APP = (Path(__file__).with_name(f"space_{name}.jinja") for name in ("readme.md", "app.py"))
 
 
 def export_space(run: Path, folder: Path) -> list[Path]:
@@ -126,8 +97,16 @@ def make_contents(folder: Path) -> dict[str, bytes]:
     target = run_folder(run.recipe).as_posix()
     card = {"MODEL_CARD.md": render_card(run)} if "evaluation" in run.metrics else {}
     texts = card | {
-        "README.md": render_readme(run.recipe, bool(card)),
-        "app.py": APP.format(recipe=run.recipe.name, run=target),
+        "README.md": fill_in(
+            README,
+            title=f"CIFAR-100 with {run.recipe.name}",
+            recipe=run.recipe,
+            card=card,
+            mark=MARK,
+            gradio=version("gradio"),
+            python=".".join(platform.python_version_tuple()[:2]),
+        ),
+        "app.py": fill_in(APP, name=run.recipe.name, run=target),
         "requirements.txt": "\n".join([INDEX, *pin(find_imports(code) & set(loaded)), ""]),
         ".gitattributes": "".join(f"*.{kind} filter=lfs diff=lfs merge=lfs -text\n" for kind in ("safetensors", "png")),
     }
@@ -142,7 +121,8 @@ def make_contents(folder: Path) -> dict[str, bytes]:
 
 
 def probe(run: Path) -> dict[str, str | None]:
-    """The modules that the page has loaded once it has answered, with their files. Raises UserError if it cannot answer."""
+    """The modules that the page has loaded once it has answered, with their files. Raises UserError if it cannot
+    answer."""
     command = [sys.executable, "-c", PROBE, str(ROOT), str(run.resolve())]
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
     result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
@@ -171,35 +151,13 @@ def pin(packages: Iterable[str]) -> list[str]:
     return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(distributions, key=str.lower)]
 
 
-def render_readme(recipe: Recipe, card: bool) -> str:
-    """The Space's first page. Its front matter is what Hugging Face reads: strings in quotes, or 3.10 would be 3.1."""
-    title = f"CIFAR-100 with {recipe.name}"
-    values = {
-        "title": title,
-        "emoji": "🔍",
-        "sdk": "gradio",
-        "sdk_version": version("gradio"),
-        "python_version": ".".join(platform.python_version_tuple()[:2]),
-        "app_file": "app.py",
-        "license": "mit",
-    }
-    return README.format(
-        front_matter="\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()),
-        title=title,
-        network=recipe.network,
-        card=" How well it does so is in [MODEL_CARD.md](MODEL_CARD.md)." if card else "",
-        recipe=recipe.name,
-        mark=MARK,
-    )
-
-
 def describe_push(name: str) -> str:
     """What `push_space` will do. Raises UserError if name is not USER/NAME."""
     if not NAME.fullmatch(name):
         raise UserError(f"{name!r} names no Space: give USER/NAME, as Hugging Face shows it.")
     return (
-        f"Then, with your own Hugging Face token: upload these files to {HUB}/{name}, as a public Space that is created "
-        "if there is none. Files of the same names and the folders cifar100 and output there are replaced."
+        f"Then, with your own Hugging Face token: upload these files to {HUB}/{name}, as a public Space that is "
+        "created if there is none. Files of the same names and the folders cifar100 and output there are replaced."
     )
 
 

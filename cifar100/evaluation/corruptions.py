@@ -2,8 +2,8 @@
 
 Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
 arXiv:1903.12261, with the strengths of their CIFAR version, made by Albumentations. We differ where the library does:
-it adds brightness to the pixels' values, not to HSV's, and takes contrast about the picture's mean grey value, not about
-each channel's mean.
+it adds brightness to the pixels' values, not to HSV's, and takes contrast about the picture's mean grey value, not
+about each channel's mean.
 """
 
 import csv

@@ -54,8 +54,8 @@ def rounded(interval: tuple[float, float]) -> list[float]:
 
 
 def save_evaluation(result: Evaluation, summary: dict) -> None:
-    """Put an evaluation's summary into the run's metrics.json, whose other entries stay as they are. Raises UserError if they are
-    not those of the run that was evaluated."""
+    """Put an evaluation's summary into the run's metrics.json, whose other entries stay as they are. Raises UserError
+    if they are not those of the run that was evaluated."""
     content = load_metrics(result.run.folder)
     if content["sha256"] != result.run.metrics["sha256"]:
         raise UserError(f"{result.run.folder} was trained anew in the meantime: evaluate it again.")

@@ -29,8 +29,8 @@ def gradient_norms(network: nn.Module, images: np.ndarray, labels: np.ndarray) -
     """The norm of the loss's gradient at the filters of each 3x3 convolution, from the input on: (L,).
 
     One batch in training mode, as in the first step of a training; the network stays as it is. images: (N, 32, 32, 3)
-    uint8; labels: (N,). He et al. 2016, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 2, says
-    why identity shortcuts let a gradient through: y = x + F(x) has the derivative 1 + F'(x).
+    uint8; labels: (N,). He et al. 2016, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 2,
+    says why identity shortcuts let a gradient through: y = x + F(x) has the derivative 1 + F'(x).
     """
     network = copy.deepcopy(network).train()
     logits = network(to_input(torch.tensor(images)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cifar100.dataset.augment_image import to_input
 
@@ -135,13 +136,14 @@ def blocks_as_markdown(blocks: list[Block]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@torch.no_grad()
 def count_multiply_adds(network: nn.Module, pixels: int = 32) -> int:
     """Multiply-adds of convolutions and matrices for one image, shortcuts included."""
-    total = 0
-    for module, _, output in record_layers(network, pixels).values():
-        if not isinstance(module, nn.MaxPool2d):  # every weight is used once for each output position
-            total += module.weight.numel() * (output.shape[2:].numel() if output.ndim == 4 else 1)
-    return total
+    was_training = network.training
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(next(network.parameters()).new_zeros(1, 3, pixels, pixels))
+    network.train(was_training)
+    return counter.get_total_flops() // 2
 
 
 def summarise(network: nn.Module, rows: int = 24) -> str:

@@ -85,7 +85,10 @@ def plot_brightness(brightness: np.ndarray, contrast: np.ndarray, fine: np.ndarr
         for k in [*means[column].nlargest(labelled).index, *means[column].nsmallest(labelled).index]
     }
     lightest, darkest = means["brightness"].idxmax(), means["brightness"].idxmin()
-    title = f"Brightness tells little: {readable(FINE_NAMES[lightest])} is lightest, {readable(FINE_NAMES[darkest])} darkest"
+    title = (
+        f"Brightness tells little: {readable(FINE_NAMES[lightest])} is lightest, {readable(FINE_NAMES[darkest])} "
+        "darkest"
+    )
     fig, (left, right) = make_figure(9, 4.8, title, 1, 2, width_ratios=(1.25, 1))
     left.scatter(means["brightness"], means["contrast"], s=36, c=[COLOURS[COARSE_OF_FINE[k]] for k in means.index])
     for k in extremes:

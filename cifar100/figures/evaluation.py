@@ -46,7 +46,10 @@ def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
     off_diagonal = np.where(np.eye(20, dtype=bool), 0, shares)
     true, guess = np.unravel_index(off_diagonal.argmax(), off_diagonal.shape)
     names = [readable(COARSE_NAMES[k]) for k in order]
-    title = f"{np.trace(confusion) / confusion.sum():.1%} stay in their superclass; most often lost: {names[true]} to {names[guess]}"
+    title = (
+        f"{np.trace(confusion) / confusion.sum():.1%} stay in their superclass; most often lost: {names[true]} to "
+        f"{names[guess]}"
+    )
     fig, ax = make_figure(9, 7.6, title, palette="flat")
     shown = ax.imshow(np.where(np.eye(20, dtype=bool), np.nan, shares), cmap="viridis", interpolation="nearest")
     for k in range(20):
@@ -91,7 +94,10 @@ def plot_reliability(curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]
     confidence, accuracy, count = curves[first]
     used = count > 0
     sure = (confidence[used] * count[used]).sum() > (accuracy[used] * count[used]).sum()
-    title = f"{'Over' if sure else 'Under'}confident: calibration error {errors[first]:.1%}; {last} leaves {errors[last]:.1%}"
+    title = (
+        f"{'Over' if sure else 'Under'}confident: calibration error {errors[first]:.1%}; {last} leaves "
+        f"{errors[last]:.1%}"
+    )
     fig, axes = make_figure(
         9, 4.4, title, 2, len(curves), sharex=True, sharey="row", height_ratios=(3, 1), squeeze=False
     )
@@ -136,7 +142,10 @@ def plot_coverage(coverage: np.ndarray, accuracy: np.ndarray, level: float = 0.9
 def plot_corruptions(accuracies: dict[str, list[float]], clean: float) -> Picture:
     """Accuracy over the severity of each corruption. accuracies: corruption -> one for each severity from 1, 0..1."""
     worst = min(accuracies, key=lambda name: accuracies[name][-1])
-    title = f"{worst[0].upper() + worst[1:]} hurts most: {clean:.0%} fall to {accuracies[worst][-1]:.0%} at the highest severity"
+    title = (
+        f"{worst[0].upper() + worst[1:]} hurts most: {clean:.0%} fall to {accuracies[worst][-1]:.0%} at the highest "
+        "severity"
+    )
     fig, ax = make_figure(9, 3.8, title)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(accuracies)))
     for (name, values), colour in zip(accuracies.items(), colours):
@@ -157,7 +166,10 @@ def plot_effective_field(gradients: dict[str, np.ndarray], fields: dict[str, int
     """
     last = list(gradients)[-1]
     extent, even = effective_extent(gradients[last]), effective_extent(np.ones((32, 32)))
-    title = f"{last}: half of a unit's sight lies within {extent} x {extent} pixels; spread evenly it would be {even} x {even}"
+    title = (
+        f"{last}: half of a unit's sight lies within {extent} x {extent} pixels; spread evenly it would be {even} x "
+        f"{even}"
+    )
     fig, axes = make_figure(9, 3.0, title, 1, len(gradients), squeeze=False)
     for ax, (stage, gradient) in zip(axes.flat, gradients.items()):
         shown = ax.imshow(gradient, cmap="viridis", vmin=0, vmax=1, extent=(0, 32, 32, 0))

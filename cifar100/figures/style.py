@@ -61,8 +61,8 @@ def make_figure(
     **options,
 ):
     """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. Where the
-    embedded sample takes CIFAR-100's place, the title says so, but for published figures, which never show it. The title, which states what is seen, is its text for those
-    who cannot see it, too."""
+    embedded sample takes CIFAR-100's place, the title says so, but for published figures, which never show it. The
+    title, which states what is seen, is its text for those who cannot see it, too."""
     title = f"SAMPLE: {title}" if is_sample() and not published else title
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     fig.palette, fig.alt = palette, title

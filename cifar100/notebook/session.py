@@ -1,7 +1,7 @@
 """What a Run All of the main notebook is about: which recipe, and whether it is trained here or loaded."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,34 +89,37 @@ class Session:
             write_bytes(own.parent / path.name, path.read_bytes())
 
 
-def start_session(environment: Mapping[str, str] = os.environ) -> Session:
-    """Read CIFAR100_RECIPE, CIFAR100_TRAIN and CIFAR100_OUTPUT and decide.
+def start_session() -> Session:
+    """Read CIFAR100_RECIPE, CIFAR100_TRAIN, CIFAR100_OUTPUT and CIFAR100_DATA and decide.
 
     "auto" trains where there is a GPU, and on the sample; elsewhere it loads the finished run, one's own before the
     published one, and where the default recipe has none, that of `sprint`. With "auto" a finished run in a folder of
     one's own is not trained again, so that Run All after a disconnection goes on where it stopped.
     Raises UserError if a value is unknown, or if nothing can be loaded and nothing may be trained.
     """
-    wish, named = environment.get("CIFAR100_TRAIN") or "auto", environment.get("CIFAR100_RECIPE")
+    wish, named = os.environ.get("CIFAR100_TRAIN") or "auto", os.environ.get("CIFAR100_RECIPE")
     if wish not in WISHES:
         raise UserError(f"CIFAR100_TRAIN must be one of {', '.join(WISHES)}, not {wish!r}.")
-    output, sample = Path(environment.get("CIFAR100_OUTPUT") or OUTPUT).expanduser(), is_sample()
+    output, sample = Path(os.environ.get("CIFAR100_OUTPUT") or OUTPUT).expanduser(), is_sample()
     device = choose_device()
     recipe = find_recipe(named or ("smoke" if sample else "resnet56_multistep"))
 
+    if wish == "yes":  # whatever lies there, damaged or not
+        return Session(recipe, device, output, True, "It trains, because CIFAR100_TRAIN is yes.")
+    gpu = device.type != "cpu"
+    may_train = wish == "auto" and (gpu or sample)
+    own = [output] if sample or output != Path(OUTPUT) else []
+    places = own if may_train else [output, *([] if sample else [Path(OUTPUT)])]
+
     def find_finished(which: Recipe) -> Path | None:
-        """The first of one's own output and the project's that holds a finished run of the recipe."""
-        places = [output] if sample else [output, Path(OUTPUT)]
+        """The first of these places that holds a finished run of the recipe."""
         return next((p for p in places if is_finished(run_folder(which, p, sample), which)), None)
 
-    place, gpu = find_finished(recipe), device.type != "cpu"
-    if wish == "yes":
-        return Session(recipe, device, output, True, "It trains, because CIFAR100_TRAIN is yes.")
-    own = place == output and (sample or output != Path(OUTPUT))
-    if place and (wish == "no" or own or not (gpu or sample)):
-        why = ": there is no GPU here." if wish == "auto" and not gpu and not sample else "."
+    place = find_finished(recipe)
+    if place:
+        why = ": there is no GPU here." if wish == "auto" and not may_train else "."
         return Session(recipe, device, place, False, f"It loads a finished run{why}")
-    if wish == "auto" and (gpu or sample):
+    if may_train:
         why = "the sample is small" if sample else f"there is a GPU ({device})"
         return Session(recipe, device, output, True, f"It trains, because {why}.")
     sprint = find_recipe("sprint")

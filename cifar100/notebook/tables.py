@@ -99,8 +99,8 @@ def format_value(value) -> str:
 
 
 def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[str, str]]:
-    """A row for each range of epochs between two changes of the recipe (the whole run where it has none): the rate, what
-    training and test accuracy do within it, and the gap between them at its end."""
+    """A row for each range of epochs between two changes of the recipe (the whole run where it has none): the rate,
+    what training and test accuracy do within it, and the gap between them at its end."""
     ends = sorted({round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)} | {len(history)})
     rows = []
     for first, last in zip([0, *ends], ends):

@@ -1,9 +1,10 @@
 """Several processes that train one run together, each on its own GPU or share of the processor.
 
 Every process takes its share of each batch, DistributedDataParallel averages the gradients, and every process makes the
-same step. Where one process ends, torchrun ends the others. What a recipe means stays: `batch_size` is that of all processes together, norms take their statistics over
-all of it, and order and augmentation are those of a single process. What differs: CutMix and mixup mix within a
-process's share, dropout draws anew in each. Only the first writes and prints.
+same step. Where one process ends, torchrun ends the others. What a recipe means stays: `batch_size` is that of all
+processes together, norms take their statistics over all of it, and order and augmentation are those of a single
+process. What differs: CutMix and mixup mix within a process's share, dropout draws anew in each. Only the first writes
+and prints.
 """
 
 import os
@@ -30,8 +31,8 @@ TIMEOUT = timedelta(minutes=30)  # for a slow process: it may download the data,
 # ending aborts the process, and no call waits for these threads while something still holds the group.
 SETTLING = 0.5
 LOST = (
-    "Another process of this run has ended, so this one stops: look for what that one said, and continue with --resume; "
-    "finished epochs are kept."
+    "Another process of this run has ended, so this one stops: look for what that one said, and continue with "
+    "--resume; finished epochs are kept."
 )
 
 
@@ -194,8 +195,8 @@ def joined() -> Iterator[Group]:
         group = Group(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", dist.get_rank())))
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"The processes of this run did not come together ({brief(error)}): start all of them by torchrun, with the "
-            "same address."
+            f"The processes of this run did not come together ({brief(error)}): start all of them by torchrun, with "
+            "the same address."
         ) from error
     try:
         yield group

@@ -16,8 +16,8 @@ OVER_TIME = "accuracy_over_time.png"  # in assets/
 
 
 def save_curves(runs: Iterable[Run], assets: Path) -> list[Path]:
-    """Draw the epochs of the runs, each beside its folder, and their accuracy over time. runs: one a recipe. Returns the
-    files."""
+    """Draw the epochs of the runs, each beside its folder, and their accuracy over time. runs: one a recipe. Returns
+    the files."""
     figures, runs = {}, list(runs)
     for run in runs:
         reported = REPORTED.get(run.recipe.name)
@@ -32,7 +32,8 @@ def save_curves(runs: Iterable[Run], assets: Path) -> list[Path]:
 
 
 def draw_over_time(runs: Iterable[Run]) -> Picture | None:
-    """The accuracy of the runs that a processor trained, over their minutes; None if there are none. runs: one a recipe."""
+    """The accuracy of the runs that a processor trained, over their minutes; None if there are none. runs: one a
+    recipe."""
     curves = {}
     for run in (run for run in runs if "cpu" in run.metrics["hardware"]):
         share = np.arange(1, len(run.history) + 1) / len(run.history)

@@ -56,7 +56,8 @@ def render_headline(groups: dict[str, list[Run]]) -> str:
         report = f" (the report it rebuilds: {REPORTED[name].describe()})" if name in REPORTED else ""
         lines.append(
             f"- `python -m cifar100 train {name}`: **{format_accuracy(groups[name])}** top-1 on the test set after "
-            f"{RECIPES[name].epochs:g} epochs{report}, in {format_times(groups[name])} on {format_hardware(groups[name])}.\n"
+            f"{RECIPES[name].epochs:g} epochs{report}, in {format_times(groups[name])} on "
+            f"{format_hardware(groups[name])}.\n"
         )
     return "".join(lines)
 
@@ -72,8 +73,9 @@ def render_figures(groups: dict[str, list[Run]]) -> str:
     lines = [f"![{words.format(name=name)}](output/{name}/{picture})\n" for picture, words in README_PICTURES.items()]
     if (folders[name] / "MODEL_CARD.md").is_file():
         lines.append(
-            f"One number is not enough: the [model card of {name}](output/{name}/MODEL_CARD.md) has intervals, calibration, "
-            "the best and\nworst classes, and the accuracy without the test images that nearly repeat a training image.\n"
+            f"One number is not enough: the [model card of {name}](output/{name}/MODEL_CARD.md) has intervals, "
+            "calibration, the best and\nworst classes, and the accuracy without the test images that nearly repeat a "
+            "training image.\n"
         )
     return "\n".join(lines)
 
@@ -118,7 +120,8 @@ def replace_block(text: str, name: str, content: str) -> str:
 
 
 def insert_benches(text: str, output: Path) -> str:
-    """The text with each block filled that stands for a measurement of `python -m benchmarks`, empty where none is kept."""
+    """The text with each block filled that stands for a measurement of `python -m benchmarks`, empty where none is
+    kept."""
     for name in re.findall(r"<!-- bench (\w+) -->", text):
         path = output / "bench" / f"{name}.md"
         text = replace_block(text, f"bench {name}", path.read_text(encoding="utf-8") if path.is_file() else "")

@@ -30,8 +30,8 @@ def read_file(path: Path) -> bytes:
 
 
 def digest(content: bytes, path: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal; of a table as it was written, since git gives it other line ends on
-    Windows."""
+    """The SHA-256 of a file's content in hexadecimal; of a table as it was written, since git gives it other line ends
+    on Windows."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n") if path.suffix == ".csv" else content).hexdigest()
 
 
@@ -53,8 +53,8 @@ def compare_digest(path: Path, content: bytes, recorded) -> None:
     kind = next(kind for kind, name in FILES.items() if name == path.name)
     if not isinstance(recorded, dict) or recorded.get(kind) != digest(content, path):
         raise UserError(
-            f"{path} is damaged or from another run (metrics.json has another checksum of it): restore both, or train the "
-            "run again."
+            f"{path} is damaged or from another run (metrics.json has another checksum of it): restore both, or train "
+            "the run again."
         )
 
 
@@ -79,8 +79,8 @@ def is_number(value, least: float = 0.0, most: float = LARGEST) -> bool:
 
 
 def check_metrics(metrics: dict, path: Path) -> None:
-    """Raises UserError if a metrics.json lacks what every run has, or something in it cannot be. What follows from the history is compared with it
-    elsewhere; measured times and figures can only be checked for their range."""
+    """Raises UserError if a metrics.json lacks what every run has, or something in it cannot be. What follows from the
+    history is compared with it elsewhere; measured times and figures can only be checked for their range."""
 
     def require(holds: bool, name: str) -> None:
         if not holds:

@@ -54,7 +54,8 @@ def save_history(folder: Path, history: list[EpochRecord]) -> None:
 
 
 def load_history(folder: Path) -> list[EpochRecord]:
-    """Raises UserError if history.csv is missing, damaged, lacks an epoch, or is not the one of a metrics.json beside it."""
+    """Raises UserError if history.csv is missing, damaged, lacks an epoch, or is not the one of a metrics.json beside
+    it."""
     path = Path(folder) / "history.csv"
     history = parse_history(read_file(path), path)
     compare_checksum(path)

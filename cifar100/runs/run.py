@@ -47,8 +47,8 @@ class Run:
         for name, value in summarise_history(recipe, history).items():
             if metrics[name] != value:
                 raise UserError(
-                    f"{path} says {name} {metrics[name]!r} where recipe.json and history.csv give {value!r}: restore them, "
-                    "or train the run again."
+                    f"{path} says {name} {metrics[name]!r} where recipe.json and history.csv give {value!r}: restore "
+                    "them, or train the run again."
                 )
         return cls(folder, recipe, history, metrics, weights if weights.is_file() else None)
 

@@ -116,6 +116,7 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict:
     if changed:
         difference = ", ".join(f"{name} {theirs.get(name)!r} there, {ours[name]!r} here" for name in changed)
         raise UserError(
-            f"The checkpoint {path} is from another recipe ({difference}): resume with its settings, or delete its folder."
+            f"The checkpoint {path} is from another recipe ({difference}): resume with its settings, or delete its "
+            "folder."
         )
     return state

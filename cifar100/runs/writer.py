@@ -39,7 +39,8 @@ class RunWriter:
 
     @by_first
     def open(self, resume: bool) -> bool:
-        """Claim the place. Returns whether an unfinished run lies there. Raises UserError if it is not to be resumed."""
+        """Claim the place. Returns whether an unfinished run lies there. Raises UserError if it is not to be
+        resumed."""
         self.held.enter_context(place.claim(self.folder))
         unfinished = (self.running / "checkpoint.pt").exists()
         if unfinished and not resume:

@@ -149,8 +149,8 @@ class CapturedStep:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Give weights, statistics and momenta back as they were; a momentum that was made meanwhile becomes zero, which
-        is what it starts from."""
+        """Give weights, statistics and momenta back as they were; a momentum that was made meanwhile becomes zero,
+        which is what it starts from."""
         before = {id(tensor): (tensor, tensor.clone()) for tensor in self.state()}
         try:
             yield

@@ -5,13 +5,10 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
+from cifar100.parallel.group import Group
 from cifar100.recipe import Recipe
 from cifar100.runs.history import format_seconds
-
-if TYPE_CHECKING:  # it imports torch, for which `report` does not wait
-    from cifar100.parallel.group import Group
 
 
 class OutOfTime(Exception):
@@ -85,7 +82,7 @@ class Progress:
         return pace * (end - self.costs[step + 1]) + after
 
 
-def keep_in_step(progress: Progress, group: "Group") -> Callable[..., Iterable]:
+def keep_in_step(progress: Progress, group: Group) -> Callable[..., Iterable]:
     """The first process's progress for its whole group: they run out of time in the same step, not by clocks of their
     own. The others show nothing."""
     if group.size == 1:

@@ -131,7 +131,8 @@ def format_bench(bench: Bench) -> str:
     """A table for the screen."""
     return "\n".join(
         (
-            f"{bench.recipe} on {bench.hardware}, {bench.precision}, batch {bench.batch_size}, {bench.num_workers} workers",
+            f"{bench.recipe} on {bench.hardware}, {bench.precision}, batch {bench.batch_size}, {bench.num_workers} "
+            "workers",
             f"{'pipeline':16}{bench.pipeline:12,.0f} images/s",
             f"{'training step':16}{bench.training_step:12,.0f} images/s",
             f"{'evaluation':16}{bench.evaluation:12,.0f} images/s",

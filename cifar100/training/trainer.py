@@ -126,8 +126,8 @@ def advise_on_memory(recipe: Recipe) -> Iterator[None]:
         yield
     except torch.cuda.OutOfMemoryError as error:
         raise UserError(
-            f"The GPU has too little memory for batches of {recipe.batch_size}: say --batch-size {recipe.batch_size // 2} "
-            f"--lr {recipe.lr / 2:g}, close what else uses it, or say --device cpu."
+            f"The GPU has too little memory for batches of {recipe.batch_size}: say --batch-size "
+            f"{recipe.batch_size // 2} --lr {recipe.lr / 2:g}, close what else uses it, or say --device cpu."
         ) from error
 
 

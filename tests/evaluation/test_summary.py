@@ -140,25 +140,41 @@ def test_confused_classes_become_neighbours():
 
 
 @pytest.mark.parametrize("count", [60, 2000])
-def test_every_figure_can_be_drawn_of_few_images_too(count, tmp_path):
+def test_every_figure_shows_its_data_of_few_images_too(count, tmp_path):
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 100, count)
     logits = generator.normal(size=(count, 100)) + 3 * np.eye(100)[labels]
     logits[:, 5] = -9  # a class that is never predicted
     images = generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     confusion = metrics.confusion_matrix(logits, labels)
-    pairs = metrics.confused_pairs(confusion)
-    drawn = [
-        figures.plot_class_accuracy(
-            metrics.accuracies_by_class(logits, labels), metrics.class_intervals(logits, labels)
-        ),
-        figures.plot_superclass_confusion(metrics.superclass_confusion(confusion, COARSE_OF_FINE)),
-        figures.plot_confused_pairs(pairs, assessment.pick_confused(logits, labels, images, pairs)),
-        figures.plot_reliability(*assessment.reliability(logits, labels)),
-        figures.plot_coverage(*assessment.calibration.accuracy_by_coverage(logits, labels)),
-        figures.plot_corruptions({"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}, 0.6),
-        figures.plot_effective_field({"stage 1": np.eye(32)}, {"stage 1": 11}),
-    ]
-    for number, fig in enumerate(drawn):
-        figures.save_figure(fig, tmp_path / f"{number}.png")
-        assert (tmp_path / f"{number}.png").stat().st_size > 5_000
+    pairs, by_class = metrics.confused_pairs(confusion), metrics.accuracies_by_class(logits, labels)
+    between = metrics.superclass_confusion(confusion, COARSE_OF_FINE)
+    curves, errors = assessment.reliability(logits, labels)
+    coverage, accuracy = assessment.calibration.accuracy_by_coverage(logits, labels)
+    worse = {"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}
+    drawn = {
+        "classes": figures.plot_class_accuracy(by_class, metrics.class_intervals(logits, labels)),
+        "superclasses": figures.plot_superclass_confusion(between),
+        "pairs": figures.plot_confused_pairs(pairs, assessment.pick_confused(logits, labels, images, pairs)),
+        "reliability": figures.plot_reliability(curves, errors),
+        "coverage": figures.plot_coverage(coverage, accuracy),
+        "corruptions": figures.plot_corruptions(worse, 0.6),
+        "field": figures.plot_effective_field({"stage 1": np.eye(32)}, {"stage 1": 11}),
+    }
+    for name, fig in drawn.items():
+        figures.save_figure(fig, tmp_path / f"{name}.png")
+
+    points = [line.get_xdata()[0] for ax in drawn["classes"].axes for line in ax.lines if line.get_marker() == "o"]
+    np.testing.assert_array_equal(np.sort(points), np.sort(by_class))  # NaN for a class without images
+    shares = between / np.maximum(between.sum(1, keepdims=True), 1)
+    off_diagonal = drawn["superclasses"].axes[0].images[0].get_array().compressed()
+    np.testing.assert_allclose(np.sort(off_diagonal), np.sort(shares[~np.eye(20, dtype=bool)]))
+    titles = [ax.get_title(loc="left") for ax in drawn["pairs"].axes]
+    assert all(any(f": {number}" in title for title in titles) for _, _, number in pairs)
+    _, heights, used = next(iter(curves.values()))
+    bars = [bar.get_height() for bar in drawn["reliability"].axes[0].patches]
+    np.testing.assert_allclose(bars, heights[used > 0])
+    np.testing.assert_array_equal(drawn["coverage"].axes[0].lines[0].get_xydata(), np.stack([coverage, accuracy], 1))
+    lines = {line.get_label(): list(line.get_ydata()) for line in drawn["corruptions"].axes[0].lines}
+    assert {name: lines[name] for name in worse} == {name: [0.6, *values] for name, values in worse.items()}
+    np.testing.assert_array_equal(drawn["field"].axes[0].images[0].get_array(), np.eye(32))

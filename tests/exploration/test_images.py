@@ -67,22 +67,37 @@ def test_hardest_looking_picture_is_the_one_of_another_class():
     assert eda.hardest_looking(split, means, 1).tolist() == [142]
 
 
-def test_every_figure_can_be_saved(split, tmp_path):
-    means = eda.mean_images(split)
-    histograms = eda.channel_histograms(split.images)
-    pictures = [
-        figures.plot_class_balance(eda.count_classes([split, split])),
-        figures.plot_superclasses(split.images, split.fine),
-        figures.plot_classes(means, "title"),
-        figures.plot_channels(histograms, *eda.channel_statistics(histograms)),
-        figures.plot_brightness(*eda.brightness_and_contrast(split.images), split.fine),
-        figures.plot_distances(eda.distances_between_classes(means), 0.5),
-        figures.plot_embedding(eda.embed_thumbnails(split.images), split.fine, "title"),
-        figures.plot_picture_groups([split.images[:2]] * 5, ["a pair"] * 5, "title", 2),
-    ]
-    for number, fig in enumerate(pictures):
-        path = tmp_path / "new" / f"{number}.png"
+def test_every_figure_shows_its_data(split, tmp_path):
+    means, histograms = eda.mean_images(split), eda.channel_histograms(split.images)
+    counts, distances = eda.count_classes([split, split]), eda.distances_between_classes(means)
+    places, (brightness, contrast) = eda.embed_thumbnails(split.images), eda.brightness_and_contrast(split.images)
+    drawn = {
+        "balance": figures.plot_class_balance(counts),
+        "superclasses": figures.plot_superclasses(split.images, split.fine),
+        "classes": figures.plot_classes(means, "title"),
+        "channels": figures.plot_channels(histograms, *eda.channel_statistics(histograms)),
+        "brightness": figures.plot_brightness(brightness, contrast, split.fine),
+        "distances": figures.plot_distances(distances, 0.5),
+        "embedding": figures.plot_embedding(places, split.fine, "title"),
+        "groups": figures.plot_picture_groups([split.images[:2]] * 5, ["a pair"] * 5, "title", 2),
+    }
+    for name, fig in drawn.items():
+        path = tmp_path / "new" / f"{name}.png"
         assert figures.save_figure(fig, path) is fig and path.read_bytes().startswith(b"\x89PNG")
+
+    assert sorted(bar.get_height() for bar in drawn["balance"].axes[0].patches) == [3] * 200
+    shown = {ax.get_title(): ax.images[0].get_array() for ax in drawn["classes"].axes}
+    np.testing.assert_array_equal(shown["apple"], means[0].round())
+    assert len(shown) == 100 and sum(len(ax.images) for ax in drawn["superclasses"].axes) == 100
+    red = drawn["channels"].axes[0].lines[0].get_ydata()
+    np.testing.assert_allclose(red, 100 * histograms[0])
+    of_classes = drawn["brightness"].axes[0].collections[0].get_offsets()
+    np.testing.assert_allclose(of_classes[9], (brightness[9::100].mean(), contrast[9::100].mean()), rtol=1e-5)
+    matrix = drawn["distances"].axes[0].images[0].get_array()
+    np.testing.assert_allclose(np.sort(matrix, axis=None), np.sort(distances, axis=None))
+    np.testing.assert_array_equal(drawn["embedding"].axes[0].collections[0].get_offsets(), places)
+    pair = drawn["groups"].axes[0].images[0].get_array()
+    np.testing.assert_array_equal(pair[:, :32], split.images[0])
 
 
 def test_balance_title_is_computed():

@@ -1,4 +1,5 @@
-"""python -m tests.faults: every suite in its full form, then a table, output/bench/faults.json and docs/reliability.md."""
+"""python -m tests.faults: every suite in its full form, then a table, output/bench/faults.json and
+docs/reliability.md."""
 
 import argparse
 import json
@@ -60,7 +61,8 @@ def render_page(text: str, results: dict) -> str:
     )
     if sampled := [own for own in results["long_run"].values() if own]:
         minutes = max(own[-1][0] for own in sampled)
-        block += f"\n![Memory and open files over {minutes:.0f} minutes of training and of serving.](../output/bench/long_run.png)\n"
+        words = f"Memory and open files over {minutes:.0f} minutes of training and of serving."
+        block += f"\n![{words}](../output/bench/long_run.png)\n"
     before, _, rest = text.partition(START)
     return before + START + block + END + rest.partition(END)[2]
 

@@ -103,7 +103,8 @@ def make_checkpoint(folder: Path) -> dict[str, Callable]:
 
 
 def make_data(folder: Path, name: str) -> Callable:
-    """A data file of 40 pictures in one of the official layouts, for once with the official checksum, and its reader."""
+    """A data file of 40 pictures in one of the official layouts, for once with the official checksum, and its
+    reader."""
     images = few()["test"]
     planar = images.images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     records = np.concatenate([images.coarse[:, None], images.fine[:, None], planar], axis=1).astype(np.uint8).tobytes()

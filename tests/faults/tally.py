@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tally:
-    """The cases of one suite. Every case ends in one of the four ways; `lost` says of each of its cases what happened."""
+    """The cases of one suite. Every case ends in one of the four ways; `lost` says of each of its cases what
+    happened."""
 
     name: str
     refused: int = 0  # said in a sentence that something is wrong, and took nothing

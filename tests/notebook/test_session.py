@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -49,8 +50,9 @@ def finish(name: str, output="output") -> None:
 
 
 def decide(**variables) -> tuple[str, bool]:
-    started = session.start_session({f"CIFAR100_{name}": value for name, value in variables.items()})
-    return started.recipe.name, started.trains
+    with patch.dict(os.environ, {f"CIFAR100_{name}": value for name, value in variables.items()}):
+        started = session.start_session()
+        return started.recipe.name, started.trains
 
 
 def test_without_a_gpu_it_loads_what_was_asked_for_and_else_sprint(place):
@@ -95,9 +97,17 @@ def test_no_needs_something_to_load(gpu):
 
 
 def test_the_sample_trains_smoke_on_any_machine(place, monkeypatch):
+    assert decide(DATA="sample") == ("smoke", True)
     monkeypatch.setenv("CIFAR100_DATA", "sample")
-    assert decide() == ("smoke", True)
-    assert session.start_session({}).run == Path("output/sample/smoke/seed0")
+    assert session.start_session().run == Path("output/sample/smoke/seed0")
+
+
+def test_a_damaged_published_run_stands_in_nobodys_way_who_trains(gpu):
+    finish("resnet56_multistep")
+    Path("output/resnet56_multistep/seed0/history.csv").write_text("damaged")
+    assert decide(TRAIN="yes") == decide() == ("resnet56_multistep", True)
+    with pytest.raises(UserError, match="history.csv"):
+        decide(TRAIN="no")
 
 
 def test_wrong_values_get_a_sentence(place):

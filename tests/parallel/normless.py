@@ -1,4 +1,4 @@
-"""The command line on the tiny set, with a network in which the images of a batch do not meet: `python tests/parallel/normless.py`."""
+"""python tests/parallel/normless.py: the command line on the tiny set, with a network whose images do not meet."""
 
 import sys
 
