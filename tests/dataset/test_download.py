@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import resource
 import signal
 import sys
 import time
@@ -220,6 +219,8 @@ def test_an_interrupt_leaves_nothing(archive, monkeypatch):
 
 def test_a_full_disk_is_said_and_no_other_source_is_asked(archive, monkeypatch):
     """Files of this process may not grow beyond 500 kB for a moment, which is how a full disk or a quota shows."""
+    import resource  # not on Windows
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with serving(archive) as server, serving(archive) as other:
         monkeypatch.setattr(download, "SOURCES", (server.address, other.address))
@@ -295,7 +296,6 @@ def hub(pictures, **fields):
 
 
 def test_parquet_files_become_the_official_ones(pictures, monkeypatch):
-    pytest.importorskip("pyarrow")
     with hub(pictures) as server:
         monkeypatch.setattr(download, "SOURCES", (server.address,))
         for split, part in pictures.items():
@@ -309,7 +309,6 @@ def test_parquet_files_become_the_official_ones(pictures, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["another picture", "another size", "no column", "a damaged file", "another label"])
 def test_parquet_files_with_anything_else_are_refused(pictures, monkeypatch, damage):
-    pytest.importorskip("pyarrow")
     train = pictures["train"]
     files = {
         "another picture": lambda: as_parquet(train ^ 1, [4] * 10, [1] * 10),
