@@ -117,6 +117,7 @@ def make_state(trainer: Trainer, log: Log) -> dict:
         "recipe": trainer.recipe.to_dict(),
         "parts": {name: part.state_dict() for name, part in trainer.parts().items()},
         "versions": versions(),
+        "step": trainer.step_record(),
     }
 
 
@@ -127,6 +128,7 @@ def continue_from(trainer: Trainer, writer: RunWriter) -> Log:
     try:
         for name, part in trainer.parts().items():
             part.load_state_dict(state["parts"][name])
+        trainer.recall_step(state.get("step"))
         history = [EpochRecord(**record) for record in state["history"]]
         # Checkpoints of earlier releases do not say it.
         machines = state.get("machines") or [{"hardware": "unknown hardware", "epochs": [1, len(history)]}]

@@ -15,7 +15,7 @@ from cifar100.dataset.augment_batch import BatchAugmentation
 from cifar100.dataset.augment_image import make_generator, to_input
 from cifar100.dataset.cifar import FINE_NAMES, Images
 from cifar100.dataset.loader import TrainingLoader
-from cifar100.device import choose_precision, keep_freed_memory, name_precision
+from cifar100.device import choose_precision, describe_hardware, keep_freed_memory, name_precision
 from cifar100.errors import UserError
 from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Augmentation, Recipe
@@ -67,6 +67,22 @@ class Trainer:
     def precision(self) -> str:
         """In which convolutions and matrix products are computed: bfloat16, float16 or float32."""
         return name_precision(self.loss_step.dtype)
+
+    def step_record(self) -> dict:
+        """Which kind of step was chosen, on which machine, whether it was compared with the plain one and why it was
+        refused, if so: as the checkpoint keeps it."""
+        chosen = self.captured or self.loss_step
+        kind = "capture" if self.captured else self.loss_step.backend
+        machine = f"{describe_hardware(self.device)}, {self.precision}, torch {torch.__version__}"
+        return {"kind": kind, "machine": machine, "proven": bool(chosen.proven), "refused": chosen.refused}
+
+    def recall_step(self, record: dict | None) -> None:
+        """Take over the record of a run's first part: what was refused there is not tried again on the same machine, so
+        that the run goes on as it began. What was proven is proven anew, since it is compiled anew."""
+        own = self.step_record()
+        if record and record["refused"] and not own["refused"]:
+            if all(record[name] == own[name] for name in ("kind", "machine")):
+                (self.captured or self.loss_step).give_up(record["refused"])
 
     def steps_in(self, epoch: int) -> int:
         """Steps of an epoch, counted from 1; the last may be cut short."""
