@@ -113,7 +113,9 @@ def attempt(what: str, work: Callable[[], tuple[bool | None, str]]) -> Finding:
 def describe_versions() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy", "albumentations"))
     commit, _, changes = (current_commit() or "unknown").partition("+")
-    return f"Python {platform.python_version()}, {packages}; {platform.system()} {platform.machine()}; commit {commit[:7]}{changes and ' with changes'}"
+    system = f"{platform.system()} {platform.machine()}"
+    state = f"commit {commit[:7]}" + (" with changes" if changes else "")
+    return f"Python {platform.python_version()}, {packages}; {system}; {state}"
 
 
 def judge_memory(device: torch.device) -> tuple[bool, str]:
@@ -195,7 +197,7 @@ def try_recorded(trainer: Trainer) -> tuple[bool | None, str]:
     said: list[str] = []
     choose_step(trainer, "capture", said.append)
     if trainer.captured is None:
-        return None, said[-1]
+        return None, f"not tried: {said[-1].rpartition(': ')[2]}"
     trainer.network.train()
     trainer.augmentation.start_epoch(1, trainer.device)
     trainer.captured(*next(trainer.loader.epoch(1)), 32)
