@@ -83,6 +83,7 @@ from cifar100.report.reported import REPORTED
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import load_metrics
 from cifar100.runs.weights import load_network
+from cifar100.training.check import format_findings, list_choices
 from cifar100.training.lr_curve import load_curve
 from cifar100.training.lr_finder import curve_file, find_recipe_lr
 from cifar100.training.speed import format_bench, run_bench

@@ -5,5 +5,5 @@ A command's docstring is its help: what it does, and an example. Nothing is impo
 
 NAMES = (
     *("recipes", "train", "evaluate", "predict", "demo", "export-space", "export-onnx", "corruptions", "duplicates"),
-    *("report", "find-lr", "notebook", "bench"),
+    *("report", "find-lr", "notebook", "bench", "check"),
 )

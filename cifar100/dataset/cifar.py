@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 import tarfile
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,6 +109,8 @@ def load_split(split: str, data: str | Path | None = None) -> Images:
         raise UserError(f"There is no data folder {folder}. {WAYS_OUT}")
     found = find_file(split, folder)
     if found is None and not named:
+        from cifar100.dataset.download import download  # it names this room's checksums
+
         download(folder)
         found = find_file(split, folder)
     if found is None:
@@ -172,23 +173,6 @@ def read_checked(path: Path, name: str) -> bytes:
             f"delete it and fetch it again. {WAYS_OUT}"
         )
     return content
-
-
-def download(folder: Path) -> None:
-    """Download the official archive. It gets its name once it is complete, and stays as it is: `read_file` needs
-    nothing unpacked. Raises UserError if that fails, and leaves nothing behind then."""
-    from torchvision.datasets.utils import download_url
-
-    name = Path(URL).name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as unfinished:
-            download_url(URL, unfinished, name, md5=CHECKSUMS[name][1])
-            os.replace(Path(unfinished) / name, folder / name)
-    except Exception as error:  # torchvision raises many kinds: URLError, RuntimeError, OSError
-        raise UserError(
-            f"CIFAR-100 is not in {folder}, and the download of {URL} failed ({error}). {WAYS_OUT}"
-        ) from error
 
 
 def stratified_holdout(fine: np.ndarray, count: int = 5_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

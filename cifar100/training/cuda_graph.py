@@ -14,6 +14,7 @@ from torch.optim import SGD
 
 from cifar100.errors import brief
 from cifar100.recipe import Recipe
+from cifar100.training.proof import Seen, exact_convolutions, find_difference, see
 from cifar100.training.trainer import Trainer, make_inputs, update
 
 WARM_UP = 3  # steps before the recording: kernels are chosen and the optimizers' states made in them
@@ -76,7 +77,8 @@ def record_graph(work: Work) -> Work:
 
 
 class CapturedStep:
-    """Takes the steps of a trainer. Equal to the plain step but for rounding: SGD is the fused one here.
+    """Takes the steps of a trainer. Equal to the plain step but for rounding, which is tried with the first batch of each
+    size: SGD is the fused one here.
 
     record: makes a function that repeats the work that it is given (see `record_graph`), which may do the work itself
     before: weights and optimizers are put back afterwards. say: is told where the plain step has to serve.
@@ -89,8 +91,10 @@ class CapturedStep:
         self.labels = torch.empty(size, dtype=torch.int64, device=device)
         self.indices = torch.empty(size, dtype=torch.int64, device=device)
         self.rates = [torch.empty((), device=device) for _ in self.groups]  # one a group, in their order
-        self.replays: dict[int, Work] = {}  # by the pictures' side in pixels
-        self.failed = False
+        self.proven: dict[
+            int, Work
+        ] = {}  # replays that compute what the plain step does, by the pictures' side in pixels
+        self.refused: str | None = None  # why the plain step serves
 
     @property
     def groups(self) -> list[dict]:
@@ -101,34 +105,59 @@ class CapturedStep:
         """Take the step of a batch. Returns the mean loss and the number of correct predictions, valid until the next
         step; None, and nothing has changed, where the plain step has to serve: for a smaller batch, or after a failure.
         """
-        if self.failed or len(labels) != len(self.labels):
+        if self.refused or len(labels) != len(self.labels):
             return None
         for place, values in ((self.images, images), (self.labels, labels), (self.indices, indices)):
             place.copy_(values)
         for rate, group in zip(self.rates, self.groups):
             rate.fill_(group["lr"])
-        if pixels not in self.replays and not self.prepare(pixels):
+        if pixels not in self.proven and not self.prepare(pixels):
             return None
-        return self.replays[pixels]()
+        return self.proven[pixels]()
 
     def prepare(self, pixels: int) -> bool:
-        """Record the step for a size of pictures. False, said aloud, if that fails."""
+        """Record the step for a size of pictures, and compare it with the plain one. False, said aloud, if it fails, or
+        computes something else."""
 
         def work() -> tuple[Tensor, Tensor]:
             return update(self.trainer, make_inputs(self.trainer, self.images, self.indices, pixels), self.labels)
 
         try:
             with self.unchanged(), self.rates_in_memory():
-                self.replays[pixels] = self.record(work)
-            return True
+                replay = self.record(work)
+            difference = self.compare(work, replay)
+            wrong = difference and f"does not compute the same as a CUDA graph ({difference})"
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:  # a driver, a library or a kernel may refuse to be recorded in any way
-            self.failed = True
-            self.say(
-                f"The training step could not be recorded as a CUDA graph and runs kernel by kernel ({brief(error)})."
-            )
+            wrong = f"could not be recorded as a CUDA graph ({brief(error)})"
+        if wrong:
+            self.give_up(wrong)
             return False
+        self.proven[pixels] = replay
+        return True
+
+    def compare(self, work: Work, replay: Work) -> str | None:
+        """What a replay computes otherwise than the plain step does with the same batch and weights; None if nothing.
+        The replay comes first: the parameters still hold the gradients to which it writes."""
+        replayed, plain = self.watch(replay), self.watch(work)
+        with exact_convolutions(self.trainer.device), self.trainer.loss_step.in_float32():
+            exact = self.watch(work)
+        return find_difference(exact, plain, replayed)
+
+    def watch(self, step: Work) -> Seen:
+        """What a step computes: loss, gradients, and how it moves the weights. Afterwards all is as it was."""
+        network = self.trainer.network
+        with self.unchanged():
+            before = [parameter.detach().clone() for parameter in network.parameters()]
+            loss, _ = step()
+            moves = [(after - old).flatten() for after, old in zip(network.parameters(), before)]
+            return see(network, loss=loss, **{"step of the weights": torch.cat(moves)})
+
+    def give_up(self, reason: str) -> None:
+        """Leave the steps to the plain one, and say so."""
+        self.refused = reason
+        self.say(f"The training step {reason}: the plain one serves, kernel by kernel.")
 
     @contextmanager
     def rates_in_memory(self) -> Iterator[None]:

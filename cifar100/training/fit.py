@@ -12,7 +12,7 @@ import numpy
 import torch
 
 from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
-from cifar100.device import current_commit, describe_hardware
+from cifar100.device import WRONG_BFLOAT16, current_commit, describe_hardware, has_bfloat16
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate
 from cifar100.parallel.group import ALONE, Group
@@ -22,7 +22,14 @@ from cifar100.runs.history import EpochRecord
 from cifar100.runs.machines import find_main, note_epoch
 from cifar100.runs.writer import RunWriter
 from cifar100.training.cuda_graph import choose_step
-from cifar100.training.trainer import AFTER_A_LOSS, Trainer, WrapBatches, make_trainer, train_one_epoch
+from cifar100.training.trainer import (
+    AFTER_A_LOSS,
+    Trainer,
+    WrapBatches,
+    advise_on_memory,
+    make_trainer,
+    train_one_epoch,
+)
 
 
 @dataclass
@@ -74,6 +81,8 @@ def fit(
             return
         trainer = make_trainer(recipe, training, chosen, num_workers, precision, group)
         choose_step(trainer, compile, say)
+        if precision == "auto" and trainer.precision == "float32" and has_bfloat16(chosen):
+            say(f"{WRONG_BFLOAT16}: it is trained in float32, which takes longer; a newer torch may put that right.")
         # The commit is asked for now: the files may change while the run goes on.
         log = continue_from(trainer, writer) if unfinished else Log(current_commit())
         if unfinished:
@@ -101,7 +110,8 @@ def run_epoch(
     if epoch == trainer.epochs:  # the last line of the log is that of the saved weights
         writer.keep_weights(trainer.result)
         trainer.group.copy_first(trainer.result)  # which is rounded now, where the file is
-    loss, accuracy = evaluate(trainer.result, held, trainer.device, group=trainer.group)
+    with advise_on_memory(trainer.recipe):
+        loss, accuracy = evaluate(trainer.result, held, trainer.device, group=trainer.group)
     if not math.isfinite(loss):
         raise UserError(f"The loss is no longer a finite number in epoch {epoch}: {AFTER_A_LOSS}")
     log.seconds["training"] += trained - start
@@ -117,6 +127,7 @@ def make_state(trainer: Trainer, log: Log) -> dict:
         "recipe": trainer.recipe.to_dict(),
         "parts": {name: part.state_dict() for name, part in trainer.parts().items()},
         "versions": versions(),
+        "step": trainer.step_record(),
     }
 
 
@@ -127,6 +138,7 @@ def continue_from(trainer: Trainer, writer: RunWriter) -> Log:
     try:
         for name, part in trainer.parts().items():
             part.load_state_dict(state["parts"][name])
+        trainer.recall_step(state.get("step"))
         history = [EpochRecord(**record) for record in state["history"]]
         # Checkpoints of earlier releases do not say it.
         machines = state.get("machines") or [{"hardware": "unknown hardware", "epochs": [1, len(history)]}]

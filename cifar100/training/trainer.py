@@ -15,7 +15,7 @@ from cifar100.dataset.augment_batch import BatchAugmentation
 from cifar100.dataset.augment_image import make_generator, to_input
 from cifar100.dataset.cifar import FINE_NAMES, Images
 from cifar100.dataset.loader import TrainingLoader
-from cifar100.device import choose_precision, keep_freed_memory, name_precision
+from cifar100.device import choose_precision, describe_hardware, is_out_of_memory, keep_freed_memory, name_precision
 from cifar100.errors import UserError
 from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Augmentation, Recipe
@@ -68,6 +68,22 @@ class Trainer:
         """In which convolutions and matrix products are computed: bfloat16, float16 or float32."""
         return name_precision(self.loss_step.dtype)
 
+    def step_record(self) -> dict:
+        """Which kind of step was chosen, on which machine, whether it was compared with the plain one and why it was
+        refused, if so: as the checkpoint keeps it."""
+        chosen = self.captured or self.loss_step
+        kind = "capture" if self.captured else self.loss_step.backend
+        machine = f"{describe_hardware(self.device)}, {self.precision}, torch {torch.__version__}"
+        return {"kind": kind, "machine": machine, "proven": bool(chosen.proven), "refused": chosen.refused}
+
+    def recall_step(self, record: dict | None) -> None:
+        """Take over the record of a run's first part: what was refused there is not tried again on the same machine, so
+        that the run goes on as it began. What was proven is proven anew, since it is compiled anew."""
+        own = self.step_record()
+        if record and record["refused"] and not own["refused"]:
+            if all(record[name] == own[name] for name in ("kind", "machine")):
+                (self.captured or self.loss_step).give_up(record["refused"])
+
     def steps_in(self, epoch: int) -> int:
         """Steps of an epoch, counted from 1; the last may be cut short."""
         return min(len(self.loader), self.total_steps - (epoch - 1) * len(self.loader))
@@ -97,14 +113,16 @@ def make_trainer(
     precision: str = "auto",
     group: Group = ALONE,
 ) -> Trainer:
-    """A trainer before its first step. precision: see `choose_precision`."""
+    """A trainer before its first step. precision: see `choose_precision`. Raises UserError if a GPU has too little
+    memory."""
     if device.type == "cpu":
         keep_freed_memory()
-    network = make_network(recipe).to(device)
-    if isinstance(network, SprintNet):
-        network.fit_stem(to_input(torch.from_numpy(training.images[:5000]).to(device)))
-    loader = group.each(lambda: TrainingLoader(training, recipe, device, num_workers, group))
-    return Trainer(recipe, network, loader, device, precision, group)
+    with advise_on_memory(recipe):  # another program may have filled it
+        network = make_network(recipe).to(device)
+        if isinstance(network, SprintNet):
+            network.fit_stem(to_input(torch.from_numpy(training.images[:5000]).to(device)))
+        loader = group.each(lambda: TrainingLoader(training, recipe, device, num_workers, group))
+        return Trainer(recipe, network, loader, device, precision, group)
 
 
 def train_one_epoch(trainer: Trainer, epoch: int, progress: WrapBatches | None = None) -> tuple[float, float]:
@@ -124,7 +142,9 @@ def advise_on_memory(recipe: Recipe) -> Iterator[None]:
     Large Minibatch SGD", section 2.1)."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise UserError(
             f"The GPU has too little memory for batches of {recipe.batch_size}: say --batch-size "
             f"{recipe.batch_size // 2} --lr {recipe.lr / 2:g}, close what else uses it, or say --device cpu."

@@ -3,14 +3,12 @@ import io
 import os
 import pickle
 import tarfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 
 from cifar100.dataset import cifar as data
+from cifar100.dataset import download
 from cifar100.errors import UserError
 
 
@@ -79,7 +77,7 @@ def test_order_of_the_sources(tmp_path, monkeypatch, two_images):
     for folder in ("named", "variable", "data"):
         (tmp_path / folder / "cifar-100-binary").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(data, "download", lambda folder: asked.append(folder))
+    monkeypatch.setattr(download, "download", lambda folder: asked.append(folder))
     asked = []
     with pytest.raises(UserError):  # nothing anywhere: the download is asked, into ./data
         data.load_split("test")
@@ -118,64 +116,6 @@ def test_a_foreign_pickle_is_never_opened(tmp_path):
 def test_a_missing_folder_names_the_ways_out(tmp_path):
     with pytest.raises(UserError, match="There is no data folder .*CIFAR100_DATA=sample"):
         data.load_split("test", tmp_path / "nowhere")
-
-
-ARCHIVE = "cifar-100-python.tar.gz"
-
-
-@pytest.fixture
-def origin(tmp_path, monkeypatch, two_images):
-    """The server of the official archive, on this machine; `served` is what it sends of it. The current folder is
-    an empty one."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200 if self.server.served else 404)
-            self.send_header("Content-Length", str(len(self.server.content)))
-            self.end_headers()
-            self.wfile.write(self.server.served)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        server.content = server.served = LAYOUTS[ARCHIVE](two_images)
-        accept(monkeypatch, ARCHIVE, server.content)
-        monkeypatch.setattr(data, "URL", f"http://127.0.0.1:{server.server_port}/{ARCHIVE}")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.chdir(tmp_path)
-        Thread(target=server.serve_forever, args=[0.01]).start()
-        yield server
-        server.shutdown()
-
-
-def test_a_download_is_the_untouched_archive(origin, two_images):
-    np.testing.assert_array_equal(data.load_split("test").images, two_images)
-    assert list(Path("data").iterdir()) == [Path("data", ARCHIVE)]
-    assert Path("data", ARCHIVE).read_bytes() == origin.content
-    origin.served = b""
-    assert len(data.load_split("test")) == 2  # from now on it is found
-
-
-@pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: c[:9] + b"x" + c[10:], lambda c: b""])
-def test_a_failed_download_names_the_ways_out_and_leaves_nothing(damage, origin):
-    origin.served = damage(origin.content)
-    with pytest.raises(UserError, match=f"the download of {data.URL} failed .* by hand .*CIFAR100_DATA=sample"):
-        data.load_split("test")
-    assert list(Path("data").iterdir()) == []
-    origin.served = origin.content
-    assert len(data.load_split("test")) == 2  # the failure stands in no later download's way
-
-
-def test_an_interrupted_download_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(url, root, name, **_):
-        Path(root, name).write_bytes(b"the first bytes")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        data.download(tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_names():

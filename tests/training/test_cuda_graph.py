@@ -1,5 +1,6 @@
 """A recorded step, with a stand-in for the CUDA graph: it does the same work on the same places in memory."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -95,7 +96,49 @@ def test_where_recording_fails_the_plain_step_serves_and_it_is_said(few):
     broken.captured = CapturedStep(broken, said.append, fail)
     for epoch in (1, 2):
         assert train_one_epoch(broken, epoch) == train_one_epoch(plain, epoch)
-    assert len(said) == 1 and said[0].endswith("runs kernel by kernel (operation not permitted).")
+    assert said == [
+        "The training step could not be recorded as a CUDA graph (operation not permitted): the plain one serves, "
+        "kernel by kernel."
+    ]
+
+
+def forget_the_rate(step):
+    """A recording that holds the learning rate of its first step, ten times too high."""
+    for rate in step.rates:
+        rate.fill_(1.0)
+
+
+def forget_the_batch(step):
+    """A recording that reads another batch than the one that was put in its place."""
+    step.images.copy_(step.images.flip(0))
+
+
+@pytest.mark.parametrize(
+    "mistake, seen", [(forget_the_rate, "step of the weights"), (forget_the_batch, "loss|gradient|step of the weights")]
+)
+def test_a_recording_that_computes_something_else_is_refused(few, mistake, seen):
+    recipe, said = replace(RECIPE, resolutions=()), []
+    plain, broken = make(few, recipe), make(few, recipe)
+
+    def record(work):
+        def replay():
+            images = broken.captured.images.clone()
+            mistake(broken.captured)
+            try:
+                with broken.captured.rates_in_memory():
+                    return work()
+            finally:
+                broken.captured.images.copy_(images)
+
+        return replay
+
+    broken.captured = CapturedStep(broken, said.append, record)
+    assert train_one_epoch(broken, 1) == train_one_epoch(plain, 1)
+    pairs = zip(broken.network.state_dict().values(), plain.network.state_dict().values())
+    assert len(said) == 1 and all(torch.equal(a, b) for a, b in pairs)
+    assert re.match(rf"The training step does not compute the same as a CUDA graph \(its .*({seen})", said[0])
+    record = broken.step_record()
+    assert record["kind"] == "capture" and not record["proven"] and "does not compute" in record["refused"]
 
 
 @pytest.mark.parametrize(

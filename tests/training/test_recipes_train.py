@@ -25,7 +25,6 @@ from cifar100.runs.history import load_history
 from cifar100.runs.weights import load_network
 from cifar100.training import fit as train
 from cifar100.training import trainer
-from cifar100.training.step import LossStep
 from cifar100.training.trainer import make_trainer, mix, train_one_epoch, train_step
 from tests.conftest import ROOT
 
@@ -124,66 +123,6 @@ def test_training_accuracy_counts_the_label_with_the_larger_share(few):
     targets[:, 3], targets[:, 5] = 0.4, 0.6
     trainer.network.head.bias.data[5] = 100.0
     assert train_step(trainer, inputs, targets)[1] == 24
-
-
-# --- compiling -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_a_compiled_step_computes_the_same(backend, few):
-    """48 images in batches of 20: two whole batches, compiled, and a last one of 8, not."""
-    recipe, said = replace(SHORT, batch_size=20), []
-    compiled, plain = (make_trainer(recipe, few["train"], CPU) for _ in range(2))
-    compiled.loss_step.compile(backend, said.append)
-    for epoch in (1, 2):
-        assert train_one_epoch(compiled, epoch) == pytest.approx(train_one_epoch(plain, epoch), abs=1e-3)
-    assert said == [f"The training step is compiled ({backend}); the first one takes a minute or two."]
-    assert compiled.loss_step.proven == {(torch.Size((20, 3, 32, 32)), 1)}
-    pairs = zip(compiled.network.parameters(), plain.network.parameters())
-    assert max((a - b).abs().max().item() for a, b in pairs) < 1e-3
-
-
-def make_step(say):
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(12), torch.nn.Linear(12, 5))
-    step = LossStep(network, torch.float32, 0.0, 4, CPU)
-    step.say = say
-    return step, torch.randn(4, 3, 2, 2), torch.tensor([0, 1, 2, 3])
-
-
-def test_a_step_that_cannot_be_compiled_runs_in_eager_mode_and_says_so():
-    said = []
-    broken, inputs, targets = make_step(said.append)
-    plain, *_ = make_step(said.append)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-
-    def fails_late(*batch):
-        broken.forward(*batch)  # the norm has counted the batch when the compiler gives up
-        raise RuntimeError("no C++ compiler\nand more")
-
-    broken.compiled = fails_late
-    for _ in range(2):
-        ours, expected = (step(inputs, targets, scaler) for step in (broken, plain))
-        assert all(torch.equal(a, b) for a, b in zip(ours, expected))
-    assert said == ["The training step could not be compiled and runs in eager mode (no C++ compiler)."]
-    assert all(torch.equal(a, b) for a, b in zip(broken.network.buffers(), plain.network.buffers()))
-    assert all(torch.equal(a.grad, b.grad) for a, b in zip(broken.network.parameters(), plain.network.parameters()))
-
-
-def test_only_whole_batches_take_the_compiled_step():
-    step, inputs, targets = make_step(print)
-    sizes = []
-    step.compiled = lambda *batch: sizes.append(len(batch[0])) or step.forward(*batch)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    for batch in (slice(None), slice(3), slice(None)):
-        step(inputs[batch], targets[batch], scaler)
-    assert sizes == [4, 4] and len(step.proven) == 1
-
-
-def test_the_cpu_does_not_compile_unless_asked():
-    step, *_ = make_step(print)
-    step.compile("auto")
-    assert step.compiled is None
 
 
 # --- bad input -------------------------------------------------------------------------------------

@@ -1,0 +1,176 @@
+"""What is chosen on machines that are not here: their properties are put in."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cifar100 import device as devices
+from cifar100.dataset.cifar import Images
+from cifar100.dataset.loader import TrainingLoader, count_cores
+from cifar100.device import choose_device, choose_precision, convolves_rightly
+from cifar100.errors import UserError
+from cifar100.parallel.group import ALONE
+from cifar100.recipes import RECIPES
+from cifar100.training.cuda_graph import choose_step
+from cifar100.training.fit import fit
+from cifar100.training.step import LossStep
+from cifar100.training.trainer import make_trainer
+
+CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
+FEW = Images(np.zeros((200, 32, 32, 3), np.uint8), np.arange(200) % 100, np.arange(200) % 20)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Call it with a compute capability: the machine has a CUDA GPU of that kind, as far as can be asked."""
+
+    def put_in(*capability):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+
+    return put_in
+
+
+@pytest.fixture
+def apple(monkeypatch):
+    empty = torch.empty
+
+    def make_empty(*size, device=None, **other):
+        return empty(*size, device=CPU if device == MPS else device, **other)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", make_empty)
+
+
+def choose(recipe, dtype, device):
+    """The step that `auto` takes for the recipe on a device: its kind, and what is said."""
+    said = []
+    step = LossStep(nn.Linear(3, 4), dtype, 0.0, 4, device)
+    scaler = SimpleNamespace(is_enabled=lambda: dtype == torch.float16)
+    trainer = SimpleNamespace(recipe=recipe, device=device, group=ALONE, scaler=scaler, loss_step=step, captured=None)
+    trainer.loader = SimpleNamespace(num_workers=0)
+    choose_step(trainer, "auto", said.append)
+    return step.backend if step.compiled else "plain", said
+
+
+def test_a_t4_computes_in_float16_with_scaling_and_compiles(gpu):
+    gpu(7, 5)
+    assert choose_precision(CUDA) == torch.float16
+    kind, said = choose(RECIPES["resnet56_multistep"], torch.float16, CUDA)
+    assert kind == "inductor" and "is compiled" in said[0]
+    kind, said = choose(RECIPES["sprint"], torch.float16, CUDA)
+    assert kind == "plain" and said[0].endswith("kernel by kernel: float16 needs its gradients scaled.")
+    assert TrainingLoader(FEW, RECIPES["resnet56_multistep"], CUDA).num_workers == min(16, count_cores())
+
+
+def test_newer_gpus_compute_in_bfloat16(gpu):
+    for capability in ((8, 0), (8, 9), (9, 0), (12, 0)):
+        gpu(*capability)
+        assert choose_precision(CUDA) == torch.bfloat16
+
+
+def test_a_gpu_too_small_for_the_comparison_takes_the_plain_step(monkeypatch):
+    """The step in float32, with which the compiled one is compared, needs the most memory."""
+    said, network = [], nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
+    step = LossStep(network, torch.bfloat16, 0.0, 4, CPU)
+    step.say, step.compiled, compute = said.append, step.forward, step.compute
+
+    def small(inputs, targets, dtype):
+        if dtype == torch.float32:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return compute(inputs, targets, dtype)
+
+    monkeypatch.setattr(step, "compute", small)
+    loss, _ = step(torch.ones(4, 3, 2, 2), torch.arange(4), torch.amp.GradScaler("cpu", enabled=False))
+    assert loss.isfinite() and step.compiled is None and "too little memory to compare it" in said[0]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.cuda.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUDA error: out of memory\nCompile")]
+)
+def test_a_gpu_that_another_program_has_filled_is_not_called_missing(gpu, monkeypatch, error):
+    def full(*_, **__):
+        raise error
+
+    gpu(8, 0)
+    monkeypatch.setattr(torch, "empty", full)
+    with pytest.raises(UserError, match="The memory of cuda is full: close what else uses it .*--device cpu"):
+        choose_device()
+
+
+@pytest.mark.parametrize("words", ["CUDA out of memory.", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
+def test_a_gpu_that_is_full_before_the_first_step_gets_advice(monkeypatch, words):
+    def full(*_, **__):
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(nn.Module, "to", full)
+    with pytest.raises(UserError, match="too little memory for batches of 128: .*close what else uses it"):
+        make_trainer(RECIPES["smoke"], FEW, CPU)
+
+
+def test_an_apple_gpu_computes_plainly_in_float32(apple):
+    assert choose_device() == MPS and choose_precision(MPS) == torch.float32
+    assert choose(RECIPES["sprint"], torch.float32, MPS) == ("plain", [])
+    assert TrainingLoader(FEW, RECIPES["resnet56_multistep"], MPS).num_workers == 0
+    with pytest.raises(UserError, match="float16 is for a CUDA GPU: on mps say"):
+        choose_precision(MPS, "float16")
+
+
+@pytest.mark.parametrize("flags", ["", "fpu sse sse2 ssse3 sse4_2", "avx avx2 avx512f"])
+def test_a_cpu_without_bfloat16_or_without_avx_computes_in_float32(monkeypatch, flags):
+    monkeypatch.setattr(devices, "read_cpu", lambda key: flags)
+    assert choose_precision(CPU) == torch.float32
+    assert choose(RECIPES["sprint"], torch.float32, CPU) == ("plain", [])
+
+
+@pytest.fixture
+def convolution(monkeypatch):
+    """Call it with a function: the CPU has bfloat16, and convolves in it as the function does."""
+
+    def put_in(convolve):
+        usual = F.conv2d
+        monkeypatch.setattr(devices, "read_cpu", lambda key: "avx512_bf16")
+        monkeypatch.setattr(
+            F, "conv2d", lambda *parts: convolve(usual, *parts) if parts[0].dtype == torch.bfloat16 else usual(*parts)
+        )
+        convolves_rightly.cache_clear()
+
+    yield put_in
+    convolves_rightly.cache_clear()
+
+
+def test_rounding_is_no_reason_to_refuse_bfloat16(convolution):
+    convolution(lambda usual, *parts: usual(*(part.float() for part in parts)).bfloat16())
+    assert choose_precision(CPU) == choose_precision(CPU, "bfloat16") == torch.bfloat16
+
+
+def first_pixel(usual, images, filters):
+    """As in pytorch issue 163347, where a filter of 2x2 ones on ones gave 1."""
+    side = filters.size(-1)
+    one = torch.eye(1, side**2).view(side, side)
+    return usual(images.float(), filters.float() * one).bfloat16()
+
+
+def no_gradient_of_filters(usual, images, filters):
+    return usual(images.float(), filters.float().detach() + 0 * filters).bfloat16()
+
+
+@pytest.mark.parametrize("wrong", [first_pixel, no_gradient_of_filters])
+def test_a_release_of_torch_that_computes_bfloat16_wrongly_is_refused(convolution, wrong):
+    convolution(wrong)
+    assert choose_precision(CPU) == torch.float32
+    with pytest.raises(UserError, match="in bfloat16 wrongly on this processor: say --precision float32"):
+        choose_precision(CPU, "bfloat16")
+
+
+def test_a_run_says_that_bfloat16_is_refused(convolution, tiny, tmp_path):
+    convolution(first_pixel)
+    said = []
+    list(fit(replace(RECIPES["smoke"], epochs=0.1), data="elsewhere", output=tmp_path, device="cpu", say=said.append))
+    assert any("in bfloat16 wrongly on this processor: it is trained in float32" in text for text in said)
