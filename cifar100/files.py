@@ -5,12 +5,14 @@ import errno
 import io
 import json
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from cifar100.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]  # of the project
+MOST_BYTES = 100_000_000  # of a file that is read in one piece; weights and checkpoints excepted
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, a limit on the size of files
 
 
@@ -21,7 +23,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     left = "what was there before is kept"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        remove_if_there(temporary)  # what a crash has left; a link is not followed
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -76,10 +79,26 @@ def save_table(path: Path, names: Iterable[str], rows: Iterable[Iterable]) -> No
     write_text(path, text.getvalue())
 
 
+def check_regular(path: Path) -> None:
+    """Raises OSError if there is no such file, or none that ends: a pipe waits for its writer, a device goes on."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a file. Raises OSError as `check_regular` does, and if it has more bytes than `most`."""
+    check_regular(path)
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most / 1e6:.0f} MB", str(path))
+    return content
+
+
 def load_json(path: Path) -> dict:
     """The object in a JSON file. Raises UserError if it is missing, damaged, or holds NaN or Infinity."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+        content = json.loads(read_regular(path).decode(), parse_constant=refuse_constant)
         if not isinstance(content, dict):
             raise ValueError("no object")
         return content

@@ -69,7 +69,7 @@ def open_code(root: Path) -> Tally:
     contents = {"zip": archive.getvalue(), "sealed": seal(archive.getvalue()), "pickle": pickle.dumps(Code(mark))}
     readers = {
         "checkpoint.pt": lambda path: load_checkpoint(path, SMOKE),
-        "weights.pth": lambda path: load_predictor(path, "cpu", recipe="smoke"),
+        "weights.pth": lambda path: load_predictor(path, "cpu"),
         "cifar-100-python/test": lambda path: data.load_split("test", path.parents[1]),
     }
     for name, read in readers.items():
