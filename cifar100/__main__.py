@@ -3,10 +3,12 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
 from cifar100.commands import NAMES
 from cifar100.errors import UserError
+from cifar100.stopping import STOPPED, listen
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -23,23 +25,45 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
-    return carry_out(make_parser().parse_args(arguments))
+    return carry_out(make_parser, arguments)
 
 
-def carry_out(options: argparse.Namespace) -> int:
-    """Run a command. Returns the exit code: 0, or 2 after a message that says what to do."""
+def carry_out(make: Callable[[], argparse.ArgumentParser], arguments: list[str] | None) -> int:
+    """Run the command that the parser finds. Returns the exit code: 0, 2 after a message that says what to do, or 130
+    where it was stopped."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a name may have letters that this screen has not
+    os.environ.pop("MPLBACKEND", None)  # figures become files here, whatever shows them elsewhere
     try:
-        options.run(options)
+        try:
+            options = make().parse_args(arguments)
+            options.run(options)
+        finally:
+            sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
-        return 130
+        return STOPPED
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not drop_output():
+            raise
+        if not isinstance(error, BrokenPipeError):  # the reader of our output has gone, as `head` does
+            print(f"Error: The output cannot be written ({error.strerror}): send it elsewhere.", file=sys.stderr)
     return 2
 
 
+def drop_output() -> bool:
+    """Send nowhere what cannot be printed. Returns whether that was so."""
+    try:
+        sys.stdout.flush()
+        return False
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+
+
 if __name__ == "__main__":
+    listen()
     sys.exit(main())

@@ -18,7 +18,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, a limit o
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and for good: when this returns, a loss of power does not take it. Makes its
-    folder. Raises UserError if the disk is full or not writable; the older file of that name stays."""
+    folder. Raises UserError if the disk is full or not writable, or if there is something of that name that is no file;
+    the older file of that name stays."""
+    check_target(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # of this process: two may write one file
     left = "what was there before is kept"
     try:
@@ -36,6 +38,25 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise UserError(
             f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): {name_way_out(error)}; {left}."
         ) from error
+
+
+def check_target(path: Path) -> None:
+    """Raises UserError if a folder, a device or a pipe has this name: to put a file into its place would end it."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # there is nothing, or nothing that can be reached: to be said when it is written
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe, which a file would replace"
+        raise UserError(f"{str(path)!r} is {kind}: name a file.")
+
+
+def check_writable(path: Path) -> None:
+    """Raises UserError if a file could not be written there: for what computes long before it writes. Makes nothing."""
+    check_target(path)
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written: name another place, since {folder} is no folder to write in.")
 
 
 def name_way_out(error: OSError) -> str:
