@@ -1,6 +1,7 @@
 """python -m cifar100: finds the command and runs it."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from importlib import import_module
 
 from cifar100.commands import NAMES
 from cifar100.errors import UserError
+from cifar100.files import FULL
 from cifar100.stopping import STOPPED, listen
 
 
@@ -47,21 +49,13 @@ def carry_out(make: Callable[[], argparse.ArgumentParser], arguments: list[str] 
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
     except OSError as error:
-        if not drop_output():
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.EIO, *FULL):
             raise
-        if not isinstance(error, BrokenPipeError):  # the reader of our output has gone, as `head` does
+        # Else it is the output, to which a name is not given. Nowhere takes what is left of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:  # the reader has gone, as `head` does
             print(f"Error: The output cannot be written ({error.strerror}): send it elsewhere.", file=sys.stderr)
     return 2
-
-
-def drop_output() -> bool:
-    """Send nowhere what cannot be printed. Returns whether that was so."""
-    try:
-        sys.stdout.flush()
-        return False
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
 
 
 if __name__ == "__main__":

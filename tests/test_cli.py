@@ -215,10 +215,12 @@ def test_a_pipe_that_closes_is_no_error():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-@pytest.mark.parametrize("arguments", ["recipes", "--help", "train --help"])
-def test_output_to_a_full_device_is_one_sentence(arguments):
-    command = f"{sys.executable} -m cifar100 {arguments} > /dev/full"
-    run = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"), [("recipes", "1"), ("recipes", ""), ("--help", ""), ("train --help", "")]
+)
+def test_output_to_a_full_device_is_one_sentence(arguments, unbuffered):
+    command, variables = f"{sys.executable} -m cifar100 {arguments} > /dev/full", {"PYTHONUNBUFFERED": unbuffered}
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, env=os.environ | variables)
     assert run.returncode == 2 and run.stderr.count("\n") == 1 and "output cannot be written" in run.stderr
 
 
