@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from cifar100.__main__ import carry_out
 from cifar100.commands import options as shared
 from cifar100.files import write_text
 from cifar100.recipes import find_recipe
+from cifar100.stopping import listen
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, show, and keep as OUTPUT/bench/<name>.json and, rendered, <name>.md where that is asked for."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends its processes, as Ctrl-C does
+    listen()
     kind = KINDS[options.name]
     figures = kind.measure(options)
     print(json.dumps(figures, indent=2) if options.json else kind.show(figures))
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
-    return carry_out(make_parser().parse_args(arguments))
+    return carry_out(make_parser, arguments)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """python -m cifar100: finds the command and runs it."""
 
 import argparse
+import errno
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
 from cifar100.commands import NAMES
 from cifar100.errors import UserError
+from cifar100.files import FULL
+from cifar100.stopping import STOPPED, listen
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -23,23 +27,37 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
-    return carry_out(make_parser().parse_args(arguments))
+    return carry_out(make_parser, arguments)
 
 
-def carry_out(options: argparse.Namespace) -> int:
-    """Run a command. Returns the exit code: 0, or 2 after a message that says what to do."""
+def carry_out(make: Callable[[], argparse.ArgumentParser], arguments: list[str] | None) -> int:
+    """Run the command that the parser finds. Returns the exit code: 0, 2 after a message that says what to do, or 130
+    where it was stopped."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a name may have letters that this screen has not
+    os.environ.pop("MPLBACKEND", None)  # figures become files here, whatever shows them elsewhere
     try:
-        options.run(options)
+        try:
+            options = make().parse_args(arguments)
+            options.run(options)
+        finally:
+            sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
-        return 130
+        return STOPPED
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.EIO, *FULL):
+            raise
+        # Else it is the output, to which a name is not given. Nowhere takes what is left of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:  # the reader has gone, as `head` does
+            print(f"Error: The output cannot be written ({error.strerror}): send it elsewhere.", file=sys.stderr)
     return 2
 
 
 if __name__ == "__main__":
+    listen()
     sys.exit(main())

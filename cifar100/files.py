@@ -5,23 +5,28 @@ import errno
 import io
 import json
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from cifar100.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]  # of the project
+MOST_BYTES = 100_000_000  # of a file that is read in one piece; weights and checkpoints excepted
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, a limit on the size of files
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and for good: when this returns, a loss of power does not take it. Makes its
-    folder. Raises UserError if the disk is full or not writable; the older file of that name stays."""
+    folder. Raises UserError if the disk is full or not writable, or if there is something of that name that is no file;
+    the older file of that name stays."""
+    check_target(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # of this process: two may write one file
     left = "what was there before is kept"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        remove_if_there(temporary)  # what a crash has left; a link is not followed
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -34,6 +39,25 @@ def write_bytes(path: Path, content: bytes) -> None:
             f"{path} could not be written ({error.strerror}, {len(content) / 1e6:.1f} MB): {name_way_out(error)}; "
             f"{left}."
         ) from error
+
+
+def check_target(path: Path) -> None:
+    """Raises UserError if a folder, a device or a pipe has this name: to put a file into its place would end it."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # there is nothing, or nothing that can be reached: to be said when it is written
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe, which a file would replace"
+        raise UserError(f"{str(path)!r} is {kind}: name a file.")
+
+
+def check_writable(path: Path) -> None:
+    """Raises UserError if a file could not be written there: for what computes long before it writes. Makes nothing."""
+    check_target(path)
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written: name another place, since {folder} is no folder to write in.")
 
 
 def name_way_out(error: OSError) -> str:
@@ -77,10 +101,26 @@ def save_table(path: Path, names: Iterable[str], rows: Iterable[Iterable]) -> No
     write_text(path, text.getvalue())
 
 
+def check_regular(path: Path) -> None:
+    """Raises OSError if there is no such file, or none that ends: a pipe waits for its writer, a device goes on."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a file. Raises OSError as `check_regular` does, and if it has more bytes than `most`."""
+    check_regular(path)
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most / 1e6:.0f} MB", str(path))
+    return content
+
+
 def load_json(path: Path) -> dict:
     """The object in a JSON file. Raises UserError if it is missing, damaged, or holds NaN or Infinity."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+        content = json.loads(read_regular(path).decode(), parse_constant=refuse_constant)
         if not isinstance(content, dict):
             raise ValueError("no object")
         return content

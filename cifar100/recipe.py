@@ -9,6 +9,7 @@ from cifar100.errors import UserError
 
 NETWORKS = ("resnet20", "resnet56", "resnet110", "resnet18", "resnet34", "sprint")  # builders in model.py
 CHANGEABLE = ("seed", "epochs", "batch_size", "lr", "weight_decay")  # by an option of `train`
+MOST_EPOCHS, MOST_LR = 1_000_000, 1_000_000  # far beyond all use, and within what steps and float32 can count
 SCHEDULES = ("triangle", "multistep", "onecycle", "cosine")
 KINDS = {
     str: "text",
@@ -152,16 +153,17 @@ class Recipe:
         check(self.network in NETWORKS, "network", f"one of {', '.join(NETWORKS)}")
         check(self.schedule in SCHEDULES, "schedule", f"one of {', '.join(SCHEDULES)}")
         check(self.weights_precision in ("float32", "float16"), "weights_precision", "float32 or float16")
-        check(self.epochs > 0, "epochs", "more than 0")
-        check(self.batch_size > 0, "batch_size", "a whole number above 0")
+        check(0 < self.epochs <= MOST_EPOCHS, "epochs", f"more than 0 and at most {MOST_EPOCHS:,}")
+        check(0 < self.batch_size < 2**31, "batch_size", "a whole number above 0, and below 2147483648")
         check(0 <= self.seed < 2**31, "seed", "a whole number from 0 to 2147483647")
-        check(self.lr > 0, "lr", "more than 0")
-        check(self.muon_lr is None or self.muon_lr > 0, "muon_lr", "more than 0, or None")
+        check(0 < self.lr <= MOST_LR, "lr", f"more than 0 and at most {MOST_LR:,}")
+        known = self.muon_lr is None or 0 < self.muon_lr <= MOST_LR
+        check(known, "muon_lr", f"more than 0 and at most {MOST_LR:,}, or None")
         for name in ("dropout", "momentum", "muon_momentum", "warmup", "label_smoothing"):
             check(0 <= getattr(self, name) < 1, name, "from 0 up to, but not, 1")
         check(not self.nesterov or self.momentum > 0, "momentum", "more than 0 with nesterov")
         check(self.network != "sprint" or self.dropout == 0, "dropout", "0 for the sprint network, which has none")
-        check(self.weight_decay >= 0, "weight_decay", "0 or more")
+        check(0 <= self.weight_decay <= MOST_LR, "weight_decay", f"0 or more, and at most {MOST_LR:,}")
         check(0 < self.gamma < 1, "gamma", "between 0 and 1")
         check(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "between 0 and 1, or None")
         rising = all(a < b for a, b in zip((0, *self.milestones), self.milestones))

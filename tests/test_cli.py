@@ -1,10 +1,13 @@
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,6 +62,17 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["train", "smoke", "--lr", "-0.1"], "lr must be more than 0"),
         (["train", "smoke", "--lr", "nan"], "lr must be a finite number"),
         (["train", "smoke", "--batch-size", "0"], "batch_size must be a whole number above 0"),
+        (["train", "smoke", "--epochs", "1e308"], "epochs must be more than 0 and at most 1,000,000"),
+        (["train", "smoke", "--lr", "1e308"], "lr must be more than 0 and at most"),
+        (["train", "smoke", "--weight-decay", "1e300"], "weight_decay must be 0 or more, and at most"),
+        (["export-onnx", str(ROOT / "output/sprint"), "--to", ""], "is a folder: name a file"),
+        (["export-onnx", str(ROOT / "output/sprint"), "--to", "/dev/full"], "is a device or a pipe"),
+        (
+            ["export-onnx", str(ROOT / "output/sprint"), "--to", "/dev/stdout/x"],
+            "cannot be written: name another place",
+        ),
+        (["predict", str(ROOT / "output/sprint"), "a\n\x1b[31m.png"], r"There is no file a\n\x1b[31m.png"),
+        (["predict", "model.pth", "a.png"], "is a pickle, which is not opened"),
         (["train", "smoke", "--data", "nowhere"], "There is no data folder nowhere"),
         (["train", "smoke", "--data", "."], "holds no CIFAR-100"),
         (["train", "smoke", "--device", "abacus"], "There is no device 'abacus'"),
@@ -95,7 +109,10 @@ def test_cuda_without_one(capsys, tmp_path, tiny):
 
 
 def test_more_workers_than_none_or_less(capsys, tmp_path, tiny):
-    assert "0 or more" in refused(capsys, "train", "smoke", "--num-workers", "-1", "--output", tmp_path)
+    for number in ("-1", "100000"):
+        assert "0 or more, and at most" in refused(
+            capsys, "train", "smoke", "--num-workers", number, "--output", tmp_path
+        )
 
 
 def test_output_that_cannot_be_written(capsys, tmp_path, tiny):
@@ -233,3 +250,74 @@ def test_a_pipe_that_closes_is_no_error():
         f"{sys.executable} -m cifar100 recipes | head -n 0", shell=True, capture_output=True, text=True
     )
     assert run.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"), [("recipes", "1"), ("recipes", ""), ("--help", ""), ("train --help", "")]
+)
+def test_output_to_a_full_device_is_one_sentence(arguments, unbuffered):
+    command, variables = f"{sys.executable} -m cifar100 {arguments} > /dev/full", {"PYTHONUNBUFFERED": unbuffered}
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, env=os.environ | variables)
+    assert run.returncode == 2 and run.stderr.count("\n") == 1 and "output cannot be written" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "variables", "shown"),
+    [
+        ('print("Bär \\udcff")', {"PYTHONIOENCODING": "ascii"}, "B\\xe4r \\udcff\n"),
+        ("import matplotlib.pyplot", {"MPLBACKEND": "junk"}, ""),
+    ],
+)
+def test_no_command_fails_for_want_of_letters_or_of_a_screen(body, variables, shown):
+    script = f"""
+import argparse, sys
+from cifar100.__main__ import carry_out
+def run(options):
+    {body}
+def make():
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(run=run)
+    return parser
+sys.exit(carry_out(make, []))
+"""
+    command, environment = [sys.executable, "-c", script], os.environ | variables
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert (run.returncode, run.stdout, run.stderr) == (0, shown, "")
+
+
+def listens(process) -> bool:
+    """Whether it has said what to do when it is to end. Linux tells; elsewhere a second is enough."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return bool(int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> (signal.SIGTERM - 1) & 1)
+    except OSError:
+        time.sleep(1)
+        return True
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_stopped_while_it_starts_it_says_so(name, tmp_path):
+    command = [sys.executable, "-m", "cifar100", "train", "smoke", "--data", "sample", "--output", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
+        while not listens(process):
+            time.sleep(0.01)
+        process.send_signal(getattr(signal, name))
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Stopped." in said and "Traceback" not in said
+
+
+def test_a_signal_that_is_to_be_ignored_is_ignored():
+    script = """
+import signal
+from cifar100.stopping import listen
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+listen()
+signal.raise_signal(signal.SIGHUP)
+try:
+    signal.raise_signal(signal.SIGQUIT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert (run.stdout, run.stderr) == ("stopped\n", "")

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from cifar100.commands.options import add_data, add_device, add_run
-from cifar100.errors import UserError
+from cifar100.files import check_writable
 from cifar100.runs.find import find_run
 
 
@@ -24,8 +24,8 @@ def run(options: Namespace) -> None:
     from cifar100.evaluation.near_duplicates import COMMITTED, find_run_duplicates, save_pairs
 
     path = COMMITTED if options.write else options.to
-    if path and path.is_dir():
-        raise UserError(f"{path} is a folder: name a file.")
+    if path:
+        check_writable(path)
     pairs = find_run_duplicates(find_run(options.folder), options.data, options.device)
     exact = sum(pair.kind == "exact" for pair in pairs)
     print(f"{len(pairs)} test images repeat a training image, {exact} of them exactly.")

@@ -19,6 +19,6 @@ def run(options: Namespace) -> None:
     from cifar100.inference.onnx_export import export_onnx
 
     folder = find_run(options.folder)
-    path = options.to or folder.parent / "network.onnx"
+    path = folder.parent / "network.onnx" if options.to is None else options.to
     export_onnx(folder, path)
     print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB")

@@ -20,6 +20,6 @@ def run(options: Namespace) -> None:
 
     environment = {"CIFAR100_DATA": options.data} if options.data else {}
     for path in options.paths:
-        target = options.to / path.name if options.to else path
+        target = path if options.to is None else options.to / path.name
         execute_notebook(path, target, environment)
         print(f"\nThe executed notebook: {target}")

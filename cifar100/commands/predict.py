@@ -7,6 +7,7 @@ import json
 from argparse import ArgumentParser, Namespace
 
 from cifar100.commands.options import add_device
+from cifar100.errors import printable
 
 
 def add_options(command: ArgumentParser) -> None:
@@ -26,6 +27,6 @@ def run(options: Namespace) -> None:
         print(json.dumps({path: [answer._asdict() for answer in own] for path, own in answers.items()}, indent=2))
         return
     for path, own in answers.items():
-        print(path)
+        print(printable(path))
         for answer in own:
             print(f"    {answer.probability:7.2%}  {answer.class_name.replace('_', ' ')}")

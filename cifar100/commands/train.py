@@ -4,7 +4,6 @@ Example: python -m cifar100 train smoke --data sample --epochs 2
 """
 
 import os
-import signal
 import sys
 from argparse import ArgumentParser, Namespace
 
@@ -12,6 +11,7 @@ from cifar100.commands.options import BACKENDS, add_data, add_device, add_output
 from cifar100.errors import UserError
 from cifar100.recipe import CHANGEABLE, Recipe
 from cifar100.recipes import RECIPES, find_recipe
+from cifar100.stopping import listen
 
 PUBLISHED = [name for name in RECIPES if name != "smoke"]  # which is for tests
 OF_FIT = ("data", "output", "device", "num_workers", "compile", "precision", "resume", "holdout")
@@ -44,7 +44,7 @@ def run(options: Namespace) -> None:
     from cifar100.parallel.group import joined
     from cifar100.training.series import train_all
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    listen()
     try:
         with joined() as group:
             train_all(

@@ -43,8 +43,8 @@ class Broken(Left):
 
 
 def download(folder: Path, say: Callable[[str], None] | None = None) -> None:
-    """Fetch the official archive, or its images from Parquet files, into `folder`. A file gets its name there once it is
-    complete and its checksum is the official one; an archive stays as it is, since `read_file` needs nothing unpacked.
+    """Fetch the official archive, or its images from Parquet files, into `folder`. A file gets its name there once it
+    is complete and its checksum is the official one; an archive stays as it is, since `read_file` unpacks nothing.
 
     Asks the addresses in CIFAR100_URL first, if it is set, then SOURCES. `say` (by default: to stderr) is told which
     source it is, and why the one before was left. Raises UserError if none has it, and leaves nothing behind then.

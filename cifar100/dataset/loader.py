@@ -33,12 +33,13 @@ class TrainingLoader:
         num_workers: int | None = None,
         group: Group = ALONE,
     ):
-        """num_workers: None for as many as serve. Raises UserError if that is less than 0, or a batch
-        is larger than the set."""
+        """num_workers: None for as many as serve. Raises UserError if that is less than 0 or so many that they would
+        only take one another's time, or if a batch is larger than the set."""
         if recipe.batch_size > len(data):
             raise UserError(f"A batch of {recipe.batch_size} is larger than the {len(data):,} training images.")
-        if num_workers is not None and num_workers < 0:
-            raise UserError(f"The number of workers must be 0 or more, not {num_workers}.")
+        most = max(16, 4 * count_cores())
+        if num_workers is not None and not 0 <= num_workers <= most:
+            raise UserError(f"The number of workers must be 0 or more, and at most {most} here, not {num_workers}.")
         by_image = recipe.augmentation.pipeline == "albumentations"
         if num_workers is None:  # next to a network on the CPU workers would only take its cores
             num_workers = min(16, count_cores()) if by_image and device.type == "cuda" else 0

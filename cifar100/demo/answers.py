@@ -7,12 +7,15 @@ import numpy as np
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, readable
 from cifar100.errors import UserError
 from cifar100.explain.grad_cam import explain_stages, overlay
+from cifar100.files import read_regular
 from cifar100.inference import Predictor
-from cifar100.inference.pictures import SIDE, stack_pictures
+from cifar100.inference.decoder import open_safely
+from cifar100.inference.pictures import SIDE
 from cifar100.runs.find import find_usable
 from cifar100.runs.run import load_metrics
 
 TOP = 5  # classes in an answer
+UPLOAD_BYTES = 20_000_000  # that a picture's file may have
 ENLARGED = 10  # times a side, of the pictures in an answer
 Answer = tuple[dict[str, float], str, np.ndarray, np.ndarray, np.ndarray]
 
@@ -21,15 +24,15 @@ def make_answer(predictor: Predictor, path: str) -> Answer:
     """Of a picture's file: the TOP classes with their probabilities, the superclass, what the network sees, and where
     it looks, in the last stage and in the one before it; the pictures are (320, 320, 3) uint8.
 
-    Raises UserError as `open_picture` does, without the path, which would show where a server keeps its files.
+    Raises UserError as `open_safely` does, without the path, which would show where a server keeps its files.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_regular(Path(path), UPLOAD_BYTES)
     except OSError as error:
         raise UserError("The picture is no longer on the server: upload it again.") from error
     if not content:
         raise UserError("The picture is an empty file: choose a PNG or JPEG file.")
-    pixels = stack_pictures([content])
+    pixels = open_safely(content)[None]
     answers = predictor.predict(pixels[0], top_k=len(predictor.classes))
     shares = {readable(answer.class_name): answer.probability for answer in answers[:TOP]}
     seen = pixels[0].repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels show

@@ -1,16 +1,23 @@
 """The demo: a page that shows what a network says of one's own picture."""
 
+import atexit
 import functools
+import os
+import shutil
+import tempfile
+import traceback
 from html import escape
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
+from starlette.middleware import Middleware
 
 from cifar100.dataset.cifar import SUPERCLASSES, readable
-from cifar100.demo.answers import TOP, describe_model, make_answer
+from cifar100.demo.answers import TOP, UPLOAD_BYTES, describe_model, make_answer
 from cifar100.demo.examples import load_drawings
-from cifar100.errors import UserError
+from cifar100.demo.gate import Gate
+from cifar100.errors import UserError, printable
 from cifar100.explain.grad_cam import explain_stages
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import SIDE
@@ -19,6 +26,9 @@ QUEUE_LENGTH = 64  # requests that wait; the next one is told that the queue is 
 AT_ONCE = 2  # answers in the making: a picture of the largest size takes 0.9 GB to open
 CACHE_SECONDS = 3600  # how long uploads and answers stay on the disk
 TITLE = "What does the network see?"
+MESSAGE_LENGTH = 400  # characters
+NOT_RECEIVED = "The picture is no file that was uploaded here: upload it."
+MALFORMED = "The page cannot read this request: upload a picture, and choose a network of the list."
 LIMITS = (
     "It knows **the 100 classes of CIFAR-100 and no “none of these”**: whatever you show it, it names one of them. "
     f"It sees **{SIDE}x{SIDE} pixels** of the picture's central square: what is small is lost before it looks."
@@ -40,7 +50,8 @@ FONTS = {
 LAUNCH = {
     "theme": gr.themes.Default(**FONTS),
     "css": CSS,
-    "max_file_size": "20mb",
+    "max_file_size": UPLOAD_BYTES,
+    "app_kwargs": {"middleware": [Middleware(Gate)]},
     # A call without a browser is a session of its own, and Gradio keeps a copy of the page's description for each: for
     # 10,000 unless told otherwise.
     "state_session_capacity": 200,
@@ -55,9 +66,45 @@ LAUNCH = {
 }
 
 
+@functools.cache
+def make_upload_folder() -> Path:
+    """Where this process keeps what visitors send, until it ends. Gradio's own folder is one for all programs that use
+    it, and where others may write, too."""
+    parent = os.environ.get("GRADIO_TEMP_DIR")
+    if parent:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="cifar100-demo-", dir=parent)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = folder  # from here Gradio takes it
+    return Path(folder).resolve()
+
+
+def check_files(value) -> None:
+    """Raises gr.Error if anything in the JSON of a call names a file other than those that visitors have sent here and
+    the page's drawings. Its words are the same whether there is such a file or not."""
+    if isinstance(value, list):
+        for item in value:
+            check_files(item)
+    elif isinstance(value, dict):
+        check_files(list(value.values()))
+        path = str(value.get("path") or "")
+        if path.startswith(("http:", "https:")):  # Gradio would fetch it for anyone who asks
+            raise refusal("That is an address: download it first, then upload the file.")
+        if path and not was_received(path):
+            raise refusal(NOT_RECEIVED)
+
+
+def was_received(path: str) -> bool:
+    """Whether this is a file in our folder, and none that a link in it leads to elsewhere."""
+    try:
+        return make_upload_folder() in Path(path).resolve().parents and Path(path).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 class PictureInput(gr.Image):
-    """An upload whose file is opened by `pictures.open_picture` alone. Gradio's own would decode it first, without
-    our limits, and fail in its own words."""
+    """An upload whose file is opened by `decoder` alone. Gradio's own would decode it first, without our limits, and
+    fail in its own words."""
 
     is_template = True  # in the browser it is an Image
 
@@ -65,19 +112,45 @@ class PictureInput(gr.Image):
         if payload is None:
             return None
         if not payload.path:
-            raise gr.Error("A picture is an uploaded file: upload one.", print_exception=False)
+            raise refusal("A picture is an uploaded file: upload one.")
         return payload.path
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path) -> str | None:
-        """As Gradio has it, but for addresses: it would fetch them for anyone who asks."""
-        if str(url_or_file_path).startswith(("http:", "https:")):
-            raise gr.Error("That is an address: download it first, then upload the file.", print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+class Page(gr.Blocks):
+    """Every call names files of its own, if any, and ends in a result or in a sentence. Gradio opens what is named
+    without "meta", wherever it lies, and gives `{"error": null}` and a traceback in the log for all but its own
+    errors."""
+
+    async def preprocess_data(self, block_fn, inputs: list, *given, **named) -> list:
+        """What a call has sent, as `predict` takes it: what fails here is the visitor's."""
+        try:
+            check_files(inputs)
+            return await super().preprocess_data(block_fn, inputs, *given, **named)
+        except gr.Error as error:
+            raise refusal(error.message) from error
+        except Exception as error:
+            raise refusal(MALFORMED) from error
+
+    async def process_api(self, *given, **named) -> dict:
+        """What is left is ours, and belongs into the log."""
+        try:
+            return await super().process_api(*given, **named)
+        except gr.Error:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            raise refusal("The page has failed here, which is no fault of yours: try another picture.") from error
+
+
+def refusal(message: str) -> gr.Error:
+    """A sentence for the visitor. It is not worth a traceback in the log. Gradio takes it for HTML."""
+    return gr.Error(escape(printable(message)[:MESSAGE_LENGTH], quote=False), print_exception=False)
 
 
 def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
     """The page, with a queue of bounded length. models: as `answers.find_models` finds them; the first one is read at
     once. Raises UserError if it cannot be read."""
+    make_upload_folder()
     load = functools.cache(lambda name: load_predictor(models[name], device))
     first = load(next(iter(models)))
     explain_stages(first.network, np.zeros((1, SIDE, SIDE, 3), np.uint8))  # its imports take the first visitor seconds
@@ -90,14 +163,13 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
         if picture is None:
             return (None,) * 5
         if not isinstance(model, str):  # Gradio lets null pass, and a list of names
-            raise gr.Error("The network is one name of the list: choose one.", print_exception=False)
+            raise refusal("The network is one name of the list: choose one.")
         try:
             return make_answer(load(model), picture)
         except UserError as error:
-            # Gradio takes the message for HTML. It is not worth a traceback in the log.
-            raise gr.Error(escape(str(error)), print_exception=False) from error
+            raise refusal(str(error)) from error
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(CACHE_SECONDS // 6, CACHE_SECONDS)) as app:
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=(CACHE_SECONDS // 6, CACHE_SECONDS)) as app:
         gr.Markdown(f"# {TITLE}\n\n{LIMITS}")
         with gr.Row():
             with gr.Column():

@@ -1,5 +1,17 @@
 """A trained network's answers to pictures."""
 
-from cifar100.inference.predictor import Prediction, Predictor, load_predictor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cifar100.inference.predictor import Prediction, Predictor, load_predictor
 
 __all__ = ["Prediction", "Predictor", "load_predictor"]
+
+
+def __getattr__(name: str):
+    """The names above, and torch with them, when they are asked for: `decoder` starts without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cifar100.inference import predictor
+
+    return getattr(predictor, name)

@@ -2,19 +2,21 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from cifar100.dataset.cifar import FINE_NAMES, MEAN, STD
 from cifar100.errors import UserError
-from cifar100.files import write_bytes
+from cifar100.files import check_writable, write_bytes
 from cifar100.runs.run import load_recipe
 from cifar100.runs.weights import load_network
 
 PREPROCESSING = (
-    "images: (batch, 3, 32, 32) float32, RGB. Cut the picture to its central square, shrink it to 32x32 with "
-    "antialiasing (Lanczos), divide its values by 255, subtract the mean and divide by the deviation of each channel "
+    "images: (batch, 3, 32, 32) float32, RGB. Turn the picture upright, as the orientation in its EXIF data says; cut "
+    "it to its central square; lay what is transparent on white; shrink it to 32x32 with antialiasing (Lanczos), "
+    "unless it has that size; divide its values by 255, subtract the mean and divide by the deviation of each channel "
     f"(mean {list(MEAN)}, deviation {list(STD)})."
 )
 
@@ -26,6 +28,7 @@ def export_onnx(run: Path, path: Path) -> None:
     logits and the recipe, as JSON. Raises UserError if a file of the run is missing or damaged, if onnx or onnxscript
     is not installed, or if the file cannot be written.
     """
+    check_writable(path)
     try:
         import onnx
         import onnxscript  # noqa: F401  torch's exporter asks for it, in less clear words
@@ -44,9 +47,22 @@ def export_onnx(run: Path, path: Path) -> None:
         verbose=False,
     )
     model = program.model_proto
+    clear_notes(model)
     facts = {"preprocessing": PREPROCESSING, "classes": FINE_NAMES, "recipe": recipe.to_dict()}
     onnx.helper.set_model_props(model, {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()})
     onnx.checker.check_model(model)
     content = io.BytesIO()
     onnx.save_model(model, content)
     write_bytes(path, content.getvalue())
+
+
+def clear_notes(message) -> None:
+    """Delete what torch has noted in each part of a protobuf message: the lines of code it came from, with this
+    machine's paths."""
+    for name in ("metadata_props", "doc_string"):
+        if name in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in value if isinstance(value, Sequence) else [value]:
+                clear_notes(part)

@@ -3,17 +3,23 @@
 import io
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from cifar100.errors import UserError
+from cifar100.errors import UserError, printable
 
 SIDE = 32  # pixels, as CIFAR-100 has them
 MAX_PIXELS = 60_000_000  # phones take up to 50 million; opening so many needs 0.9 GB, however small the file is
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # not EPS, for which Pillow starts Ghostscript
+# What people have. Not EPS, for which Pillow starts Ghostscript; nor TIFF or PPM, of which a few bytes can ask for
+# gigabytes or minutes.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+MAX_SCANS = 100  # of a JPEG; a camera writes about ten, and each goes through all pixels
+SCAN = b"\xff\xda"  # begins one, and is nowhere in its data
+CHUNK = 1 << 20  # bytes
 OPAQUE = ("1", "L", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")  # modes without transparency, unless `info` names a colour
 Picture = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
@@ -25,10 +31,11 @@ def open_picture(picture: Picture) -> np.ndarray:
     image (it stays as it is), or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in 0..1. 16-bit
     grey is scaled to 8 bits; an animation gives its first frame. Threads may call it at the same time.
 
-    Raises UserError if it is missing, damaged or none of FORMATS, if it has more than MAX_PIXELS (by its
-    header: nothing is decoded before), or if its numbers have another range or shape.
+    Raises UserError if it is missing, damaged or none of FORMATS, if it has more than MAX_PIXELS, more than MAX_SCANS
+    or run lengths (by its header: nothing is decoded before), or if its numbers have another range or shape. What a
+    stranger sends may still take long: see `decoder`.
     """
-    name = str(picture)[:200] if isinstance(picture, (str, os.PathLike)) else "The picture"
+    name = printable(str(picture)[:200]) if isinstance(picture, (str, os.PathLike)) else "The picture"
     try:
         if isinstance(picture, np.ndarray):
             return cut_square(Image.fromarray(scale_array(picture, name)), name)
@@ -37,14 +44,14 @@ def open_picture(picture: Picture) -> np.ndarray:
         if isinstance(picture, (str, os.PathLike)):
             check_file(Path(picture), name)
             with open(picture, "rb") as file:
-                return cut_square(Image.open(file, formats=FORMATS), name)
+                return cut_square(open_file(file, name), name)
         file = io.BytesIO(picture) if isinstance(picture, (bytes, bytearray)) else picture
         if isinstance(file, io.TextIOBase) or not hasattr(file, "read"):
             raise UserError(
                 "A picture is a path, bytes, a file opened in binary mode, a PIL image or an array: "
                 f"pass one of these, not {type(picture).__name__}."
             )
-        return cut_square(Image.open(file, formats=FORMATS), name)
+        return cut_square(open_file(file, name), name)
     except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -55,6 +62,26 @@ def open_picture(picture: Picture) -> np.ndarray:
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"{name} cannot be opened as a picture ({reason}): name a PNG or JPEG file.") from error
+
+
+def open_file(file: BinaryIO, name: str) -> Image.Image:
+    """A picture of which only the header is decoded. Raises UserError for what would take long without being large."""
+    image = Image.open(file, formats=FORMATS)
+    if image.format in ("JPEG", "MPO") and sum(count_scans(file)) > MAX_SCANS:  # MPO: a JPEG with others behind it
+        raise UserError(f"{name} has more than {MAX_SCANS} progressive scans: save it anew.")
+    if any(tile[0] == "bmp_rle" for tile in image.tile):  # Pillow reads them in Python, byte by byte
+        raise UserError(f"{name} is a BMP of run lengths: save it as a PNG file.")
+    return image
+
+
+def count_scans(file: BinaryIO) -> Iterator[int]:
+    """How often SCAN is in each part of the file, whose place is kept."""
+    place, last = file.tell(), b""
+    file.seek(0)
+    while part := file.read(CHUNK):
+        yield (last + part).count(SCAN)
+        last = part[-1:]
+    file.seek(place)
 
 
 def shrink(picture: np.ndarray) -> np.ndarray:
@@ -89,15 +116,18 @@ def stack_pictures(pictures: list[Picture] | tuple[Picture, ...] | np.ndarray) -
 def cut_square(image: Image.Image, name: str) -> np.ndarray:
     """What `open_picture` gives. Without resampling: the pixels stay what they were."""
     check_size(image.width, image.height, name)
+    read_as_sixteen_bits = image.mode != "I" or image.format == "PNG"  # older Pillow says "I" of a 16-bit PNG
     image = ImageOps.exif_transpose(image)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side))
-    if image.mode.startswith("I"):  # "I;16", "I;16B" and, with the same range in most files, "I"
+    if image.mode.startswith("I"):  # "I;16", "I;16B" and, mostly with the same range, "I"
         values = np.asarray(image).astype(np.int32)
         if values.min() < 0 or values.max() > 65535:
             raise UserError(f"{name} has grey values beyond 16 bits: save it with 8 or 16 bits a channel.")
-        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))  # 65535 is 255; convert() would clip
+        if read_as_sixteen_bits or values.max() > 255:  # else 8 bits that were made "I" to compute with
+            values = (values + 128) // 257  # 65535 is 255; convert() would clip
+        image = Image.fromarray(values.astype(np.uint8))
     elif image.mode == "F":
         image = Image.fromarray(scale_array(np.asarray(image), name))
     if image.mode not in OPAQUE or "transparency" in image.info:

@@ -12,21 +12,19 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
-from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.device import choose_device
 from cifar100.errors import UserError, brief
 from cifar100.evaluation.logits import predict_logits
+from cifar100.files import check_regular
 from cifar100.inference.pictures import Picture, stack_pictures
 from cifar100.recipe import Recipe
-from cifar100.recipes import find_recipe
 from cifar100.runs.checks import is_plain
 from cifar100.runs.find import find_run
-from cifar100.runs.weights import load_network, load_weights, make_network, put_weights
+from cifar100.runs.weights import load_network, load_weights, make_network
 
 PICKLED = (".pth", ".pt")  # what torch.save writes
-ZIP_SIGNATURE = b"PK\x03\x04"
 
 
 class Prediction(NamedTuple):
@@ -61,33 +59,27 @@ class Predictor:
 
     def probabilities(self, images: Sequence[Picture] | np.ndarray) -> np.ndarray:
         """The softmax of the logits, (N, classes) float32, of 500 pictures at a time. What has 32x32 pixels is seen
-        as it is, and as in evaluation."""
+        as it is, and as in evaluation. Raises UserError if the weights are so large that the network answers
+        nothing."""
         pixels = stack_pictures(images)
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)
-        return predict_logits(self.network, torch.tensor(pixels, device=self.device)).softmax(1).cpu().numpy()
+        shares = predict_logits(self.network, torch.tensor(pixels, device=self.device)).softmax(1).cpu().numpy()
+        if not np.isfinite(shares).all():
+            raise UserError("The network answers with no finite numbers: restore its weights, or train the run again.")
+        return shares
 
 
-def load_predictor(
-    path: str | Path, device: str | torch.device | None = None, recipe: str | Recipe | None = None
-) -> Predictor:
-    """A predictor from a run's folder, a recipe's folder (its lowest seed), or a file of weights.
+def load_predictor(path: str | Path, device: str | torch.device | None = None) -> Predictor:
+    """A predictor from a run's folder, a recipe's folder (its lowest seed), or a weights.safetensors, which brings its
+    recipe and its class names along. Nothing in a file is ever run. device: None for the best there is.
 
-    A weights.safetensors brings its recipe and its class names along. A .pth or .pt file holds a state dict alone: its
-    `recipe` has to be named, and the classes are CIFAR-100's in their order. Nothing in a file is ever run.
-    device: None for the best there is.
-    Raises UserError if there is no run, if a file is damaged, belongs to another network, holds values that are not
-    finite, or holds anything but tensors.
+    Raises UserError if there is no run, if a file is damaged, belongs to another network, or holds values that are not
+    finite, and for the pickles of torch.save, which can hold anything and say nothing of their recipe.
     """
     path, chosen = Path(path), choose_device(device)
     if path.suffix in PICKLED:
-        if recipe is None:
-            raise UserError(f'{path} does not say whose weights it holds: name the recipe, as in recipe="sprint".')
-        network = make_network(recipe if isinstance(recipe, Recipe) else find_recipe(recipe))
-        load_pickled(path, network)
-        return Predictor(network, FINE_NAMES, chosen)
-    if recipe is not None:
-        raise UserError(f"{path} names its own recipe: leave out recipe.")
+        raise UserError(f"{path} is a pickle, which is not opened: name a run, or its weights.safetensors.")
     if path.suffix == ".safetensors":
         own, classes = load_metadata(path)
         network = make_network(own)
@@ -104,6 +96,7 @@ def load_predictor(
 def load_metadata(path: Path) -> tuple[Recipe, list[str]]:
     """The recipe and the class names that `save_weights` has put into a file. Raises UserError if they are missing."""
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             metadata = json.loads(file.metadata()["cifar100"])
         classes = metadata["classes"]
@@ -116,26 +109,3 @@ def load_metadata(path: Path) -> tuple[Recipe, list[str]]:
         raise UserError(
             f"{path} does not name its recipe and classes: name weights that this project saved."
         ) from error
-
-
-def load_pickled(path: Path, network: nn.Module) -> None:
-    """Read a state dict that torch.save has written into a network. A pickle with code in it is refused and not run.
-    Raises UserError as `load_weights` does."""
-    try:
-        with open(path, "rb") as file:
-            # torch.save writes zip archives since 1.6. Older kinds could run code before torch 2.6, weights_only or
-            # not: CVE-2025-32434.
-            if file.read(4) != ZIP_SIGNATURE:
-                raise ValueError("no zip archive")
-            file.seek(0)
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}): name another file.") from error
-    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
-        raise UserError(
-            f"{path} is damaged or holds more than tensors, so it was not opened: save the network's state_dict()."
-        ) from error
-    plain = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
-    if not plain:
-        raise UserError(f"{path} holds no state dict: save the network's state_dict() by itself.")
-    put_weights(state, network, path)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import nbformat
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from cifar100.errors import UserError
-from cifar100.files import ROOT, write_text
+from cifar100.errors import UserError, brief
+from cifar100.files import ROOT, check_writable, read_regular, write_text
 
 
 class TalkingClient(NotebookClient):
@@ -40,12 +41,11 @@ def execute_notebook(
     """Run every cell in a fresh kernel, started in the project's folder, and write the executed notebook to `to`.
 
     environment: variables beside those of this process. `say` gets what the cells print, as it comes.
-    Raises UserError if the notebook is missing or no notebook, or if a cell fails; then nothing is written.
+    Raises UserError if the notebook is missing or no notebook, if `to` cannot be written, which is seen before anything
+    is executed, or if a cell fails; then nothing is written.
     """
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
-        raise UserError(f"{path} cannot be read as a notebook ({error}): name an .ipynb file.") from error
+    notebook = load_notebook(Path(path))
+    check_writable(Path(to))
     client = TalkingClient(notebook, say, resources={"metadata": {"path": str(ROOT)}})
     client.extra_arguments = ["--log-level=ERROR"]  # a kernel for oneself need not warn that it is not encrypted
     try:
@@ -55,9 +55,23 @@ def execute_notebook(
             say(error.traceback)
         hint = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
         raise UserError(f"{Path(path).name} stopped in the chapter {client.chapter!r}. {hint}") from error
+    except NoSuchKernel as error:
+        raise UserError(
+            f"{path} asks for the kernel {error.name!r}, which is not installed: choose python3."
+        ) from error
     except DeadKernelError as error:
         raise UserError(
             f"The kernel died in the chapter {client.chapter!r}: free some memory and try again."
         ) from error
     notebook.metadata.pop("widgets", None)  # GitHub refuses to show a notebook with them
     write_text(Path(to), nbformat.writes(notebook).rstrip("\n") + "\n")
+
+
+def load_notebook(path: Path) -> nbformat.NotebookNode:
+    """Raises UserError for anything but a notebook."""
+    try:
+        notebook = nbformat.reads(read_regular(path).decode(), as_version=4)
+        nbformat.validate(notebook)
+        return notebook
+    except Exception as error:  # it raises whatever its JSON happens to mean
+        raise UserError(f"{path} cannot be read as a notebook ({brief(error)}): name an .ipynb file.") from error

@@ -78,7 +78,7 @@ class Session:
 
     def bring_home(self, own: Path) -> None:
         """Copy the run to its place in the project, whole or not at all, and its figures."""
-        with publish.claim(own) as running:
+        with publish.claim(own, OUTPUT) as running:
             if (running / "checkpoint.pt").exists():
                 raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
             # metrics.json comes last: it is what tells a whole run from a part of one.

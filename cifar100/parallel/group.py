@@ -191,6 +191,8 @@ def joined() -> Iterator[Group]:
         yield ALONE
         return
     try:
+        if not int(os.environ["RANK"]) < int(os.environ["WORLD_SIZE"]):  # for which it would wait
+            raise ValueError(f"RANK {os.environ['RANK']} is none of {os.environ['WORLD_SIZE']}, counted from 0")
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
         group = Group(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", dist.get_rank())))
     except (RuntimeError, ValueError) as error:

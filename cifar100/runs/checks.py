@@ -7,8 +7,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from cifar100.errors import UserError
-from cifar100.files import load_json
+from cifar100.errors import UserError, printable
+from cifar100.files import check_regular, load_json
 from cifar100.runs.machines import are_machines
 
 FILES = {"weights": "weights.safetensors", "history": "history.csv"}  # those whose SHA-256 metrics.json holds
@@ -19,11 +19,15 @@ METRICS = (
 ACCURACIES = ("top1", "top5", "flip_tta")  # in an evaluation, beside those by class
 LARGEST = 1e300  # number that anything here may have
 DIGEST = re.compile("[0-9a-f]{64}")
+# HTML, Markdown and its emphasis, formulas; addresses and names that GitHub makes links. An underscore between letters
+# is none of these.
+MARKUP = re.compile(r"[<>|`\[\]&*\\~$]|__|(?<!\w)_|_(?!\w)|@(?=\w)|://|www\.", re.IGNORECASE)
 
 
 def read_file(path: Path) -> bytes:
     """Raises UserError if the file cannot be read."""
     try:
+        check_regular(path)
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or train the run again.") from error
@@ -62,6 +66,7 @@ def load_trained_recipe(weights: Path) -> dict | None:
     """The recipe's settings in the metadata of a weights.safetensors. None if there is no such file or entry: what is
     wrong with the file, its reader says."""
     try:
+        check_regular(weights)
         with safe_open(weights, framework="numpy") as file:  # which reads no tensor, and does not import torch
             return json.loads(file.metadata()["cifar100"])["recipe"]
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -70,7 +75,12 @@ def load_trained_recipe(weights: Path) -> dict | None:
 
 def is_plain(text) -> bool:
     """Whether this is text that Markdown and HTML show as it is, in one line and in a table."""
-    return isinstance(text, str) and text.isprintable() and not set(text) & set("<>|`[]&*\\")
+    return isinstance(text, str) and text.isprintable() and not MARKUP.search(text)
+
+
+def make_plain(text: str) -> str:
+    """The text with spaces for all that `is_plain` refuses."""
+    return " ".join(MARKUP.sub(" ", printable(text)).split())
 
 
 def is_number(value, least: float = 0.0, most: float = LARGEST) -> bool:

@@ -1,6 +1,7 @@
 """A finished run: the settings, the history and the metrics in its folder, read once and compared with one another."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from cifar100.runs.checks import (
     check_metrics,
     checksum,
     compare_digest,
-    is_plain,
     load_trained_recipe,
     read_file,
 )
 from cifar100.runs.history import EpochRecord, parse_history
 
+FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*", re.IGNORECASE)  # what a recipe may be called: its folder is
 THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
 
 
@@ -116,7 +117,7 @@ def read_settings(settings: dict, path: Path) -> Recipe:
     """The recipe in a file that may be damaged. Raises UserError for anything but a recipe."""
     try:
         recipe = Recipe.from_dict(settings)
-        if not is_plain(recipe.name):
+        if not FOLDER_NAME.fullmatch(recipe.name):
             raise ValueError("its name")
         return recipe
     except (UserError, AttributeError, ValueError, OverflowError, RecursionError) as error:

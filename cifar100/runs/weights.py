@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import zipfile
 from pathlib import Path
 
 import torch
@@ -13,11 +14,12 @@ from torch import nn
 import model as networks
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.errors import UserError, brief
-from cifar100.files import write_bytes
+from cifar100.files import check_regular, write_bytes
 from cifar100.recipe import Recipe
 from cifar100.runs.checks import FILES, compare_checksum
 from cifar100.runs.run import load_recipe
 
+FLOATS, COUNTS = ("F32", "F16", "BF16"), ("I64",)  # kinds of numbers, as safetensors names them
 SEAL = b"sha256 "  # of a checkpoint: this and a digest in hexadecimal, as the comment that ends its zip archive
 SEAL_BYTES = len(SEAL) + 64
 
@@ -51,28 +53,33 @@ def load_weights(path: Path, network: nn.Module) -> None:
     the file is damaged, belongs to another network, holds values that are not finite, or is not the one of the
     metrics.json beside it."""
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
+            compare_header({name: file.get_slice(name) for name in file.keys()}, network, path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except FileNotFoundError as error:
         raise UserError(f"There is no {path}: train the run, or name another.") from error
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({brief(error)}): restore it, or train the run again.") from error
-    put_weights(tensors, network, path)
+    if not all(torch.isfinite(value).all() for value in tensors.values()):
+        raise UserError(f"{path} holds weights that are not finite numbers: restore it, or train the run again.")
+    network.load_state_dict(tensors)
     if path.name == FILES["weights"]:  # last: the words above say more of what is wrong
         compare_checksum(path)
 
 
-def put_weights(tensors: dict[str, torch.Tensor], network: nn.Module, path: Path) -> None:
-    """Put tensors read from `path` into a network. Raises UserError if they belong to another network, or are not
-    finite."""
-    if not all(torch.isfinite(value).all() for value in tensors.values() if value.is_floating_point()):
-        raise UserError(f"{path} holds weights that are not finite numbers: restore it, or train the run again.")
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
+def compare_header(slices: dict, network: nn.Module, path: Path) -> None:
+    """Compare names, shapes and kinds of numbers, before any tensor is read. slices: by name, as safetensors has them.
+    Raises UserError if they are those of another network."""
+    expected = network.state_dict()
+    same = slices.keys() == expected.keys() and all(
+        own.get_shape() == list(value.shape) and own.get_dtype() in (FLOATS if value.is_floating_point() else COUNTS)
+        for own, value in ((slices[name], value) for name, value in expected.items())
+    )
+    if not same:
         raise UserError(
             f"{path} holds the weights of another network than {type(network).__name__}: name its own run or recipe."
-        ) from error
+        )
 
 
 def load_network(folder: Path) -> nn.Module:
@@ -101,9 +108,13 @@ def load_checkpoint(path: Path, recipe: Recipe) -> dict:
     """Raises UserError if the file is damaged, holds anything but plain data, or belongs to
     another recipe."""
     try:
+        check_regular(path)
         content = path.read_bytes()
         if seal(content[:-SEAL_BYTES]) != content:
             raise ValueError("another checksum")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch packs nothing, and so has no bombs
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is packed")
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         theirs = dict(state["recipe"])
     except (OSError, MemoryError) as error:

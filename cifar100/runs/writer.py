@@ -30,10 +30,10 @@ def by_first(method: Callable) -> Callable:
 
 
 class RunWriter:
-    """Holds a run's place from `open` to `close`, and writes beside it until `finish`."""
+    """Holds a run's place, below `output`, from `open` to `close`, and writes beside it until `finish`."""
 
-    def __init__(self, recipe: Recipe, folder: Path, group: Group):
-        self.recipe, self.folder, self.group = recipe, folder, group
+    def __init__(self, recipe: Recipe, folder: Path, group: Group, output: str | Path):
+        self.recipe, self.folder, self.group, self.output = recipe, folder, group, output
         self.running = running_folder(folder)
         self.held = ExitStack()
 
@@ -41,7 +41,7 @@ class RunWriter:
     def open(self, resume: bool) -> bool:
         """Claim the place. Returns whether an unfinished run lies there. Raises UserError if it is not to be
         resumed."""
-        self.held.enter_context(place.claim(self.folder))
+        self.held.enter_context(place.claim(self.folder, self.output))
         unfinished = (self.running / "checkpoint.pt").exists()
         if unfinished and not resume:
             raise UserError(

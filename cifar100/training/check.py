@@ -70,7 +70,8 @@ def format_findings(findings: Iterable[Finding]) -> str:
 def list_choices(
     device: str | None = None, data: str | Path | None = None, output: str | Path = "output"
 ) -> list[Finding]:
-    """The short form, within some seconds: what a training would use here. Raises UserError if the device is not there."""
+    """The short form, within some seconds: what a training would use here. Raises UserError if the device is not
+    there."""
     chosen = choose_device(device)
     rows = [
         Finding("versions", True, describe_versions()),
@@ -172,7 +173,8 @@ def describe_use(recipe: Recipe, device: torch.device) -> str:
     choose_step(trainer, "auto", said.append)
     workers = trainer.loader.num_workers
     batches = f"batches from {workers} processes" if workers else "batches made beside the network"
-    return f"is trained on {device.type}, in {trainer.precision}, with {STEPS[trainer.step_record()['kind']]} and {batches}"
+    step = STEPS[trainer.step_record()["kind"]]
+    return f"is trained on {device.type}, in {trainer.precision}, with {step} and {batches}"
 
 
 def try_compiled(trainer: Trainer) -> tuple[bool, str]:

@@ -77,8 +77,8 @@ def record_graph(work: Work) -> Work:
 
 
 class CapturedStep:
-    """Takes the steps of a trainer. Equal to the plain step but for rounding, which is tried with the first batch of each
-    size: SGD is the fused one here.
+    """Takes the steps of a trainer. Equal to the plain step but for rounding, which is tried with the first batch of
+    each size: SGD is the fused one here.
 
     record: makes a function that repeats the work that it is given (see `record_graph`), which may do the work itself
     before: weights and optimizers are put back afterwards. say: is told where the plain step has to serve.

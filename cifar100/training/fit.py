@@ -17,6 +17,7 @@ from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate
 from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Recipe
+from cifar100.runs.checks import make_plain
 from cifar100.runs.find import run_folder
 from cifar100.runs.history import EpochRecord
 from cifar100.runs.machines import find_main, note_epoch
@@ -72,7 +73,7 @@ def fit(
     training, held = group.each_machine_first(lambda: load_training_and_held(data, holdout))
     group.each(lambda: group.check_batches(recipe, len(training)))
     folder = run_folder(recipe, output, is_sample(data), holdout)
-    with closing(RunWriter(recipe, folder, group)) as writer:
+    with closing(RunWriter(recipe, folder, group, output)) as writer:
         unfinished = writer.open(resume)
         finished = writer.load_finished() if resume and not unfinished else None
         if finished:
@@ -164,7 +165,7 @@ def list_facts(trainer: Trainer, log: Log) -> dict:
 def name_hardware(trainer: Trainer) -> str:
     """Where the trainer computes, and in which precision: as the log names it."""
     count = f"{trainer.group.size} x " if trainer.group.size > 1 else ""
-    return f"{count}{describe_hardware(trainer.device)}, {trainer.precision}"
+    return make_plain(f"{count}{describe_hardware(trainer.device)}, {trainer.precision}")
 
 
 def versions() -> dict[str, str]:

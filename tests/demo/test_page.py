@@ -1,10 +1,13 @@
 """The demo answers as the API does, says what is wrong with a file, and goes on. Asked over HTTP and in a browser."""
 
 import io
+import json
+import os
 import shutil
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
 
@@ -15,6 +18,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from benchmarks.visitors import read_memory
 from cifar100.__main__ import main
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
 from cifar100.demo import answers
@@ -24,6 +28,7 @@ from cifar100.errors import UserError
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import stack_pictures
 from cifar100.recipes import SMOKE
+from tests.inference import costly
 from tests.inference.test_predictor import make_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -125,19 +130,106 @@ def test_what_is_no_picture_gets_one_sentence_and_the_server_goes_on(client, pho
     assert len(ask(client, photograph)[0]["confidences"]) == 5
 
 
-def test_no_address_and_no_file_of_the_server_is_opened(page, client, photograph):
-    def call(path):
-        data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "first"]}
-        event = httpx.post(f"{page.local_url}gradio_api/call/predict", json=data).json()["event_id"]
-        return httpx.get(f"{page.local_url}gradio_api/call/predict/{event}", timeout=20).text
+def call(page, *data):
+    """What the page answers to a call with these values, whatever they are."""
+    event = httpx.post(f"{page.local_url}gradio_api/call/predict", json={"data": data}).json()["event_id"]
+    return httpx.get(f"{page.local_url}gradio_api/call/predict/{event}", timeout=20).text
 
-    assert "That is an address: download it first" in call("http://pictures.example/cat.png")
+
+def named(path, **more):
+    return {"path": str(path), **more}
+
+
+META = {"meta": {"_type": "gradio.FileData"}}
+
+
+def test_no_address_and_no_file_of_the_server_is_opened(page, client, photograph):
+    assert "That is an address: download it first" in call(
+        page, named("http://pictures.example/cat.png", **META), "first"
+    )
     assert "pictures.example" not in contacted
-    for path in ("/etc/passwd", str(photograph), str(photograph.parent)):
-        answer = call(path)
-        assert answer.startswith("event: error") and "root:" not in answer
     with pytest.raises(AppError, match="not in the list of choices"):
         ask(client, photograph, "third")
+
+
+def test_only_what_visitors_have_sent_is_opened(page, photograph, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    link = app.make_upload_folder() / "link.png"
+    link.symlink_to(photograph)
+    paths = ["/etc/passwd", "/dev/zero", "/nowhere.png", "a\0b", "x" * 9999, "../../../../etc/passwd", photograph, link]
+    paths += [tmp_path / "pipe.png", photograph.parent, app.make_upload_folder()]
+    for more in ({}, META, {"url": "http://x.example"}, {"is_stream": True, **META}):
+        answers = {call(page, named(path, **more), "first") for path in paths}
+        assert len(answers) == 1 and app.NOT_RECEIVED in answers.pop()
+        assert app.NOT_RECEIVED in call(page, None, named(app.make_upload_folder(), **more))  # else never emptied again
+    os.mkfifo(app.make_upload_folder() / "pipe.png")
+    assert app.NOT_RECEIVED in call(page, named(app.make_upload_folder() / "pipe.png"), "first")
+
+
+MALFORMED = [
+    [],
+    [None],
+    ["picture.png", "first"],
+    [5, "first"],
+    [[1], "first"],
+    [{}, "first"],
+    [{"path": 5}, "first"],
+    [{"path": None}, "first"],
+    [{"path": {"path": "x"}}, "first"],
+    [{"path": "x", "meta": 3}, "first"],
+    [{"path": "x", "size": "large"}, "first"],
+    [{"url": "data:image/png;base64,AAAA"}, "first"],
+    [{"image": {"path": "/etc/passwd"}}, "first"],
+]
+
+
+@pytest.mark.parametrize("data", MALFORMED, ids=str)
+def test_a_call_that_is_none_ends_in_a_sentence_and_no_traceback(page, data, capfd):
+    kind, _, answer = call(page, *data).partition("\ndata: ")
+    assert kind == "event: error" and json.loads(answer)["error"].endswith(
+        ("upload it.", "upload one.", "of the list.")
+    )
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_request_that_is_none_ends_in_a_sentence_and_no_traceback(page, capfd):
+    address = f"{page.local_url}gradio_api/"
+    join = {"data": [], "session_hash": "x", "trigger_id": None}
+    for place, body in (
+        ("call/train", {"data": []}),
+        ("queue/join", join | {"fn_index": 999}),
+        ("component_server", {"session_hash": "x", "component_id": 999, "fn_name": "x", "data": []}),
+    ):
+        reply = httpx.post(address + place, json=body)
+        assert reply.status_code == 400 and reply.json()["error"].startswith("The page cannot read this request")
+    for number in page.fns:  # those for the page's own use, too
+        assert httpx.post(f"{address}queue/join", json=join | {"data": [999], "fn_index": number}).status_code == 200
+        with httpx.stream("GET", f"{address}queue/data?session_hash=x") as stream:
+            told = next(json.loads(line[6:]) for line in stream.iter_lines() if "process_completed" in line)
+        assert told["success"] or told["output"]["error"]
+    assert "cannot read this request" in httpx.get(f"{address}queue/data?session_hash=unknown").text
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_fault_of_our_own_is_told_and_logged(client, photograph, monkeypatch, capfd):
+    monkeypatch.setattr(app, "make_answer", lambda *given: 1 / 0)
+    with pytest.raises(AppError, match="The page has failed here"):
+        ask(client, photograph)
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_a_costly_picture_is_refused_in_time_and_nobody_waits_for_it(client, photograph, tmp_path):
+    (tmp_path / "costly.gif").write_bytes(costly.make_long_comment())
+    (tmp_path / "large.png").write_bytes(costly.make_largest())
+    start = time.perf_counter()
+    slow = client.submit(handle_file(str(tmp_path / "costly.gif")), "first", api_name="/predict")
+    assert len(ask(client, photograph)[0]["confidences"]) == 5
+    assert time.perf_counter() - start < 5 and not slow.done()
+    with pytest.raises(AppError, match="too much time or memory"):
+        slow.result(timeout=10)
+    before = read_memory(os.getpid())
+    ask(client, tmp_path / "large.png")
+    assert before is None or read_memory(os.getpid()) - before < 300
 
 
 def test_what_is_no_name_of_a_network_gets_one_sentence_and_no_traceback(client, photograph, capfd):
@@ -148,8 +240,13 @@ def test_what_is_no_name_of_a_network_gets_one_sentence_and_no_traceback(client,
 
 
 def test_a_file_over_the_limit_is_not_taken(page):
-    files = {"files": ("large.png", bytes(21_000_000))}
-    assert httpx.post(f"{page.local_url}gradio_api/upload", files=files).status_code == 413
+    address = f"{page.local_url}gradio_api/upload"
+    assert httpx.post(address, files={"files": ("large.png", bytes(21_000_000))}).status_code == 413
+    several = [("files", (f"{k}.png", bytes(7_000_000))) for k in range(3)]
+    assert "one picture at a time" in httpx.post(address, files=several).json()["error"]
+    without_length = (bytes(1_000_000) for _ in range(22))
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert httpx.post(address, content=without_length, headers=kind).status_code in (400, 413)
 
 
 def test_clients_at_once_get_their_own_answers(client, models, tmp_path):

@@ -1,4 +1,5 @@
-"""Files that want to do harm: code in pickles, archives that climb out of their folder, bombs, and script in names."""
+"""Files that want to do harm: code in pickles, archives that climb out of their folder, bombs, script in names,
+links."""
 
 import io
 import json
@@ -23,15 +24,18 @@ from cifar100.dataset import cifar as data
 from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.inference import load_predictor
+from cifar100.inference.decoder import open_safely
 from cifar100.inference.pictures import MAX_PIXELS, open_picture
 from cifar100.recipes import SMOKE
 from cifar100.report.training_log import render_run
 from cifar100.runs.history import load_history
+from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, load_recipe, save_recipe
 from cifar100.runs.weights import load_checkpoint, make_network, save_weights, seal
 from tests.faults.children import fork
 from tests.faults.damage import Late, deadline, make_run
 from tests.faults.tally import Tally
+from tests.inference import costly
 
 MEGABYTES = 100  # that refusing one picture may take; measured: 3, where two of them hold 300
 SCRIPT = "<script>alert(1)</script>"
@@ -69,7 +73,7 @@ def open_code(root: Path) -> Tally:
     contents = {"zip": archive.getvalue(), "sealed": seal(archive.getvalue()), "pickle": pickle.dumps(Code(mark))}
     readers = {
         "checkpoint.pt": lambda path: load_checkpoint(path, SMOKE),
-        "weights.pth": lambda path: load_predictor(path, "cpu", recipe="smoke"),
+        "weights.pth": lambda path: load_predictor(path, "cpu"),
         "cifar-100-python/test": lambda path: data.load_split("test", path.parents[1]),
     }
     for name, read in readers.items():
@@ -150,7 +154,7 @@ def open_bombs(root: Path) -> Tally:
         "gif": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"," + bytes(9) + b"\x02\x00;",
         "tiff": buffer.getvalue(),
         "ppm": b"P5 100000 100000 255\n" + bytes(100),
-    }
+    } | {kind: make() for kind, make in costly.REFUSED_AT_ONCE.items()}
     for kind, content in bombs.items():
         process, reader = fork(open_alone, content)
         try:
@@ -159,6 +163,16 @@ def open_bombs(root: Path) -> Tally:
         except EOFError:  # the system may end what takes too much
             tally.note("its process died", kind)
         process.join()
+    return tally
+
+
+def open_costly(root: Path) -> Tally:
+    """Pictures whose headers say nothing of what they cost, as the demo opens them."""
+    tally = Tally("costly pictures")
+    for make in (costly.make_long_comment, costly.make_many_chunks):
+        tally.note(refuse(lambda make=make: open_safely(make())), make.__name__)
+    largest = open_safely(costly.make_largest())  # and the largest that is taken still is
+    tally.note("unharmed" if largest.shape == (32, 32, 3) else "it was refused", "largest")
     return tally
 
 
@@ -221,5 +235,61 @@ def load_metadata(root: Path) -> Tally:
     return tally
 
 
+def load_kinds(root: Path) -> Tally:
+    """Weights alone, of numbers or shapes that the network does not have."""
+    tally, tensors = Tally("weights of another kind"), make_network(SMOKE).state_dict()
+    text = json.dumps({"recipe": SMOKE.to_dict(), "classes": [str(k) for k in range(100)]})
+    for name in ("head.weight", next(name for name in tensors if name.endswith("tracked"))):
+        for kind in (torch.int8, torch.bool, torch.complex64, torch.float64, None):
+            value = tensors[name][None] if kind is None else tensors[name].to(kind)
+            whole = {key: own.contiguous() for key, own in (tensors | {name: value}).items()}
+            path = root / "kind.safetensors"
+            path.write_bytes(save(whole, {"cifar100": text}))
+            tally.note(refuse(lambda path=path: load_predictor(path, "cpu")), f"{name} {kind}")
+    return tally
+
+
+def read_contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def take_places(root: Path) -> Tally:
+    """Links, pipes and devices in the place of a run, and garbage that says it is a whole one: a run that begins is
+    refused, the finished one stays, and so does what the links lead to."""
+    tally, outside = Tally("links, pipes and garbage in a run's place"), root / "outside"
+    outside.mkdir()
+    for name in ("a.txt", "metrics.json", "checkpoint.pt"):
+        (outside / name).write_text("dear")
+    makers = {
+        "link": lambda path: path.symlink_to(outside),
+        "device": lambda path: path.symlink_to("/dev/zero"),
+        "pipe": os.mkfifo,
+        "garbage": lambda path: (path.mkdir(), (path / "metrics.json").write_text("garbage")),
+    }
+    for name in ("seed0.running", "seed0.replaced", ".seed0.lock"):
+        for kind, make in makers.items():
+            if kind == "garbage" and name != "seed0.running":
+                continue
+            folder = make_run(root / "place")
+            make(folder.with_name(name))
+            before = read_contents(outside), read_contents(folder)
+            outcome = refuse(lambda folder=folder: enter(folder, root / "place/output"))
+            changed = (read_contents(outside), read_contents(folder)) != before
+            tally.note("something was changed" if changed else outcome, f"{name} {kind}")
+            shutil.rmtree(root / "place")
+    return tally
+
+
+def enter(folder: Path, output: Path) -> None:
+    with claim(folder, output):
+        pass
+
+
+SUITES = (
+    *(open_code, open_archives, open_bombs, open_costly, open_nested, show_script, load_metadata, load_kinds),
+    take_places,
+)
+
+
 def try_all(root: Path) -> list[Tally]:
-    return [suite(root) for suite in (open_code, open_archives, open_bombs, open_nested, show_script, load_metadata)]
+    return [suite(root) for suite in SUITES]

@@ -148,7 +148,7 @@ def test_the_oracles_see_what_they_are_for(tmp_path, monkeypatch):
 
 def test_tracebacks_are_found_in_the_log():
     log = "Traceback ...\nAssertionError\nKeyError: None\n    raise ValueError\ngradio.exceptions.Error: 'no'\n"
-    assert serving.UNEXPECTED.findall(log) == ["AssertionError", "KeyError: None"]
+    assert serving.UNEXPECTED.findall(log) == ["AssertionError", "KeyError: None", "gradio.exceptions.Error: 'no'"]
 
 
 def test_a_smaller_run_leaves_the_page_alone(tmp_path, monkeypatch, capsys):

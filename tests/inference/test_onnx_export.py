@@ -15,7 +15,7 @@ from cifar100.recipes import RECIPES, SMOKE
 from cifar100.runs.checks import checksum
 from cifar100.runs.run import save_recipe
 from cifar100.runs.weights import load_network, make_network, save_weights
-from tests.conftest import randomise_norms
+from tests.conftest import ROOT, randomise_norms
 
 
 def make_run(folder, recipe):
@@ -48,7 +48,9 @@ def test_logits_equal_torchs(recipe, tmp_path, capsys):
         np.testing.assert_allclose(session.run(None, {"images": by_hand})[0], expected, atol=1e-4)
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["classes"]) == list(FINE_NAMES) and json.loads(facts["recipe"]) == recipe.to_dict()
-    assert str(list(MEAN)) in facts["preprocessing"]
+    assert all(text in facts["preprocessing"] for text in (str(list(MEAN)), "EXIF", "transparent on white"))
+    content = path.read_bytes()
+    assert not any(text in content for text in (b"site-packages", bytes(ROOT), b".py"))
 
 
 def test_a_run_without_weights_is_refused(tmp_path, capsys):

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load, save
 from torch import nn
 
+from cifar100.__main__ import main
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import predict_logits
@@ -124,9 +125,9 @@ def test_a_predictor_is_found_by_run_recipe_or_file(run, predictor, tmp_path):
     other = load_predictor(run.with_name("seed7"), device="cpu")
     assert (other.probabilities(IMAGES) != expected).any()
     assert predictor.classes == FINE_NAMES and not predictor.network.training
-    for missing in ("nothing", "nothing.safetensors", "nothing.pth"):
+    for missing in ("nothing", "nothing.safetensors"):
         with pytest.raises(UserError, match="nothing.* (name another|holds no finished run)"):
-            load_predictor(tmp_path / missing, "cpu", "smoke" if missing.endswith("pth") else None)
+            load_predictor(tmp_path / missing, "cpu")
     with pytest.raises(UserError, match="no device 'abacus'"):
         load_predictor(run, device="abacus")
 
@@ -176,58 +177,59 @@ def test_weights_that_are_damaged_or_of_another_network_are_refused(tmp_path):
             load_predictor(named, device="cpu")
 
 
-def test_a_state_dict_needs_its_recipe(run, predictor, tmp_path):
-    path = tmp_path / "model.pth"
-    torch.save(load_network(run).state_dict(), path)
-    expected = predictor.probabilities(IMAGES)
-    for recipe in ("smoke", SMOKE):
-        own = load_predictor(path, device="cpu", recipe=recipe)
-        assert own.classes == FINE_NAMES
-        np.testing.assert_array_equal(own.probabilities(IMAGES), expected)
-    with pytest.raises(UserError, match="name the recipe"):
-        load_predictor(path, device="cpu")
-    with pytest.raises(UserError, match="no recipe 'smok'. Did you mean smoke"):
-        load_predictor(path, device="cpu", recipe="smok")
+@pytest.mark.parametrize("name", ["num_batches", "bias", "weight"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value.to(torch.int8),
+        lambda value: value.to(torch.bool),
+        lambda value: value.to(torch.complex64),
+        lambda value: value.double(),
+        lambda value: value[None],
+    ],
+    ids=["int8", "bool", "complex", "double", "another shape"],
+)
+def test_what_is_no_weight_of_the_network_is_refused_before_it_is_read(run, tmp_path, name, change, monkeypatch):
+    content = (run / "weights.safetensors").read_bytes()
+    tensors = load(content)
+    which = next(key for key in tensors if key.split(".")[-1].startswith(name))
+    metadata = {"cifar100": json.dumps({"recipe": SMOKE.to_dict(), "classes": FINE_NAMES})}
+    (tmp_path / "a.safetensors").write_bytes(save(tensors | {which: change(tensors[which])}, metadata))
+    monkeypatch.setattr(torch, "isfinite", None)  # as a tensor would be, once read
     with pytest.raises(UserError, match="another network"):
-        load_predictor(path, device="cpu", recipe="resnet56_multistep")
-    with pytest.raises(UserError, match="leave recipe away"):
-        load_predictor(run, device="cpu", recipe="smoke")
+        load_predictor(tmp_path / "a.safetensors", device="cpu")
 
 
-def test_a_state_dict_that_is_none_is_refused(run, tmp_path):
-    path, state = tmp_path / "model.pt", load_network(run).state_dict()
-    for content, message in (
-        ({"state_dict": state}, "holds no state dict"),
-        (torch.zeros(3), "holds no state dict"),
-        ({}, "another network"),
-        ({**state, "head.bias": torch.full((100,), torch.inf)}, "not finite"),
-        (load_network(run), "holds more than tensors"),  # a whole network is code
-    ):
-        torch.save(content, path)
-        with pytest.raises(UserError, match=message):
-            load_predictor(path, device="cpu", recipe="smoke")
-    torch.save(state, path)
-    whole = path.read_bytes()
-    for damaged in (whole[:-1000], whole[:100], b"", b"text"):
-        path.write_bytes(damaged)
-        with pytest.raises(UserError, match="is damaged"):
-            load_predictor(path, device="cpu", recipe="smoke")
+def test_weights_beyond_all_measure_give_a_sentence_and_no_nan(tmp_path, capsys):
+    network = make_network(SMOKE)
+    nn.init.constant_(network.head.weight, 3e38)
+    folder = make_run(tmp_path)
+    save_weights(tmp_path / "large.safetensors", network, SMOKE)
+    Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
+    assert (
+        main(["predict", str(tmp_path / "large.safetensors"), str(tmp_path / "a.png"), "--json", "--device", "cpu"])
+        == 2
+    )
+    captured = capsys.readouterr()
+    assert captured.out == "" and "no finite numbers" in captured.err
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (folder / "recipe.json").unlink()
+    (folder / "recipe.json").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe.safetensors", folder):
+        with pytest.raises(UserError, match="no regular file"):
+            load_predictor(path, device="cpu")
 
 
-def test_code_in_a_pickle_is_never_run(run, tmp_path):
+def test_a_pickle_is_not_opened(run, tmp_path):
     mark = tmp_path / "mark"
 
     class Trap:
         def __reduce__(self):
             return (os.mkdir, (str(mark),))
 
-    content = {**load_network(run).state_dict(), "extra": Trap()}
-    torch.save(content, tmp_path / "zip.pth")
-    torch.save(content, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     (tmp_path / "bare.pth").write_bytes(pickle.dumps(Trap()))
-    for name in ("zip.pth", "old.pt", "bare.pth"):
-        with pytest.raises(UserError, match="holds more than tensors, so it was not opened"):
-            load_predictor(tmp_path / name, device="cpu", recipe="smoke")
+    torch.save(load_network(run).state_dict(), tmp_path / "state.pt")
+    for name in ("bare.pth", "state.pt"):
+        with pytest.raises(UserError, match="is a pickle, which is not opened: name a run"):
+            load_predictor(tmp_path / name, device="cpu")
     assert not mark.exists()
-    pickle.loads((tmp_path / "bare.pth").read_bytes())
-    assert mark.exists()  # the trap was a real one

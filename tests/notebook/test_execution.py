@@ -20,6 +20,7 @@ from cifar100.dataset.sample import make_sample
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import predict_logits
 from cifar100.explain.grad_cam import enlarge, grad_cam, stage_layers
+from cifar100.notebook import execution
 from cifar100.notebook.execution import execute_notebook
 from cifar100.runs.run import load_metrics
 from cifar100.runs.weights import load_network
@@ -192,3 +193,35 @@ def test_alone_and_without_an_address_the_notebook_says_what_to_do(tmp_path):
     done = bootstrap(tmp_path)
     assert done.returncode == 1
     assert done.stderr.strip() == "The project is not here: clone it and open the notebook in its folder."
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{}", "[]", "3", "[" * 100_000, '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 3}', "\xff", ""],
+    ids=lambda content: content[:20],
+)
+def test_what_is_no_notebook_is_refused_in_one_sentence(content, tmp_path):
+    (tmp_path / "a.ipynb").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match="cannot be read as a notebook .*: name an .ipynb file") as raised:
+        execute_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb")
+    assert len(str(raised.value)) < 500 and not (tmp_path / "b.ipynb").exists()
+
+
+@pytest.mark.parametrize("target", ["file/a.ipynb", "folder", "pipe"])
+def test_nothing_is_executed_where_nothing_can_be_written(target, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(execution.TalkingClient, "execute", lambda *given, **named: pytest.fail("it was executed"))
+    with pytest.raises(UserError, match="name a file|name another place"):
+        execute_notebook(ROOT / NOTEBOOKS[0], tmp_path / target)
+    with pytest.raises(UserError, match="no regular file"):
+        execute_notebook(tmp_path / "pipe", tmp_path / "b.ipynb")
+
+
+def test_a_kernel_that_is_not_here_is_told(tmp_path):
+    notebook = load(ROOT / NOTEBOOKS[1])
+    notebook["metadata"]["kernelspec"] = {"name": "abacus", "display_name": "abacus"}
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    with pytest.raises(UserError, match="asks for the kernel 'abacus', which is not installed"):
+        execute_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb")

@@ -135,7 +135,7 @@ def test_torchrun_trains_smoke_as_well_as_one_process(tiny, tmp_path):
     assert together.eval_accuracy == pytest.approx(alone.eval_accuracy, abs=0.05)
 
 
-@pytest.mark.parametrize("wrong", [{"WORLD_SIZE": "two"}, {"MASTER_PORT": "none"}], ids=str)
+@pytest.mark.parametrize("wrong", [{"WORLD_SIZE": "two"}, {"MASTER_PORT": "none"}, {"RANK": "5"}], ids=str)
 def test_processes_that_cannot_meet_say_so(wrong, monkeypatch):
     place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     for name, value in (place | wrong).items():

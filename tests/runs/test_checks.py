@@ -12,7 +12,8 @@ from cifar100.evaluation.logits import Evaluation
 from cifar100.evaluation.summary import save_evaluation
 from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
-from cifar100.runs.run import Run, is_finished, load_metrics
+from cifar100.runs.checks import is_plain, make_plain
+from cifar100.runs.run import Run, is_finished, load_metrics, read_settings
 from tests.conftest import tiny_split
 from tests.faults.damage import make_run
 
@@ -39,6 +40,13 @@ def nest(depth: int):
         {"commit": "&lt;script"},
         {"commit": "**bold**"},
         {"commit": "a\\b"},
+        {"hardware": "abacus of https://example.org"},
+        {"hardware": "www.example.org"},
+        {"hardware": "made by @somebody"},
+        {"hardware": "__bold__"},
+        {"hardware": "_slanted_ abacus"},
+        {"hardware": "$formula$"},
+        {"hardware": "~struck~"},
         {"evaluation": {"deep": nest(600)}},
         {"sha256": {"weights": "none", "history": "none"}},
         {"sha256": None},
@@ -83,3 +91,17 @@ def test_an_evaluation_is_not_put_into_a_run_that_was_trained_meanwhile(folder):
     with pytest.raises(UserError, match="trained anew in the meantime"):
         save_evaluation(result, {})
     assert (folder / "metrics.json").read_bytes() == before
+
+
+def test_hardware_is_named_as_pages_can_show_it():
+    plain = "Intel Xeon CPU @ 2.20GHz, 2 threads, resnet18_onecycle"
+    assert make_plain(plain) == plain
+    for text in ("A|B <x> @me", "__a__ $b$", "http://x.org\n\x1b[31m"):
+        assert is_plain(make_plain(text)) and not is_plain(text)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc", "a/b", "", ".", "-x"])
+def test_a_recipe_is_named_as_a_folder_can_be(folder, name):
+    settings = json.loads((folder / "recipe.json").read_text()) | {"name": name}
+    with pytest.raises(UserError, match="holds no settings of a recipe .its name"):
+        read_settings(settings, folder / "recipe.json")

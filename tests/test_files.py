@@ -1,0 +1,37 @@
+"""Files are written whole, in place of files alone, and read only where they end."""
+
+import os
+
+import pytest
+
+from cifar100.errors import UserError
+from cifar100.files import check_writable, load_json, read_regular, write_bytes
+
+
+def test_nothing_but_a_file_is_replaced_by_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for name in ("pipe", "folder", "link"):
+        for act in (check_writable, lambda path: write_bytes(path, b"x")):
+            with pytest.raises(UserError, match="name a file"):
+                act(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+
+
+def test_a_link_that_lies_where_half_a_file_goes_is_not_followed(tmp_path):
+    (tmp_path / "outside").write_text("dear")
+    (tmp_path / f".a.{os.getpid()}.tmp").symlink_to(tmp_path / "outside")
+    write_bytes(tmp_path / "a", b"x")
+    assert (tmp_path / "a").read_bytes() == b"x" and (tmp_path / "outside").read_text() == "dear"
+
+
+def test_what_never_ends_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "endless.json").symlink_to("/dev/zero")
+    (tmp_path / "large.json").write_bytes(bytes(11))
+    for name in ("pipe.json", "endless.json"):
+        with pytest.raises(UserError, match="no regular file"):
+            load_json(tmp_path / name)
+    with pytest.raises(OSError, match="more than"):
+        read_regular(tmp_path / "large.json", 10)
