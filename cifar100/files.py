@@ -117,6 +117,15 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
     return content
 
 
+def load_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file that `save_table` wrote. Raises OSError as `read_regular` does, and ValueError if it is no
+    table."""
+    try:
+        return list(csv.DictReader(io.StringIO(read_regular(path).decode(), newline="")))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
 def load_json(path: Path) -> dict:
     """The object in a JSON file. Raises UserError if it is missing, damaged, or holds NaN or Infinity."""
     try:

@@ -5,7 +5,10 @@ import os
 import pytest
 
 from cifar100.errors import UserError
+from cifar100.evaluation.corruptions import load_corruptions
+from cifar100.evaluation.near_duplicates import load_pairs
 from cifar100.files import check_writable, load_json, read_regular, write_bytes
+from cifar100.training.lr_curve import load_curve
 
 
 def test_nothing_but_a_file_is_replaced_by_one(tmp_path):
@@ -33,5 +36,11 @@ def test_what_never_ends_is_not_read(tmp_path):
     for name in ("pipe.json", "endless.json"):
         with pytest.raises(UserError, match="no regular file"):
             load_json(tmp_path / name)
+    for load in (load_pairs, load_corruptions, load_curve):
+        with pytest.raises(UserError, match="pipe.json"):
+            load(tmp_path / "pipe.json")
+    (tmp_path / "long.csv").write_text("rate,loss\n" + "1" * 200_000)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_curve(tmp_path / "long.csv")
     with pytest.raises(OSError, match="more than"):
         read_regular(tmp_path / "large.json", 10)

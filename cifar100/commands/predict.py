@@ -12,7 +12,7 @@ from cifar100.errors import printable
 
 def add_options(command: ArgumentParser) -> None:
     command.add_argument("model", metavar="RUN", help="a run's folder, a recipe's, or a file of weights")
-    command.add_argument("pictures", metavar="IMAGE", nargs="+", help="PNG, JPEG and other picture files")
+    command.add_argument("pictures", metavar="IMAGE", nargs="+", help="JPEG, PNG, WebP, GIF or BMP files")
     command.add_argument("--top", type=int, default=5, metavar="K", help="answers for each picture (default: 5)")
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_device(command)

@@ -6,7 +6,6 @@ it adds brightness to the pixels' values, not to HSV's, and takes contrast about
 about each channel's mean.
 """
 
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import nn
 from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import compute_logits, open_run
-from cifar100.files import save_table
+from cifar100.files import load_table, save_table
 from cifar100.runs.run import load_metrics
 
 STRENGTHS = {  # at severities 1 to 5
@@ -126,8 +125,7 @@ def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: st
 def load_corruptions(path: Path) -> CorruptionTable:
     """What `save_corruptions` wrote. Raises UserError if the file is missing or damaged."""
     try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = load_table(path)
         accuracies = {
             name: [
                 float(r["accuracy"]) for r in sorted(rows, key=lambda r: int(r["severity"])) if r["corruption"] == name

@@ -6,7 +6,6 @@ propose; what decides is whether the details of the two pictures fall on one ano
 in pixel space whatever they show, relatives in feature space: their details differ.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from cifar100.dataset.cifar import is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import extract_features
-from cifar100.files import save_table
+from cifar100.files import load_table, save_table
 from cifar100.runs.weights import load_network
 
 MARGIN = 2  # pixels that a shift may cut off on each side
@@ -155,8 +154,7 @@ def save_pairs(pairs: list[Pair], path: Path = COMMITTED) -> None:
 def load_pairs(path: Path = COMMITTED) -> list[Pair]:
     """What `save_pairs` wrote. Raises UserError if the file is missing or damaged."""
     try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = load_table(path)
         return [Pair(int(r["test"]), int(r["train"]), r["kind"], float(r["similarity"])) for r in rows]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(

@@ -1,6 +1,5 @@
 """What a learning-rate range test has measured, the rate that it suggests, and its file."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cifar100.errors import UserError
-from cifar100.files import save_table
+from cifar100.files import load_table, save_table
 
 DIVERGED = 5  # times the lowest loss so far: there the test stops
 MIN_POINTS = 10  # before the loss diverges, else there is no slope to speak of
@@ -103,8 +102,7 @@ def load_curve(path: str | Path) -> LrCurve:
     """What `save_curve` wrote; all but rates and losses is computed anew. Raises UserError if the file is missing or
     damaged."""
     try:
-        with open(path, newline="") as file:
-            points = [(float(row["rate"]), float(row["loss"])) for row in csv.DictReader(file)]
+        points = [(float(row["rate"]), float(row["loss"])) for row in load_table(Path(path))]
         return suggest_lr(*np.transpose(points) if points else ((), ()))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error!r}): restore it, or run the range test again.") from error

@@ -166,6 +166,24 @@ def test_only_what_visitors_have_sent_is_opened(page, photograph, tmp_path):
     assert app.NOT_RECEIVED in call(page, named(app.make_upload_folder() / "pipe.png"), "first")
 
 
+def test_a_drawing_of_the_page_is_answered(page, models):
+    """A visitor who chooses one sends no file: the page names its own."""
+    address, answered = f"{page.local_url}gradio_api/queue/", 0
+    for number, event in page.fns.items():
+        if event.api_name == "predict" or len(event.outputs) != 1:
+            continue
+        join = {"data": [0], "session_hash": "drawing", "fn_index": number}
+        assert httpx.post(f"{address}join", json=join).status_code == 200
+        with httpx.stream("GET", f"{address}data?session_hash=drawing") as stream:
+            told = next(json.loads(line[6:]) for line in stream.iter_lines() if "process_completed" in line)
+        chosen = told["output"]["data"][0]["value"]
+        answer = call(page, {"path": chosen["path"], **META}, "first")
+        best = load_predictor(models["first"], "cpu").predict(next(iter(load_drawings().values())))[0]
+        assert answer.startswith("event: complete") and best.class_name.replace("_", " ") in answer
+        answered += 1
+    assert answered == 1
+
+
 MALFORMED = [
     [],
     [None],
