@@ -92,11 +92,13 @@ def read_names(path: Path) -> set[str]:
 
 
 def test_what_is_imported_is_declared():
-    """onnx and onnxscript are asked for where they are missing; benchmarks/ may need what the tests need."""
+    """onnx, onnxscript and pyarrow are asked for where they are missing; benchmarks/ may need what the tests need."""
     declared, others = read_names(ROOT / "requirements.txt"), read_names(ROOT / "requirements-dev.txt")
     owners = packages_distributions()
     for path in [*ROOT.glob("cifar100/**/*.py"), *ROOT.glob("benchmarks/*.py"), ROOT / "model.py", ROOT / "utils.py"]:
-        optional = others if path.parent.name == "benchmarks" or path.name == "onnx_export.py" else set()
+        optional = (
+            others if path.parent.name == "benchmarks" or path.name in ("onnx_export.py", "download.py") else set()
+        )
         names = {name.partition(".")[0] for name in list_imports(path.read_text(encoding="utf-8"))}
         for name in names - sys.stdlib_module_names - {"cifar100", "benchmarks", "model"}:
             packages = {owner.lower().replace("_", "-") for owner in owners[name]}

