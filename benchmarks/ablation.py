@@ -56,6 +56,7 @@ class Variant:
     change: Callable[[Trainer], None] = lambda trainer: None
     precision: str = "auto"
     keep_memory: bool = True
+    products: bool = True  # see small_convolution.py
     environment: tuple[tuple[str, str], ...] = ()  # for the process, before torch is loaded
 
 
@@ -67,6 +68,7 @@ VARIANTS = {
         precision="float32",
         environment=(("ONEDNN_DEFAULT_FPMATH_MODE", "BF16"),),
     ),
+    "convolutions": Variant("every convolution as the library computes it", products=False),
     "muon": Variant("Muon in float32", muon_in_float32),
     "nchw": Variant("channels first in memory", contiguous),
     "memory": Variant("freed memory handed back to the kernel", keep_memory=False),
@@ -82,6 +84,8 @@ def measure_step(recipe: Recipe, variant: Variant, pixels: int, device: str | No
         training.keep_freed_memory = lambda: None
     trainer = make_trainer(recipe, load_split("train", "sample"), chosen, precision=variant.precision)
     variant.change(trainer)
+    if variant.products:
+        trainer.choose_products()
     trainer.network.train()
     trainer.augmentation.start_epoch(1, chosen)
     images, labels, indices = next(trainer.loader.epoch(1))

@@ -84,6 +84,8 @@ def fit(
         choose_step(trainer, compile, say)
         if precision == "auto" and trainer.precision == "float32" and has_bfloat16(chosen):
             say(f"{WRONG_BFLOAT16}: it is trained in float32, which takes longer; a newer torch may put that right.")
+        if not unfinished:
+            trainer.choose_products()
         # The commit is asked for now: the files may change while the run goes on.
         log = continue_from(trainer, writer) if unfinished else Log(current_commit())
         if unfinished:
@@ -129,6 +131,7 @@ def make_state(trainer: Trainer, log: Log) -> dict:
         "parts": {name: part.state_dict() for name, part in trainer.parts().items()},
         "versions": versions(),
         "step": trainer.step_record(),
+        "products": trainer.products,
     }
 
 
@@ -140,6 +143,7 @@ def continue_from(trainer: Trainer, writer: RunWriter) -> Log:
         for name, part in trainer.parts().items():
             part.load_state_dict(state["parts"][name])
         trainer.recall_step(state.get("step"))
+        trainer.use_products(state.get("products", {}))  # not measured anew: another choice would give other bits
         history = [EpochRecord(**record) for record in state["history"]]
         # Checkpoints of earlier releases do not say it.
         machines = state.get("machines") or [{"hardware": "unknown hardware", "epochs": [1, len(history)]}]

@@ -57,6 +57,7 @@ def run_bench(
 
     trainer = make_trainer(recipe, training, chosen, num_workers, precision)
     trainer.loss_step.compile(compile, say=lambda text: print(text, file=sys.stderr))
+    trainer.choose_products()
     trainer.network.train()
     pipeline = rate(each_input(trainer), lambda inputs: len(inputs))
     batches = list(itertools.islice(whole_batches(trainer), 4))

@@ -21,6 +21,7 @@ from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Augmentation, Recipe
 from cifar100.runs.weights import make_network
 from cifar100.training.optimizers import make_optimizers, make_schedulers
+from cifar100.training.small_convolution import Choice, choose_products, use_products
 from cifar100.training.step import LossStep
 from model import SprintNet
 
@@ -56,7 +57,21 @@ class Trainer:
             self.average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.lr = 0.0  # SGD's rate in the latest step
+        self.products: Choice = {}  # layers that compute by products: see small_convolution.py
         self.captured: Callable | None = None  # takes a whole step, or returns None: see cuda_graph.py
+
+    def choose_products(self) -> None:
+        """Let those convolutions compute by products that this processor computes quicker so; the first process
+        measures for all. On other devices, and in a compiled step, the libraries' serve."""
+        if self.device.type == "cpu" and self.loss_step.backend == "off":
+            sides = sorted({32, *(pixels for _, pixels in self.recipe.resolutions)})
+            batch, dtype = self.recipe.batch_size // self.group.size, self.loss_step.dtype
+            self.use_products(self.group.first(lambda: choose_products(self.network, batch, sides, dtype)))
+
+    def use_products(self, choice: Choice) -> None:
+        """Take over what was chosen, here or in a run's first part."""
+        self.products = choice
+        use_products(self.network, choice)
 
     @property
     def result(self) -> nn.Module:
