@@ -13,20 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Each may import those before it.
 ORDER = (
-    *(
-        "errors",
-        "files",
-        "recipe",
-        "recipes",
-        "device",
-        "parallel",
-        "dataset",
-        "runs",
-        "evaluation",
-        "training",
-        "explain",
-    ),
-    *("figures", "inference", "report", "exploration", "demo", "notebook", "commands", "__main__"),
+    *("errors", "stopping", "files", "recipe", "recipes", "device", "parallel", "dataset", "runs", "evaluation"),
+    *("training", "explain", "figures", "inference", "report", "exploration", "demo", "notebook", "commands"),
+    "__main__",
 )
 
 

@@ -15,11 +15,11 @@ from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
 from cifar100.files import write_bytes
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
-from cifar100.report import pages as report
-from cifar100.runs import place as publish
+from cifar100.report.pages import write_all
 from cifar100.runs.find import RUN_FILES, run_folder, running_folder
 from cifar100.runs.history import EpochRecord, load_history
 from cifar100.runs.machines import describe_machines
+from cifar100.runs.place import claim, take_place
 from cifar100.runs.run import is_finished, load_metrics
 from cifar100.training.fit import fit
 from cifar100.training.progress import Progress
@@ -74,17 +74,17 @@ class Session:
         own = run_folder(self.recipe, OUTPUT)
         if own.resolve() != self.run.resolve():
             self.bring_home(own)
-        return report.write_all(Path.cwd())
+        return write_all(Path.cwd())
 
     def bring_home(self, own: Path) -> None:
         """Copy the run to its place in the project, whole or not at all, and its figures."""
-        with publish.claim(own, OUTPUT) as running:
+        with claim(own, OUTPUT) as running:
             if (running / "checkpoint.pt").exists():
                 raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
             # metrics.json comes last: it is what tells a whole run from a part of one.
             for name in sorted(RUN_FILES, key=lambda name: name == "metrics.json"):
                 write_bytes(running / name, (self.run / name).read_bytes())
-            publish.publish(own)
+            take_place(own)
         for path in [*self.figures.glob("*.png"), *self.figures.glob("*.csv")]:
             write_bytes(own.parent / path.name, path.read_bytes())
 

@@ -95,11 +95,11 @@ def recover(folder: Path) -> None:
     if replaced.exists() and not folder.exists():
         replaced.rename(folder)
     if os.path.lexists(running_folder(folder) / "metrics.json"):
-        publish(folder)
+        take_place(folder)
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def publish(folder: Path) -> None:
+def take_place(folder: Path) -> None:
     """Let the complete run that grew beside it take the folder's place. Raises UserError if it is not complete, or
     damaged; then nothing is changed."""
     running, replaced = running_folder(folder), replaced_folder(folder)

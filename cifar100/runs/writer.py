@@ -88,4 +88,4 @@ class RunWriter:
         save_history(self.running, history)  # so that the checksum is of what this process holds
         metrics = make_metrics(self.recipe, history, self.running, **facts)
         write_text(self.running / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-        place.publish(self.folder)
+        place.take_place(self.folder)

@@ -13,9 +13,9 @@ import torch
 from cifar100.errors import UserError
 from cifar100.notebook import session
 from cifar100.recipes import RECIPES, SMOKE
-from cifar100.runs import place as publish
 from cifar100.runs.find import RUN_FILES, run_folder, running_folder
 from cifar100.runs.history import EpochRecord, load_history, save_history
+from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, make_metrics, save_recipe
 from cifar100.training.fit import fit
 from tests.conftest import tiny_split
@@ -179,7 +179,7 @@ def test_a_run_that_could_not_be_copied_whole_replaces_nothing(place, tiny, monk
     with monkeypatch.context() as patch, pytest.raises(UserError, match="free some space"):
         patch.setattr(os, "replace", full)
         started.bring_home(home)
-    with publish.claim(home):  # what the next start does first
+    with claim(home):  # what the next start does first
         pass
     assert {path.name: path.read_bytes() for path in home.iterdir()} == before
     started.bring_home(home)

@@ -78,7 +78,7 @@ def test_a_run_takes_its_place_only_when_it_is_whole(folder, change):
     shutil.copytree(folder, running)
     (folder / "mine.txt").write_text("the older run")
     change(running)
-    for act in (place.publish, place.recover):
+    for act in (place.take_place, place.recover):
         with pytest.raises(UserError, match="holds a metrics.json, but no finished run"):
             act(folder)
     assert (folder / "mine.txt").exists() and Run.load(folder)
@@ -90,7 +90,7 @@ def test_a_whole_run_takes_its_place_and_links_beside_it_are_not_followed(folder
     (running / "link").symlink_to(outside)
     (running / "checkpoint.pt").symlink_to(outside / "a.txt")
     (folder / "mine.txt").write_text("the older run")
-    place.publish(folder)
+    place.take_place(folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted(RUN_FILES)
     assert contents(outside) == before
 

@@ -20,10 +20,10 @@ from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run, predict_logits
 from cifar100.recipes import SMOKE, SPRINT
 from cifar100.report.training_log import render_run
-from cifar100.runs import place as publish
 from cifar100.runs import writer
 from cifar100.runs.find import find_published, find_run, run_folder, running_folder
 from cifar100.runs.history import load_history, save_history
+from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, load_recipe, save_recipe
 from cifar100.runs.weights import load_checkpoint, load_network, make_network, save_checkpoint, save_weights
 from cifar100.training import fit as train
@@ -182,11 +182,11 @@ def test_a_replacement_that_was_cut_off_is_finished(tiny, tmp_path):
     _, folder = finished(SHORT, tmp_path)
     running, replaced = running_folder(folder), folder.with_name("seed0.replaced")
     folder.rename(replaced)  # killed between the two renames, before the new run was complete
-    with publish.claim(folder):
+    with claim(folder):
         assert folder.exists() and not replaced.exists()
     expected = content(folder)
     folder.rename(running)  # killed when it was
-    with publish.claim(folder):
+    with claim(folder):
         assert content(folder) == expected
 
 

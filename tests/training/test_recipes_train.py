@@ -210,8 +210,9 @@ def test_one_failing_recipe_does_not_end_the_queue(tiny, tmp_path, capsys, monke
     assert (tmp_path / "smoke/seed1/metrics.json").exists()
 
 
-def test_several_seeds_of_a_recipe(tiny, tmp_path, capsys):
-    arguments = ["train", "smoke", "--epochs", "1", "--data", "x", "--output", str(tmp_path), "--device", "cpu"]
+def test_several_seeds_of_a_recipe(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(RECIPES, "smoke", replace(SMOKE, epochs=1))
+    arguments = ["train", "smoke", "--data", "x", "--output", str(tmp_path), "--device", "cpu"]
     assert main([*arguments, "--seeds", "0", "1"]) == 0
     assert sorted(p.name for p in (tmp_path / "smoke").glob("[!.]*")) == ["seed0", "seed1"]
     capsys.readouterr()
