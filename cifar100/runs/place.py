@@ -38,6 +38,7 @@ def claim(folder: Path, output: str | Path = "output") -> Iterator[Path]:
         with clear_errors(folder):
             recover(folder)
             running.mkdir(exist_ok=True)
+            clear_away(running)
             write_text(running / "pid", str(os.getpid()))
         yield running
     finally:
@@ -86,6 +87,14 @@ def clear_errors(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written ({error}): {name_way_out(error)}, close it elsewhere, or choose another "
             "--output; what was finished is kept."
         ) from error
+
+
+def clear_away(running: Path) -> None:
+    """Remove the links, pipes and devices where this run will write: what a link leads to stays. A checkpoint is left
+    to its reader."""
+    for path in running.iterdir():
+        if path.name != "checkpoint.pt" and stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            path.unlink()
 
 
 def recover(folder: Path) -> None:
