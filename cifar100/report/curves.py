@@ -8,14 +8,14 @@ import numpy as np
 from cifar100.figures.style import Picture, save_figure
 from cifar100.figures.training import plot_accuracy_over_time, plot_history
 from cifar100.report.describe import list_events
+from cifar100.report.readme import OVER_TIME
 from cifar100.report.reported import REPORTED
 from cifar100.runs.run import Run
 
 CURVES = "curves.png"  # in the folder of a recipe
-OVER_TIME = "accuracy_over_time.png"  # in assets/
 
 
-def save_curves(runs: Iterable[Run], assets: Path) -> list[Path]:
+def save_curves(runs: Iterable[Run], root: Path) -> list[Path]:
     """Draw the epochs of the runs, each beside its folder, and their accuracy over time. runs: one a recipe. Returns
     the files."""
     figures, runs = {}, list(runs)
@@ -25,7 +25,7 @@ def save_curves(runs: Iterable[Run], assets: Path) -> list[Path]:
         events, best = list_events(run.recipe), reported.best if reported else None
         figures[run.folder.parent / CURVES] = plot_history(run.history, title, events, best)
     if overview := draw_over_time(runs):
-        figures[assets / OVER_TIME] = overview
+        figures[root / OVER_TIME] = overview
     for path, figure in figures.items():
         save_figure(figure, path)
     return list(figures)

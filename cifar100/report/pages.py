@@ -5,6 +5,7 @@ from pathlib import Path
 from cifar100.files import write_text
 from cifar100.report.model_card import render_card
 from cifar100.report.readme import (
+    OVER_TIME,
     group_by_recipe,
     insert_benches,
     render_figures,
@@ -43,7 +44,7 @@ def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
     readme, address, groups = root / "README.md", load_address(root), group_by_recipe(runs)
     text = insert_address(readme.read_text(encoding="utf-8"), address, "CIFAR100_ResNet.ipynb")
     text = replace_block(text, "headline", render_headline(groups))
-    text = replace_block(text, "figures", render_figures(groups))
+    text = replace_block(text, "figures", render_figures(groups, root))
     text = replace_block(text, "results", render_results(groups))
     pages = {page: page.read_text(encoding="utf-8") for page in sorted((root / "docs").glob("*.md"))}
     return {
@@ -62,8 +63,8 @@ def render_cards(runs: list[Run]) -> dict[Path, str]:
 
 def draw_curves(root: Path, runs: list[Run], anew: bool) -> list[Path]:
     """Draw the pages' figures where they are wanted anew, or one of them is missing. Returns the files."""
-    from cifar100.report.curves import CURVES, OVER_TIME, save_curves  # here, because it imports matplotlib
+    from cifar100.report.curves import CURVES, save_curves  # here, because it imports matplotlib
 
     first = list({run.recipe.name: run for run in reversed(runs)}.values())[::-1]
-    wanted = [*(run.folder.parent / CURVES for run in first), root / "assets" / OVER_TIME]
-    return save_curves(first, root / "assets") if anew or not all(path.is_file() for path in wanted) else []
+    wanted = [*(run.folder.parent / CURVES for run in first), root / OVER_TIME]
+    return save_curves(first, root) if anew or not all(path.is_file() for path in wanted) else []

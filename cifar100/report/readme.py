@@ -12,6 +12,7 @@ from cifar100.report.reported import REPORTED
 from cifar100.runs.history import format_seconds
 from cifar100.runs.run import Run
 
+OVER_TIME = "assets/accuracy_over_time.png"
 HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first lines name
 
 # What the README shows of a run, and the words for those who cannot see it.
@@ -62,21 +63,26 @@ def render_headline(groups: dict[str, list[Run]]) -> str:
     return "".join(lines)
 
 
-def render_figures(groups: dict[str, list[Run]]) -> str:
-    """The README's pictures, of the first recipe of the headline that the notebook has drawn, and the link to its model
-    card."""
+def render_figures(groups: dict[str, list[Run]], root: Path) -> str:
+    """The README's pictures: the accuracy of all recipes over time, where that was drawn, and side by side
+    those of the first recipe of the headline that the notebook has drawn; and the link to its model card."""
+    lines = []
+    if (root / OVER_TIME).is_file():
+        words = "Top-1 accuracy of each published recipe over its minutes of training; the reports' numbers as lines."
+        lines.append(f"![{words}]({OVER_TIME})\n")
     folders = {name: groups[name][0].folder.parent for name in filter(groups.get, HEADLINE)}
-    drawn = [name for name in folders if all((folders[name] / picture).is_file() for picture in README_PICTURES)]
-    if not drawn:
-        return ""
-    name = drawn[0]
-    lines = [f"![{words.format(name=name)}](output/{name}/{picture})\n" for picture, words in README_PICTURES.items()]
-    if (folders[name] / "MODEL_CARD.md").is_file():
-        lines.append(
-            f"One number is not enough: the [model card of {name}](output/{name}/MODEL_CARD.md) has intervals, "
-            "calibration, the best and\nworst classes, and the accuracy without the test images that nearly repeat a "
-            "training image.\n"
-        )
+    for name, folder in folders.items():
+        if all((folder / picture).is_file() for picture in README_PICTURES):
+            shown = [f"![{words.format(name=name)}](output/{name}/{file})" for file, words in README_PICTURES.items()]
+            head = f"`{name}`, epoch by epoch | where it looks (Grad-CAM)"
+            lines.append(f"| {head} |\n| --- | --- |\n| {' | '.join(shown)} |\n")
+            if (folder / "MODEL_CARD.md").is_file():
+                lines.append(
+                    f"One number is not enough: the [model card of {name}](output/{name}/MODEL_CARD.md) has intervals, "
+                    "calibration, the best and\nworst classes, and the accuracy without the test images that nearly "
+                    "repeat a training image.\n"
+                )
+            break
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from cifar100.report import pages as report
 from cifar100.report.curves import save_curves
 from cifar100.report.describe import describe_recipe, list_events
 from cifar100.report.readme import (
+    OVER_TIME,
     README_PICTURES,
     group_by_recipe,
     render_figures,
@@ -106,7 +107,7 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     folders = [
         make_run(tmp_path, RECIPES[name], [0.5, 0.7], hardware="cpu") for name in ("resnet56_multistep", "sprint")
     ]
-    drawn = save_curves(map(Run.load, folders), tmp_path / "assets")
+    drawn = save_curves(map(Run.load, folders), tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in drawn] == [
         *("resnet56_multistep/curves.png", "sprint/curves.png", "assets/accuracy_over_time.png")
     ]
@@ -160,13 +161,18 @@ def test_every_published_run_is_whole():
         assert len(run.history) == -(-run.recipe.epochs // 1)
 
 
-def test_of_two_recipes_that_are_equally_good_one_is_shown(tmp_path):
-    for name in ("resnet18_cutmix", "resnet18_onecycle"):
+def test_the_pictures_are_of_the_headlines_first_recipe_that_was_drawn(tmp_path):
+    for name in ("resnet18_cutmix", "sprint", "resnet56_multistep"):
         folder = make_run(tmp_path, RECIPES[name], [0.75])
-        for picture in README_PICTURES:
+        for picture in README_PICTURES if name != "resnet56_multistep" else ():
             (folder.parent / picture).write_bytes(b"")
-    assert render_results(groups_in(tmp_path)).count("**75.00%**") == 2
-    assert render_figures(groups_in(tmp_path)).count("output/resnet18_onecycle/") == 2
+    assert render_figures(groups_in(tmp_path), tmp_path).count("](output/sprint/") == 2
+    for picture in README_PICTURES:
+        (tmp_path / "resnet56_multistep" / picture).write_bytes(b"")
+    shown = render_figures(groups_in(tmp_path), tmp_path)
+    assert shown.count("](output/resnet56_multistep/") == 2 and "output/sprint/" not in shown
+    assert OVER_TIME not in shown and OVER_TIME in render_figures(groups_in(tmp_path), ROOT)
+    assert render_results(groups_in(tmp_path)).count("**75.00%**") == 3
 
 
 def test_every_link_of_the_readme_leads_somewhere_and_every_picture_has_words():
