@@ -86,6 +86,9 @@ def fit(
             say(f"{WRONG_BFLOAT16}: it is trained in float32, which takes longer; a newer torch may put that right.")
         if not unfinished:
             trainer.choose_products()
+            if trainer.products:
+                names = ", ".join(trainer.products)
+                say(f"Computed as matrix products, which is quicker here: {names}.")
         # The commit is asked for now: the files may change while the run goes on.
         log = continue_from(trainer, writer) if unfinished else Log(current_commit())
         if unfinished:
