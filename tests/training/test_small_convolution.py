@@ -69,9 +69,11 @@ def test_a_run_goes_on_with_the_choice_of_its_checkpoint(tiny, tmp_path, monkeyp
     """Measured anew, another choice might come out, and other bits."""
     recipe = replace(RECIPES["sprint"], epochs=2, batch_size=64)
     monkeypatch.setattr(small_convolution, "are_quicker", lambda *layer: True)
-    first = fit(recipe, data="elsewhere", output=tmp_path, device="cpu", precision="float32")
+    said = []
+    first = fit(recipe, data="elsewhere", output=tmp_path, device="cpu", precision="float32", say=said.append)
     next(first)
     first.close()
+    assert [line for line in said if "matrix products" in line and "stages.2.conv3" in line]
     kept = load_checkpoint(tmp_path / "sprint/seed0.running/checkpoint.pt", recipe)["products"]
     assert kept["stages.2.conv3"]
     monkeypatch.setattr(small_convolution, "are_quicker", lambda *layer: pytest.fail("it is not measured again"))
