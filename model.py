@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al. 2016, section 4.2, "option B": a 1x1
-    convolution where the shape changes)."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes
+    (He et al. 2016, option B of section 4.1; their own CIFAR networks have option A, zero padding)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()

@@ -23,7 +23,7 @@ from cifar100.evaluation.summary import pick_confused, reliability
 from cifar100.explain.grad_cam import explain_stages, grad_cam, stage_layers
 from cifar100.explain.gradient_flow import gradient_norms, without_shortcuts
 from cifar100.explain.receptive_field import blocks_as_markdown, effective_fields, stage_ends, summarise, trace_blocks
-from cifar100.exploration.augmentations import draw_augmented, draw_mixed, list_transforms
+from cifar100.exploration.augmentations import draw_augmented, draw_mixed, label_transform, list_transforms
 from cifar100.exploration.images import (
     brightness_and_contrast,
     channel_histograms,
@@ -70,10 +70,18 @@ from cifar100.figures import (
     plot_transforms,
     save_figure,
 )
+from cifar100.figures.style import display
 from cifar100.inference.pictures import open_picture, shrink
 from cifar100.notebook.session import start_session
 from cifar100.notebook.showcase import pick_examples, save_showcase
-from cifar100.notebook.tables import as_markdown, explain_settings, list_targets, summarise_ranges
+from cifar100.notebook.tables import (
+    as_markdown,
+    compare_reports,
+    explain_settings,
+    list_results,
+    list_targets,
+    summarise_ranges,
+)
 from cifar100.recipes import find_recipe
 from cifar100.report.curves import draw_over_time
 from cifar100.report.describe import list_events
@@ -81,7 +89,7 @@ from cifar100.report.pages import load_published
 from cifar100.report.readme import group_by_recipe, render_results
 from cifar100.report.reported import REPORTED
 from cifar100.runs.history import format_record, load_history
-from cifar100.runs.run import load_metrics
+from cifar100.runs.run import Run
 from cifar100.runs.weights import load_network
 from cifar100.training.check import format_findings, list_choices
 from cifar100.training.lr_curve import load_curve

@@ -125,8 +125,9 @@ def test_receptive_field_equals_the_footprint_of_the_input_gradient(name):
 
 def test_blocks_as_markdown():
     table = blocks_as_markdown(trace_blocks(model.resnet18())).splitlines()
-    assert len(table) == 12 and "| stage 4, block 2 | 512 -> 512 | 3x3/1/1, 3x3/1/1 |" in table[10]
-    assert table[10].endswith("| 4,720,640 | 8 | 109 |")
+    assert len(table) == 13 and "| stage 4, block 2 | 512 -> 512 | 3x3/1/1, 3x3/1/1 |" in table[10]
+    assert table[10].endswith("| 4,720,640 | 8 | 109 |") and "| 11,220,132 |" in table[12]
+    assert ["shortcut 1x1/2/0" in row for row in table[3:11]] == [False, False, True, False, True, False, True, False]
 
 
 def test_multiply_adds():

@@ -25,6 +25,7 @@ class Block:
     parameters: int
     jump: int  # input pixels between neighbouring units
     receptive_field: int  # input pixels that a unit can depend on
+    shortcut: bool = False  # whether a 1x1 convolution with stride 2 leads past its layers
 
 
 @torch.no_grad()
@@ -83,7 +84,9 @@ def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
         parameters = sum(p.numel() for p in network.get_submodule(prefix).parameters())
         sizes = [t.size(-1) if t.ndim == 4 else 1 for t in (first, last)]
         channels = [t.size(1) for t in (first, last)]
-        blocks.append(Block(name, *channels, ", ".join(described) or "linear", *sizes, parameters, jump, field))
+        shortcut = any(key.startswith(f"{prefix}.shortcut") for key in layers)
+        numbers = (*sizes, parameters, jump, field, shortcut)
+        blocks.append(Block(name, *channels, ", ".join(described) or "linear", *numbers))
     return blocks
 
 
@@ -124,7 +127,7 @@ def effective_extent(gradient: np.ndarray) -> int:
 
 
 def blocks_as_markdown(blocks: list[Block]) -> str:
-    """A table, a row a block."""
+    """A table with a row for each block, and the sum of the parameters."""
     lines = [
         "| block | channels | kernel / stride / padding | input | output | parameters | jump | receptive field |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -132,7 +135,9 @@ def blocks_as_markdown(blocks: list[Block]) -> str:
     for b in blocks:
         sizes = f"{b.in_size}x{b.in_size} | {b.out_size}x{b.out_size}"
         numbers = f"{b.parameters:,} | {b.jump} | {b.receptive_field}"
-        lines.append(f"| {b.name} | {b.in_channels} -> {b.out_channels} | {b.layers} | {sizes} | {numbers} |")
+        shortcut = ", shortcut 1x1/2/0" if b.shortcut else ""
+        lines.append(f"| {b.name} | {b.in_channels} -> {b.out_channels} | {b.layers}{shortcut} | {sizes} | {numbers} |")
+    lines.append(f"| all | | | | | {sum(b.parameters for b in blocks):,} | | |")
     return "\n".join(lines) + "\n"
 
 

@@ -38,6 +38,22 @@ def list_transforms(augmentation: Augmentation) -> dict[str, Augmentation]:
     return alone
 
 
+def label_transform(name: str, augmentation: Augmentation) -> str:
+    """What a figure calls a transform of `list_transforms`: with its strength."""
+    a = augmentation
+    labels = {
+        "crop": f"crop from {a.crop_padding} pixels more",
+        "flip": "flip",
+        "shift, scale, rotate": (
+            f"shift ±{a.shift:.0%}, zoom {a.scale[0]:g}\nto {a.scale[1]:g}, rotate ±{a.rotation:g}°"
+        ),
+        "cutout": f"hole of {a.cutout}x{a.cutout}",
+        "colour jitter": f"brightness, contrast, satu-\nration ±{a.jitter[0]:.0%}, hue ±{a.jitter[3]:g}",
+        "erasing": "one hole of any shape",
+    }
+    return labels[name]
+
+
 def draw_augmented(augmentation: Augmentation, images: np.ndarray, epochs: int, seed: int = 0) -> np.ndarray:
     """What the network sees of the pictures in the first epochs, mixing aside.
 

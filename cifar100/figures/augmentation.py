@@ -10,7 +10,7 @@ def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Pict
 
     originals: (N, 32, 32, 3) uint8; alone: what a transform does -> (N, 32, 32, 3) uint8.
     """
-    rows = {"nothing": originals} | alone
+    rows = {"original": originals} | alone
     fig, axes = make_figure(
         9, 0.5 + 0.85 * len(rows), "What each transform does by itself", len(rows), 1, palette="flat"
     )

@@ -8,11 +8,11 @@ from matplotlib.ticker import PercentFormatter
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
 from cifar100.evaluation.metrics import order_by_confusion
 from cifar100.explain.receptive_field import effective_extent
-from cifar100.figures.style import COLOURS, HELD, TRAINING, Picture, make_figure, show_pictures
+from cifar100.figures.style import HELD, TRAINING, Picture, make_figure, show_pictures
 
 
 def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Picture:
-    """The accuracy of every class with its interval, best first, in its superclass's colour.
+    """The accuracy of every class with its interval, best first.
 
     accuracies: (100,) in 0..1, NaN for a class without images, which has no point; intervals: (100, 2) in 0..1.
     """
@@ -23,11 +23,12 @@ def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Pictur
     for ax, part in zip(axes, np.split(order, 4)):
         ax.axvline(mean, color="0.6", linewidth=0.8, linestyle="--")
         for place, k in enumerate(part):
-            colour = COLOURS[COARSE_OF_FINE[k]]
-            ax.plot(intervals[k], (place, place), color=colour, linewidth=2.5, alpha=0.45, solid_capstyle="butt")
-            ax.plot(accuracies[k], place, "o", color=colour, markersize=5)
+            ax.plot(intervals[k], (place, place), color=TRAINING, linewidth=2.5, alpha=0.4, solid_capstyle="butt")
+            ax.plot(accuracies[k], place, "o", color=TRAINING, markersize=5)
         ax.set_yticks(range(25), [readable(FINE_NAMES[k]) for k in part], fontsize=8)
-        ax.set(xlim=(0, 1), ylim=(24.6, -0.6), xticks=(0, 0.5, 1))
+        least = np.floor(10 * np.nanmin(intervals[known])) / 10
+        ax.set(xlim=(least, 1.02), ylim=(24.6, -0.6))
+        ax.grid(axis="x", color="0.92")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.spines[["top", "right"]].set_visible(False)
     fig.supxlabel(f"accuracy with its 95 % interval; dashed: the mean, {mean:.1%}", fontsize=9)
@@ -154,29 +155,42 @@ def plot_corruptions(accuracies: dict[str, list[float]], clean: float) -> Pictur
     ax.set_xticks(range(6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y", color="0.9")
-    fig.legend(loc="outside right center", frameon=False, fontsize=9)
+    for (name, values), height in zip(
+        accuracies.items(), spread_labels([values[-1] for values in accuracies.values()])
+    ):
+        ax.annotate(name, (len(values), values[-1]), (len(values) + 0.15, height), fontsize=9, va="center",
+                    arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.7, "relpos": (0, 0.5)})  # fmt: skip
+    ax.set_xlim(-0.15, 6.2)
     return fig
+
+
+def spread_labels(heights: list[float], gap: float = 0.07) -> list[float]:
+    """The heights, moved upwards where two are nearer than `gap`, so that words at them keep clear of one another."""
+    moved, least = list(heights), -np.inf
+    for k in np.argsort(heights):
+        moved[k] = least = max(heights[k], least + gap)
+    return moved
 
 
 def plot_effective_field(gradients: dict[str, np.ndarray], fields: dict[str, int]) -> Picture:
     """What the centre unit of each stage really depends on, beside all that it could.
 
-    gradients: stage -> (32, 32) mean absolute gradient, at most 1; fields: stage -> theoretical field in pixels, whose
-    frame is drawn around the pixel on which it is centred where it fits into the picture.
+    gradients: stage -> (32, 32) mean absolute gradient, at most 1; fields: stage -> theoretical field in pixels. A
+    frame holds every pixel that has any influence, where that is not the whole picture.
     """
     last = list(gradients)[-1]
     extent, even = effective_extent(gradients[last]), effective_extent(np.ones((32, 32)))
     title = (
-        f"{last}: half of a unit's sight lies within {extent} x {extent} pixels; spread evenly it would be {even} x "
-        f"{even}"
+        f"{last}: half of the influence lies within {extent} x {extent} pixels; spread evenly, within {even} x {even}"
     )
     fig, axes = make_figure(9, 3.0, title, 1, len(gradients), squeeze=False)
     for ax, (stage, gradient) in zip(axes.flat, gradients.items()):
         shown = ax.imshow(gradient, cmap="viridis", vmin=0, vmax=1, extent=(0, 32, 32, 0))
-        half, centre = fields[stage] / 2, 16.5  # the middle of pixel 16, on which strided convolutions centre a unit
-        if half < 16:
-            corner = (centre - half, centre - half)
-            ax.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, edgecolor="white", linewidth=1))
+        rows, columns = (np.flatnonzero(gradient.any(axis)) for axis in (1, 0))
+        height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+        if height < 32:
+            corner = (columns[0], rows[0])
+            ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1))
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"{stage}: {fields[stage]} px in theory", fontsize=9)
     fig.colorbar(shown, ax=axes, shrink=0.8, label="mean |gradient|, scaled")

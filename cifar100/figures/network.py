@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from cifar100.explain.receptive_field import Block
-from cifar100.figures.style import HELD, TRAINING, Picture, make_figure
+from cifar100.figures.style import HELD, TRAINING, Picture, display, make_figure
 
 INPUT = 32  # pixels
 
@@ -65,7 +65,7 @@ def plot_gradient_norms(norms: dict[str, np.ndarray]) -> Picture:
     fig, ax = make_figure(9, 3.6, title)
     for (name, values), colour in zip(norms.items(), (TRAINING, HELD)):
         ax.plot(range(1, len(values) + 1), values, color=colour, linewidth=2, marker="o", markersize=3, label=name)
-    ax.set(yscale="log", xlabel="3x3 convolution, counted from the input", ylabel="norm of the gradient (logarithmic)")
+    ax.set(yscale="log", xlabel="3x3 convolution, counted from the input", ylabel="norm of the gradient at its filters")
     ax.grid(axis="y", color="0.9")
     ax.legend(frameon=False, fontsize=9)
     return fig
@@ -88,7 +88,7 @@ def plot_stages(blocks: list[Block], name: str) -> Picture:
     """A box for each stage: as high as its feature map, as wide as its channels are many (logarithmic)."""
     stages = group_by_stage(blocks)
     parameters = sum(block.parameters for block in blocks)
-    title = f"{name}: as the map shrinks, the channels grow ({parameters:,} parameters)"
+    title = f"{display(name)}: as the map shrinks, the channels grow ({parameters:,} parameters)"
     fig, ax = make_figure(9, 3.3, title)
     left = 0.0
     for number, (stage, members) in enumerate(stages.items()):
@@ -119,9 +119,9 @@ def plot_receptive_fields(blocks: list[Block], picture: np.ndarray, name: str) -
     stages = {stage: members for stage, members in group_by_stage(blocks).items() if stage != "head"}
     widest = max(members[-1].receptive_field for members in stages.values())
     first = next((b for b in blocks if b.receptive_field >= 2 * INPUT - 1), None)
-    title = f"{name}: a unit of the last stage can depend on {widest} x {widest} pixels"
+    title = f"{display(name)}: a unit of the last stage can depend on {widest} x {widest} pixels"
     if first:  # a unit at one edge then sees the other edge
-        title = f"{name}: from {first.name} on, every unit can see the whole picture"
+        title = f"{display(name)}: from {first.name} on, every unit can see the whole picture"
     fig, (left, right) = make_figure(9, 3.8, title, 1, 2, width_ratios=(1, 1.6))
     left.imshow(picture, extent=(0, INPUT, INPUT, 0), interpolation="nearest")
     for number, members in enumerate(stages.values()):
@@ -139,8 +139,11 @@ def plot_receptive_fields(blocks: list[Block], picture: np.ndarray, name: str) -
         fields = [block.receptive_field for block in members]
         right.bar(places, fields, width=0.8, color=stage_colour(number, len(stages)), label=f"{stage}: {fields[-1]} px")
         start += len(members)
-    right.axhline(INPUT, color="0.3", linestyle="--", linewidth=1)
-    right.annotate("the picture's 32 px", (0, INPUT), xytext=(0, 3), textcoords="offset points", fontsize=8)
+    whole = 2 * INPUT - 1  # a unit in one corner then sees the opposite one
+    right.axhline(whole, color="0.3", linestyle="--", linewidth=1)
+    place = (len(blocks) - 2, whole)
+    right.annotate(f"{whole} px: even a corner unit sees all", place, xytext=(0, 3), textcoords="offset points",
+                   fontsize=8, ha="right")  # fmt: skip
     right.set(xlabel="block, from the stem on", ylabel="receptive field in pixels", xticks=[])
     right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.93))
     return fig

@@ -6,6 +6,7 @@ titles state the finding or the question.
 
 import functools
 import io
+import re
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +19,7 @@ from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, is_sample, read
 from cifar100.files import write_bytes
 
 DPI = 100
+TITLE = {"fontsize": 13, "x": 0.01, "ha": "left"}
 TRAINING, HELD = "#4477aa", "#cc3311"  # of what was learned, and of what was held against it
 COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
 BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
@@ -66,15 +68,24 @@ def make_figure(
     title = f"SAMPLE: {title}" if is_sample() and not published else title
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     fig.palette, fig.alt = palette, title
-    fig.suptitle(title, fontsize=13, x=0.01, ha="left")
+    fig.suptitle(title, **TITLE)
     return fig, fig.subplots(rows, columns, **options)
 
 
 def save_figure(fig: Picture, path: str | Path) -> Picture:
-    """Write the figure and return it, so that a notebook's cell may end in it and stores it once.
-    Raises UserError if the file cannot be written."""
+    """Write the figure and return it, so that a notebook's cell may end in it and stores it once. One whose file's name
+    begins with a number has that number in its title, too. Raises UserError if the file cannot be written."""
+    number = re.match(r"(\d\d)_", Path(path).name)
+    if number:
+        fig.alt = f"Figure {int(number[1])}. {fig.get_suptitle()}"
+        fig.suptitle(fig.alt, **TITLE)
     write_bytes(Path(path), fig.png)
     return fig
+
+
+def display(name: str) -> str:
+    """A network's or a recipe's name as a reader writes it: ResNet-56, ResNet-18 cutmix."""
+    return re.sub(r"resnet(\d+)", r"ResNet-\1", name).replace("_", " ")
 
 
 def show_pictures(ax, pictures: np.ndarray, columns: int, gap: int = 2) -> None:

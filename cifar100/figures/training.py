@@ -5,14 +5,15 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from cifar100.dataset.cifar import FINE_NAMES, readable
-from cifar100.figures.style import HELD, TRAINING, Picture, make_figure
+from cifar100.figures.style import HELD, TRAINING, Picture, display, make_figure
 from cifar100.runs.run import THRESHOLDS, EpochRecord
 from cifar100.training.lr_curve import SKIPPED, LrCurve
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     """The loss over the learning rate, with both rules' suggestions and the rate that the recipe `name` uses."""
-    title = f"{name}: a tenth of the best rate is {curve.fallback:.2g}; the recipe uses {used:g}"
+    steepest = f", steepest descent {curve.steepest:.2g}" if curve.steepest else ""
+    title = f"{display(name)}: minimum / 10 says {curve.fallback:.2g}{steepest}; the recipe uses {used:g}"
     fig, ax = make_figure(9, 3.8, title)
     rates, losses, smoothed = (np.array(values) for values in (curve.rates, curve.losses, curve.smoothed))
     shown = np.isfinite(losses)
@@ -27,6 +28,8 @@ def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     marked[f"the recipe's rate: {used:g}"] = (used, HELD, "--")
     for label, (rate, colour, style) in marked.items():
         ax.axvline(rate, color=colour, linewidth=1.8, linestyle=style, label=label)
+    at = int(np.abs(rates - 10 * curve.fallback).argmin())
+    ax.plot(rates[at], smoothed[at], "o", color="#aa3377", markersize=7, label=f"the minimum, at {rates[at]:.2g}")
     finite = smoothed[np.isfinite(smoothed)]
     low, high = finite.min(), np.median(finite[:10])
     ax.set(xscale="log", xlabel="learning rate (logarithmic)", ylabel="cross-entropy", xlim=(rates[0], rates[-1]))
@@ -35,11 +38,13 @@ def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     return fig
 
 
-def plot_losses(losses: list[float], title: str) -> Picture:
-    """The loss of step after step."""
+def plot_losses(losses: list[float], title: str, drops: list[int]) -> Picture:
+    """The loss of step after step. drops: the steps after which the rate falls."""
     fig, ax = make_figure(9, 2.8, title)
     ax.plot(range(1, len(losses) + 1), losses, color=TRAINING, linewidth=1.5)
     ax.axhline(np.log(len(FINE_NAMES)), color="0.4", linewidth=0.9, linestyle=":", label="guessing: ln 100")
+    for number, step in enumerate(drops):
+        ax.axvline(step, color="0.5", linestyle=":", linewidth=1, label=None if number else "the rate falls")
     ax.set(xlabel="step", ylabel="cross-entropy", ylim=(0, None))
     ax.legend(frameon=False, fontsize=9)
     return fig
@@ -74,7 +79,12 @@ def plot_history(
     rates = [record.lr for record in history]
     in_steps = len(set(rates)) <= len(rates) / 2
     rate.plot(epochs, rates, color="0.25", drawstyle="steps-pre" if in_steps else None)
-    rate.set(ylabel="learning rate\nat the epoch's end", xlabel="epoch", ylim=(0, None))
+    rate.set(ylabel="learning rate\nat the epoch's end", xlabel="epoch")
+    if in_steps:  # by factors
+        rate.set_yscale("log")
+        rate.margins(y=0.15)
+    else:
+        rate.set_ylim(0, None)
     rate.xaxis.get_major_locator().set_params(integer=True)
     for ax in (loss, accuracy, rate):
         ax.grid(axis="y", color="0.9")
@@ -82,8 +92,8 @@ def plot_history(
         for epoch in changes:
             ax.axvline(epoch, color="0.5", linestyle=":", linewidth=1)
     for epoch, change in changes.items():
-        rate.annotate(change, (epoch, 0.97), xycoords=("data", "axes fraction"), xytext=(3, 0), fontsize=8, va="top",
-                      textcoords="offset points", color="0.35")  # fmt: skip
+        accuracy.annotate(change, (epoch, 0.03), xycoords=("data", "axes fraction"), xytext=(3, 0), fontsize=8,
+                          textcoords="offset points", color="0.35")  # fmt: skip
     return fig
 
 
@@ -95,7 +105,7 @@ def plot_accuracy_over_time(curves: dict[str, tuple[np.ndarray, np.ndarray]], re
     best = max(curves, key=lambda name: curves[name][1][-1])
     minutes, accuracy = curves[best][0][-1], curves[best][1][-1]
     fig, ax = make_figure(
-        9, 4.6, f"{best}: {accuracy:.1%} in {minutes:.0f} minutes on two processor cores", published=True
+        9, 4.6, f"{display(best)}: {accuracy:.1%} in {minutes:.0f} minutes on two processor cores", published=True
     )
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(curves)))
     place, mixed = 0.0, ax.get_yaxis_transform()  # across in fractions of the axes, up in accuracy
@@ -110,13 +120,18 @@ def plot_accuracy_over_time(curves: dict[str, tuple[np.ndarray, np.ndarray]], re
         ax.plot(minutes, accuracy, color=colour, linewidth=2, marker="o" if len(minutes) <= 20 else None, markersize=4)
         ax.plot(minutes[-1], accuracy[-1], "o", color=colour, markersize=7)
         words = {"fontsize": 9, "color": colour, "va": "top", "fontweight": "bold"}
-        side, shift = ("right", -2) if minutes[-1] > longest / 2 else ("left", 6)
-        label = f"{name}, {accuracy[-1]:.2%}"
+        label = f"{display(name)}, {accuracy[-1]:.2%}"
         ax.annotate(
-            label, (minutes[-1], accuracy[-1]), xytext=(shift, -18), textcoords="offset points", ha=side, **words
+            label, (minutes[-1], accuracy[-1]), xytext=(4, -14), textcoords="offset points", ha="right", **words
         )
-    ax.set(xlabel="minutes of training and evaluation", ylabel="top-1 on the test set", ylim=(0.2, 0.82))
-    ax.set_xlim(0, 1.02 * longest)
+    ax.set(
+        xscale="log",
+        xlabel="minutes of training and evaluation (logarithmic)",
+        ylabel="top-1 on the test set",
+        ylim=(0, 0.85),
+    )
+    ax.set_xlim(1, 1.1 * longest)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(color="0.93")
     ax.set_axisbelow(True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import nbformat
-from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_client.kernelspec import NoSuchKernel, get_kernel_spec
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
@@ -49,6 +49,7 @@ def execute_notebook(
     client = TalkingClient(notebook, say, resources={"metadata": {"path": str(ROOT)}})
     client.extra_arguments = ["--log-level=ERROR"]  # a kernel for oneself need not warn that it is not encrypted
     try:
+        get_kernel_spec(client.kernel_name)  # the client notices too late: it would leave its signal handlers behind
         client.execute(env={**os.environ, **(environment or {})})
     except CellExecutionError as error:
         if error.ename != "UserError":  # then its message is not meant to be read alone

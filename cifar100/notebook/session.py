@@ -22,6 +22,8 @@ from cifar100.runs.machines import describe_machines
 from cifar100.runs.place import claim, take_place
 from cifar100.runs.run import is_finished, load_metrics
 from cifar100.training.fit import fit
+from cifar100.training.lr_curve import LrCurve, load_curve
+from cifar100.training.lr_finder import curve_file, find_recipe_lr
 from cifar100.training.progress import Progress
 
 OUTPUT = "output"  # where the project keeps what it publishes
@@ -45,6 +47,27 @@ class Session:
     def figures(self) -> Path:
         """The folder of the recipe's figures."""
         return self.run.parent
+
+    def describe_result(self) -> str:
+        """What the finished run has reached; that there is none yet, where it is trained here."""
+        if self.trains:
+            return "Chapter 7 trains it; its result is in chapter 8."
+        final = load_metrics(self.run)["final"]
+        return (
+            f"Result: {final['test_accuracy']:.2%} top-1 on the test set after {final['epoch']} epochs "
+            f"(training {final['train_accuracy']:.2%})."
+        )
+
+    def find_lr(self, recipe: Recipe, say: Callable[[str], None] = print) -> LrCurve:
+        """The recipe's range test: as it is kept, unless a training is to begin here, else measured. `say` is told
+        which."""
+        path = curve_file(recipe, self.output, is_sample())
+        if path.exists() and not self.trains:
+            say(f"Loaded {path}.")
+            return load_curve(path)
+        curve, path = find_recipe_lr(recipe, output=self.output, steps=40 if is_sample() else 200)
+        say(f"Measured, and kept as {path}.")
+        return curve
 
     def records(self, say: Callable[[str], None] = print) -> Iterator[EpochRecord]:
         """A record an epoch: while it trains, or from the finished run. `say` is told which."""
@@ -124,7 +147,7 @@ def start_session() -> Session:
         return Session(recipe, device, output, True, f"It trains, because {why}.")
     sprint = find_recipe("sprint")
     if not named and find_finished(sprint):
-        reason = f"There is no finished run of {recipe.name}: it loads that of sprint."
+        reason = f"There is no finished run of {recipe.name}: so the finished run of sprint is shown instead."
         return Session(sprint, device, find_finished(sprint), False, reason)
     raise UserError(
         f"There is no finished run of {recipe.name} in {output}" + (" and no GPU" if wish == "auto" else "") + ": set "

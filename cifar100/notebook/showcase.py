@@ -46,6 +46,6 @@ def save_showcase(
             save_figure(plot_classification(image, shares, maps, title), path)
             images.append(image)
             captions.append(f"{called} {shares[label]:.0%}")
-            sheet.append(enlarge(list(maps.values())[-1][..., None], SIDE)[..., 0])
-    title = "Of each class the picture that it is surest of, and where it looks"
+            sheet.append(enlarge(list(maps.values())[0][..., None], SIDE)[..., 0])
+    title = "Of a dozen classes the surest picture, and where the last stage looks"
     return plot_showcase(np.reshape(images, (-1, SIDE, SIDE, 3)), captions, np.reshape(sheet, (-1, SIDE, SIDE)), title)

@@ -4,15 +4,19 @@ from itertools import pairwise
 from statistics import median
 
 from cifar100.recipe import Recipe
+from cifar100.recipes import RECIPES
 from cifar100.report.describe import list_events
+from cifar100.report.readme import format_accuracy
 from cifar100.report.reported import REPORTED
-from cifar100.runs.history import EpochRecord
+from cifar100.runs.history import EpochRecord, format_seconds
+from cifar100.runs.machines import describe_machines
+from cifar100.runs.run import Run
 
 MEANINGS = {  # of a recipe's settings, in the order of the table
     "network": "which builder of model.py",
     "dropout": "share of the features that are switched off before the head",
     "epochs": "how often the training set is seen",
-    "batch size": "images a step",
+    "batch size": "images per step",
     "optimizer": "what turns gradients into steps",
     "lr": "the largest learning rate",
     "momentum": "share of the last step that the next one keeps",
@@ -47,6 +51,7 @@ MEANINGS = {  # of a recipe's settings, in the order of the table
     "mix probability": "of mixing a batch",
     "seed": "of every random draw",
 }
+WARM_START = 10  # epochs that are told by themselves where the first range is long
 DEPENDENT = {  # settings that say nothing while another one is switched off
     "nesterov": "momentum",
     "muon momentum": "muon lr",
@@ -99,9 +104,10 @@ def format_value(value) -> str:
 
 
 def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[str, str]]:
-    """A row for each range of epochs between two changes of the recipe (the whole run where it has none): the rate,
-    what training and test accuracy do within it, and the gap between them at its end."""
-    ends = sorted({round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)} | {len(history)})
+    """A row for each range of epochs between two changes of the recipe, and for the warm start before the first one:
+    the rate, what training and test accuracy do within it, and the gap between them at both ends."""
+    ends = {round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)} | {len(history)}
+    ends = sorted(ends | ({WARM_START} if min(ends) > 2 * WARM_START else set()))
     rows = []
     for first, last in zip([0, *ends], ends):
         steps = [abs(b.eval_accuracy - a.eval_accuracy) for a, b in pairwise(history[first:last])]
@@ -110,17 +116,22 @@ def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[st
         rows.append(
             {
                 "epochs": f"{first + 1}-{last}",
-                "rate": f"{end.lr:.2g}",
+                "rate at the end": f"{end.lr:.2g}",
                 "training accuracy": f"{start.train_accuracy:.1%} to {end.train_accuracy:.1%}",
                 "test accuracy": f"{start.eval_accuracy:.1%} to {end.eval_accuracy:.1%}",
-                "gained by the first epoch": f"{100 * (start.eval_accuracy - before.eval_accuracy):+.1f} points"
+                "gained in its first epoch": f"{100 * (start.eval_accuracy - before.eval_accuracy):+.1f} points"
                 if first
                 else "-",
                 "typical change from epoch to epoch": f"{100 * median(steps):.1f} points" if steps else "-",
-                "gap at the end": f"{100 * (end.train_accuracy - end.eval_accuracy):+.1f} points",
+                "gap, first to last epoch": f"{format_gap(start)} to {format_gap(end)} points",
             }
         )
     return rows
+
+
+def format_gap(record: EpochRecord) -> str:
+    """Training minus test accuracy, in points."""
+    return f"{100 * (record.train_accuracy - record.eval_accuracy):+.1f}"
 
 
 def list_targets(recipe: Recipe, history: list[EpochRecord]) -> list[dict[str, str]]:
@@ -136,3 +147,40 @@ def list_targets(recipe: Recipe, history: list[EpochRecord]) -> list[dict[str, s
         {"target": name, "at least": f"{least:.2%}", "here": f"{here:.2%}", "reached": "yes" if here >= least else "no"}
         for name, (least, here) in targets.items()
     ]
+
+
+def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
+    """A row for each system of the five reports: its numbers, and what our recipe of it has reached. groups: as
+    `report.readme.group_by_recipe` gives them."""
+    rows = []
+    for name, reported in REPORTED.items():
+        recipe, runs = RECIPES[name], groups.get(name)
+        ours = f"{format_accuracy(runs)} in {recipe.epochs:g} epochs" if runs else "not trained here"
+        if runs or recipe.epochs == reported.epochs:  # the shorter forms only where they have a result
+            row = {"recipe": f"`{name}`", "network": reported.network, "the report": reported.describe()}
+            rows.append(row | {"ours, last epoch": ours})
+    return rows
+
+
+def list_results(run: Run, top1: float, top5: float, interval: tuple[float, float]) -> list[dict[str, str]]:
+    """What a run has reached and cost, a row each. top1, top5, interval: of its saved weights, computed anew, 0..1."""
+    final, best, metrics = run.history[-1], run.metrics["best"], run.metrics
+    without = metrics.get("evaluation", {}).get("without_duplicates")
+    values = {
+        "top-1, last epoch, as logged": f"{final.eval_accuracy:.2%}",
+        "top-1, saved weights, computed now": f"{top1:.2%}",
+        "95 % interval, if other test pictures had been drawn (Wilson)": f"{interval[0]:.2%} to {interval[1]:.2%}",
+        "top-5, computed now": f"{top5:.2%}",
+        f"best epoch ({best['epoch']}), chosen on the {run.split} set": f"{best[f'{run.split}_accuracy']:.2%}",
+        "training accuracy": f"{final.train_accuracy:.2%}",
+        "gap, training minus test": f"{format_gap(final)} points",
+        "training loss, first to last epoch": f"{run.history[0].train_loss:.3f} to {final.train_loss:.3f}",
+        "test loss, first to last epoch": f"{run.history[0].eval_loss:.3f} to {final.eval_loss:.3f}",
+        "time, training and evaluation": format_seconds(metrics["seconds"]),
+        "training images per second": f"{metrics['images_per_second']:,.0f}",
+        "hardware": describe_machines(metrics),
+    }
+    if without:
+        left_out = f"top-1 without {without['left_out']} test pictures that nearly repeat a training picture"
+        values[left_out] = f"{without['top1']:.2%}"
+    return [{"measure": name, f"{run.recipe.name}, seed {run.recipe.seed}": value} for name, value in values.items()]

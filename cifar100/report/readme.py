@@ -18,7 +18,7 @@ HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first l
 # What the README shows of a run, and the words for those who cannot see it.
 README_PICTURES = {
     "13_curves.png": "Loss, top-1 accuracy and learning rate of {name} over its epochs, for training and test images.",
-    "21_grad_cam.png": "Eight test pictures, four that {name} classifies rightly and four wrongly, each above two "
+    "20_grad_cam.png": "Eight test pictures, four that {name} classifies rightly and four wrongly, each above two "
     "heatmaps of what spoke for the predicted class: from the last stage, coarse, and from the stage before, finer.",
 }
 

@@ -160,7 +160,7 @@ def continue_from(trainer: Trainer, writer: RunWriter) -> Log:
 def list_facts(trainer: Trainer, log: Log) -> dict:
     """What metrics.json says beside what follows from the history."""
     facts = {
-        "seconds": round(sum(log.seconds.values()), 1),
+        "seconds": max(0.1, round(sum(log.seconds.values()), 1)),
         "images_per_second": round(trainer.images_seen() / log.seconds["training"], 1),
         "hardware": find_main(log.machines),
         "versions": versions(),

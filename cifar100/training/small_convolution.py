@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LARGEST_MAP, FEWEST_CHANNELS = 4, 256  # pixels along a side, on both ends: beyond them the libraries were never slower
+FEWEST_IMAGES = 100  # in a batch: a smaller one is soon done either way, and its time is mostly noise
 MARGIN = 0.85  # of a convolution's time that the products may take: a clear win, which noise does not decide
 BATCH, ROUNDS = 256, 5  # images, at most, that the two are timed on, and how often; the first round only warms up
 Choice = dict[str, list[int]]  # a layer's name -> the sides of the input maps on which the products serve
@@ -102,6 +103,8 @@ def choose_products(network: nn.Module, batch_size: int, pixels: list[int], dtyp
     """Where products are clearly quicker on this processor, forward and backward: some seconds, and nothing where no
     layer comes into question. pixels: the sides of the pictures that are trained on; dtype: of the products."""
     choice: Choice = {}
+    if batch_size < FEWEST_IMAGES:
+        return choice
     verdicts: dict[tuple, bool] = {}
     for side in pixels:
         for name, (layer, inputs) in find_candidates(network, side).items():

@@ -88,7 +88,8 @@ def test_a_damaged_run_may_be_trained_again_but_is_not_taken_for_finished(tmp_pa
 
 def test_hostile_files_do_nothing(tmp_path):
     for tally in hostile.try_all(tmp_path):
-        assert tally.lost == [] and tally.refused == tally.tried > 5
+        costly = tally.name == "costly pictures"  # one of the three is only large, and taken
+        assert tally.lost == [] and tally.refused + costly == tally.tried >= (3 if costly else 6), tally.name
 
 
 def test_the_demo_answers_visitors_among_garbage(tmp_path):

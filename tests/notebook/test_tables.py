@@ -30,8 +30,8 @@ def test_a_training_is_told_by_the_ranges_between_its_changes():
     recipe = replace(MULTISTEP, epochs=6, milestones=(2, 4))
     rows = summarise_ranges(make_history(0.1, 0.2, 0.5, 0.52, 0.6, 0.59), recipe)
     assert [row["epochs"] for row in rows] == ["1-2", "3-4", "5-6"]
-    assert [row["gained by the first epoch"] for row in rows] == ["-", "+30.0 points", "+8.0 points"]
-    assert rows[0]["test accuracy"] == "10.0% to 20.0%" and rows[2]["gap at the end"] == "+2.0 points"
+    assert [row["gained in its first epoch"] for row in rows] == ["-", "+30.0 points", "+8.0 points"]
+    assert rows[0]["test accuracy"] == "10.0% to 20.0%" and rows[2]["gap, first to last epoch"] == "+2.0 to +2.0 points"
     assert [row["typical change from epoch to epoch"] for row in rows] == ["10.0 points", "2.0 points", "1.0 points"]
     assert len(summarise_ranges(make_history(0.1, 0.2), replace(MULTISTEP, epochs=2, milestones=(1,)))) == 2
 

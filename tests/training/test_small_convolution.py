@@ -67,7 +67,7 @@ def test_candidates_have_small_maps_and_many_channels(monkeypatch):
 
 def test_a_run_goes_on_with_the_choice_of_its_checkpoint(tiny, tmp_path, monkeypatch):
     """Measured anew, another choice might come out, and other bits."""
-    recipe = replace(RECIPES["sprint"], epochs=2, batch_size=64)
+    recipe = replace(RECIPES["sprint"], epochs=2, batch_size=100)
     monkeypatch.setattr(small_convolution, "are_quicker", lambda *layer: True)
     said = []
     first = fit(recipe, data="elsewhere", output=tmp_path, device="cpu", precision="float32", say=said.append)
