@@ -49,7 +49,8 @@ def execute_notebook(
     client = TalkingClient(notebook, say, resources={"metadata": {"path": str(ROOT)}})
     client.extra_arguments = ["--log-level=ERROR"]  # a kernel for oneself need not warn that it is not encrypted
     try:
-        get_kernel_spec(client.kernel_name)  # the client notices too late: it would leave its signal handlers behind
+        # The client notices a missing kernel too late: it would leave its signal handlers behind.
+        get_kernel_spec(notebook.metadata.get("kernelspec", {}).get("name", "python3"))
         client.execute(env={**os.environ, **(environment or {})})
     except CellExecutionError as error:
         if error.ename != "UserError":  # then its message is not meant to be read alone
