@@ -141,9 +141,8 @@ def plot_receptive_fields(blocks: list[Block], picture: np.ndarray, name: str) -
         start += len(members)
     whole = 2 * INPUT - 1  # a unit in one corner then sees the opposite one
     right.axhline(whole, color="0.3", linestyle="--", linewidth=1)
-    place = (len(blocks) - 2, whole)
-    right.annotate(f"{whole} px: even a corner unit sees all", place, xytext=(0, 3), textcoords="offset points",
-                   fontsize=8, ha="right")  # fmt: skip
+    words = f"{whole} px: even a corner unit sees all"
+    right.annotate(words, (-0.4, whole), xytext=(0, 3), textcoords="offset points", fontsize=8)
     right.set(xlabel="block, from the stem on", ylabel="receptive field in pixels", xticks=[])
     right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.93))
     return fig

@@ -12,8 +12,7 @@ from cifar100.training.lr_curve import SKIPPED, LrCurve
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     """The loss over the learning rate, with both rules' suggestions and the rate that the recipe `name` uses."""
-    steepest = f", steepest descent {curve.steepest:.2g}" if curve.steepest else ""
-    title = f"{display(name)}: minimum / 10 says {curve.fallback:.2g}{steepest}; the recipe uses {used:g}"
+    title = f"{display(name)}: minimum / 10 says {curve.fallback:.2g}, the recipe uses {used:g}"
     fig, ax = make_figure(9, 3.8, title)
     rates, losses, smoothed = (np.array(values) for values in (curve.rates, curve.losses, curve.smoothed))
     shown = np.isfinite(losses)
@@ -71,7 +70,7 @@ def plot_history(
     if reported:
         accuracy.axhline(reported, color="0.3", linestyle="--", linewidth=1, label=f"the report's best: {reported:.2%}")
     loss.legend(frameon=False, fontsize=9, loc="upper right")
-    accuracy.legend(frameon=False, fontsize=9, loc="lower right")
+    accuracy.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.08))
     loss.set_ylabel("loss (cross-entropy)")
     accuracy.set(ylabel="top-1 accuracy", ylim=(0, 1))
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
@@ -119,11 +118,10 @@ def plot_accuracy_over_time(curves: dict[str, tuple[np.ndarray, np.ndarray]], re
     for (name, (minutes, accuracy)), colour in zip(curves.items(), colours):
         ax.plot(minutes, accuracy, color=colour, linewidth=2, marker="o" if len(minutes) <= 20 else None, markersize=4)
         ax.plot(minutes[-1], accuracy[-1], "o", color=colour, markersize=7)
-        words = {"fontsize": 9, "color": colour, "va": "top", "fontweight": "bold"}
-        label = f"{display(name)}, {accuracy[-1]:.2%}"
-        ax.annotate(
-            label, (minutes[-1], accuracy[-1]), xytext=(4, -14), textcoords="offset points", ha="right", **words
-        )
+        words = {"fontsize": 9, "color": colour, "va": "bottom", "ha": "right", "fontweight": "bold"}
+        words["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
+        label, end = f"{display(name)}, {accuracy[-1]:.2%}", (minutes[-1], accuracy[-1])
+        ax.annotate(label, end, xytext=(-2, 8), textcoords="offset points", **words)
     ax.set(
         xscale="log",
         xlabel="minutes of training and evaluation (logarithmic)",
