@@ -70,7 +70,7 @@ from cifar100.figures import (
     plot_transforms,
     save_figure,
 )
-from cifar100.figures.style import display
+from cifar100.figures.style import display_name
 from cifar100.inference.pictures import open_picture, shrink
 from cifar100.notebook.session import start_session
 from cifar100.notebook.showcase import pick_examples, save_showcase

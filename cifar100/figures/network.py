@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from cifar100.explain.receptive_field import Block
-from cifar100.figures.style import HELD, TRAINING, Picture, display, make_figure
+from cifar100.figures.style import HELD, TRAINING, Picture, display_name, make_figure
 
 INPUT = 32  # pixels
 
@@ -88,7 +88,7 @@ def plot_stages(blocks: list[Block], name: str) -> Picture:
     """A box for each stage: as high as its feature map, as wide as its channels are many (logarithmic)."""
     stages = group_by_stage(blocks)
     parameters = sum(block.parameters for block in blocks)
-    title = f"{display(name)}: as the map shrinks, the channels grow ({parameters:,} parameters)"
+    title = f"{display_name(name)}: as the map shrinks, the channels grow ({parameters:,} parameters)"
     fig, ax = make_figure(9, 3.3, title)
     left = 0.0
     for number, (stage, members) in enumerate(stages.items()):
@@ -119,9 +119,9 @@ def plot_receptive_fields(blocks: list[Block], picture: np.ndarray, name: str) -
     stages = {stage: members for stage, members in group_by_stage(blocks).items() if stage != "head"}
     widest = max(members[-1].receptive_field for members in stages.values())
     first = next((b for b in blocks if b.receptive_field >= 2 * INPUT - 1), None)
-    title = f"{display(name)}: a unit of the last stage can depend on {widest} x {widest} pixels"
+    title = f"{display_name(name)}: a unit of the last stage can depend on {widest} x {widest} pixels"
     if first:  # a unit at one edge then sees the other edge
-        title = f"{display(name)}: from {first.name} on, every unit can see the whole picture"
+        title = f"{display_name(name)}: from {first.name} on, every unit can see the whole picture"
     fig, (left, right) = make_figure(9, 3.8, title, 1, 2, width_ratios=(1, 1.6))
     left.imshow(picture, extent=(0, INPUT, INPUT, 0), interpolation="nearest")
     for number, members in enumerate(stages.values()):

@@ -83,7 +83,7 @@ def save_figure(fig: Picture, path: str | Path) -> Picture:
     return fig
 
 
-def display(name: str) -> str:
+def display_name(name: str) -> str:
     """A network's or a recipe's name as a reader writes it: ResNet-56, ResNet-18 cutmix."""
     return re.sub(r"resnet(\d+)", r"ResNet-\1", name).replace("_", " ")
 

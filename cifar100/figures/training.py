@@ -5,14 +5,14 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from cifar100.dataset.cifar import FINE_NAMES, readable
-from cifar100.figures.style import HELD, TRAINING, Picture, display, make_figure
+from cifar100.figures.style import HELD, TRAINING, Picture, display_name, make_figure
 from cifar100.runs.run import THRESHOLDS, EpochRecord
 from cifar100.training.lr_curve import SKIPPED, LrCurve
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     """The loss over the learning rate, with both rules' suggestions and the rate that the recipe `name` uses."""
-    title = f"{display(name)}: minimum / 10 says {curve.fallback:.2g}, the recipe uses {used:g}"
+    title = f"{display_name(name)}: minimum / 10 says {curve.fallback:.2g}, the recipe uses {used:g}"
     fig, ax = make_figure(9, 3.8, title)
     rates, losses, smoothed = (np.array(values) for values in (curve.rates, curve.losses, curve.smoothed))
     shown = np.isfinite(losses)
@@ -104,7 +104,7 @@ def plot_accuracy_over_time(curves: dict[str, tuple[np.ndarray, np.ndarray]], re
     best = max(curves, key=lambda name: curves[name][1][-1])
     minutes, accuracy = curves[best][0][-1], curves[best][1][-1]
     fig, ax = make_figure(
-        9, 4.6, f"{display(best)}: {accuracy:.1%} in {minutes:.0f} minutes on two processor cores", published=True
+        9, 4.6, f"{display_name(best)}: {accuracy:.1%} in {minutes:.0f} minutes on two processor cores", published=True
     )
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(curves)))
     place, mixed = 0.0, ax.get_yaxis_transform()  # across in fractions of the axes, up in accuracy
@@ -120,7 +120,7 @@ def plot_accuracy_over_time(curves: dict[str, tuple[np.ndarray, np.ndarray]], re
         ax.plot(minutes[-1], accuracy[-1], "o", color=colour, markersize=7)
         words = {"fontsize": 9, "color": colour, "va": "bottom", "ha": "right", "fontweight": "bold"}
         words["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
-        label, end = f"{display(name)}, {accuracy[-1]:.2%}", (minutes[-1], accuracy[-1])
+        label, end = f"{display_name(name)}, {accuracy[-1]:.2%}", (minutes[-1], accuracy[-1])
         ax.annotate(label, end, xytext=(-2, 8), textcoords="offset points", **words)
     ax.set(
         xscale="log",
