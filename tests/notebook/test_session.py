@@ -18,6 +18,7 @@ from cifar100.runs.history import EpochRecord, load_history, save_history
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, make_metrics, save_recipe
 from cifar100.training.fit import fit
+from cifar100.training.lr_curve import save_curve, suggest_lr
 from tests.conftest import tiny_split
 
 TINY = replace(SMOKE, epochs=2, batch_size=100)
@@ -62,6 +63,27 @@ def test_without_a_gpu_it_loads_what_was_asked_for_and_else_sprint(place):
     assert decide() == ("resnet56_multistep", False)
     assert decide(RECIPE="sprint") == ("sprint", False)
     assert decide(TRAIN="yes") == ("resnet56_multistep", True)
+
+
+def test_the_result_stands_at_the_top_where_there_is_one(place):
+    finish("resnet56_multistep")
+    assert session.start_session().describe_result().startswith("Result: 10.00% top-1 on the test set after 1 epochs")
+    with patch.dict(os.environ, {"CIFAR100_TRAIN": "yes"}):
+        assert "chapter 8" in session.start_session().describe_result()
+
+
+def test_a_range_test_that_is_kept_is_loaded_unless_a_training_begins(place, monkeypatch):
+    finish("resnet56_multistep")
+    recipe, said = RECIPES["resnet56_multistep"], []
+    measured = suggest_lr([0.1 * k for k in range(1, 21)], [4.0] * 20)
+    monkeypatch.setattr(session, "find_recipe_lr", lambda recipe, **options: (measured, "there"))
+    started = session.start_session()
+    assert started.find_lr(recipe, said.append) is measured and said == ["Measured, and kept as there."]
+    save_curve(measured, "output/resnet56_multistep/lr_curve.csv")
+    monkeypatch.setattr(session, "find_recipe_lr", lambda *given, **options: pytest.fail("it is kept already"))
+    assert started.find_lr(recipe, said.append) == measured and "Loaded output" in said[-1]
+    monkeypatch.setattr(session, "find_recipe_lr", lambda recipe, **options: (measured, "anew"))
+    assert replace(started, trains=True).find_lr(recipe, said.append) is measured and "anew" in said[-1]
 
 
 def test_a_named_recipe_is_never_swapped_for_another(place):

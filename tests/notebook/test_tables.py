@@ -1,8 +1,18 @@
 from dataclasses import replace
 
-from cifar100.notebook.tables import MEANINGS, as_markdown, explain_settings, list_targets, summarise_ranges
+from cifar100.notebook.tables import (
+    MEANINGS,
+    as_markdown,
+    compare_reports,
+    explain_settings,
+    list_results,
+    list_targets,
+    summarise_ranges,
+)
 from cifar100.recipes import RECIPES
 from cifar100.runs.history import EpochRecord
+from cifar100.runs.run import Run
+from tests.report.test_pages import make_run
 
 MULTISTEP = RECIPES["resnet56_multistep"]
 
@@ -44,6 +54,29 @@ def test_targets_are_those_of_the_report():
         "the report's last epoch": "no",
     }
     assert len(list_targets(RECIPES["sprint"], make_history(0.5))) == 1
+
+
+def test_every_system_of_the_reports_has_a_row(tmp_path):
+    runs = {
+        name: [Run.load(make_run(tmp_path, RECIPES[name], [0.5, 0.74]))] for name in ("resnet18_cutmix_50", "sprint")
+    }
+    rows = {row["recipe"]: row["ours, last epoch"] for row in compare_reports(runs)}
+    assert rows == {
+        "`resnet56_multistep`": "not trained here",
+        "`resnet56_cosine`": "not trained here",
+        "`resnet18_onecycle`": "not trained here",
+        "`resnet18_warmup_cosine`": "not trained here",
+        "`resnet18_cutmix`": "not trained here",
+        "`resnet18_cutmix_50`": "74.00% in 50 epochs",
+    }
+
+
+def test_results_of_a_run_are_told_with_what_they_cost(tmp_path):
+    run = Run.load(make_run(tmp_path, MULTISTEP, [0.5, 0.74], seconds=90))
+    told = {row["measure"]: row["resnet56_multistep, seed 0"] for row in list_results(run, 0.741, 0.93, (0.73, 0.75))}
+    assert told["top-1, last epoch, as logged"] == "74.00%" and told["top-1, saved weights, computed now"] == "74.10%"
+    assert told["gap, training minus test"] == "+5.0 points" and told["time, training and evaluation"] == "1 min 30 s"
+    assert told["training loss, first to last epoch"] == "4.000 to 2.000" and told["hardware"] == "abacus"
 
 
 def test_a_table_in_markdown():
