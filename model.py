@@ -98,7 +98,7 @@ class SprintGroup(nn.Module):
 
 
 class SprintNet(nn.Module):
-    """A network that learns CIFAR-100 in nine epochs: a frozen patch-whitening stem, three groups
+    """A network that learns CIFAR-100 in ten epochs: a frozen patch-whitening stem, three groups
     with identity initialisation, a linear head on max plus mean.
 
     Sources: cifar10-airbench (Jordan 2024, arXiv:2404.00498: whitening stem, identity

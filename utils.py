@@ -39,37 +39,7 @@ from cifar100.exploration.images import (
     nearest_classes,
     superclass_share_of_nearest,
 )
-from cifar100.figures import (
-    plot_block,
-    plot_brightness,
-    plot_channels,
-    plot_class_accuracy,
-    plot_class_balance,
-    plot_classes,
-    plot_classification,
-    plot_confused_pairs,
-    plot_corruptions,
-    plot_coverage,
-    plot_distances,
-    plot_draws,
-    plot_effective_field,
-    plot_embedding,
-    plot_grad_cam,
-    plot_gradient_norms,
-    plot_history,
-    plot_losses,
-    plot_lr_curve,
-    plot_mixed,
-    plot_picture_groups,
-    plot_predictions,
-    plot_receptive_fields,
-    plot_reliability,
-    plot_stages,
-    plot_superclass_confusion,
-    plot_superclasses,
-    plot_transforms,
-    save_figure,
-)
+from cifar100.figures import *
 from cifar100.figures.style import display_name
 from cifar100.inference.pictures import open_picture, shrink
 from cifar100.notebook.session import start_session

@@ -1,4 +1,4 @@
-"""Where a run computes, in which precision, and how its memory is kept."""
+"""Where a run computes, in which precision, how its memory is kept, and how the machine is described."""
 
 import ctypes
 import functools

@@ -23,7 +23,7 @@ def add_device(command: ArgumentParser) -> None:
 
 
 def add_workers(command: ArgumentParser) -> None:
-    command.add_argument("--num-workers", type=int, help="processes that prepare batches (default: as many as serve)")
+    command.add_argument("--num-workers", type=int, help="processes that prepare batches (default: as fits the device)")
 
 
 def add_compile(command: ArgumentParser) -> None:

@@ -7,8 +7,6 @@ from argparse import ArgumentParser, Namespace
 
 from cifar100.commands.options import add_output
 from cifar100.recipes import RECIPES
-from cifar100.report.pages import load_published
-from cifar100.report.readme import format_accuracy, group_by_recipe
 
 
 def add_options(command: ArgumentParser) -> None:
@@ -16,6 +14,9 @@ def add_options(command: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
+    from cifar100.report.pages import load_published
+    from cifar100.report.readme import format_accuracy, group_by_recipe
+
     groups = group_by_recipe(load_published(options.output))
     print(f"{'recipe':28}{'network':10}{'epochs':>7}{'batch':>7}  final test accuracy")
     for name, recipe in RECIPES.items():

@@ -1,7 +1,6 @@
 """Fetch CIFAR-100 from the first of several sources that gives it in good time. Only its checksum is trusted."""
 
 import hashlib
-import io
 import os
 import sys
 import tempfile
@@ -14,9 +13,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-import numpy as np
-
 from cifar100.dataset import official
+from cifar100.dataset.parquet import rebuild
 from cifar100.errors import UserError, brief
 from cifar100.files import FULL, name_way_out
 
@@ -123,7 +121,13 @@ class Source:
         parts = {split: self.part.with_suffix(f".{split}") for split in ("test", "train")}  # the small one first
         for split, part in parts.items():
             self.fetch_file(self.address.replace("{split}", split), part, in_a_hurry)
-        contents = {split: rebuild(part, split) for split, part in parts.items()}
+        contents = {}
+        for split, part in parts.items():
+            try:
+                contents[split] = rebuild(part, split)
+            except ValueError as error:
+                part.unlink()
+                raise Left(str(error)) from error
         for split, content in contents.items():
             keep(content, folder / f"cifar-100-binary/{split}.bin", self.part)
 
@@ -240,34 +244,6 @@ def keep_archive(part: Path, folder: Path) -> None:
             return
     part.unlink()
     raise Left(f"sends a file whose checksum is not the official one (MD5 {digest.hexdigest()})")
-
-
-def rebuild(part: Path, split: str) -> bytearray:
-    """The content of the official train.bin or test.bin from a Parquet file: columns `img` (PNG in `bytes`),
-    `fine_label` and `coarse_label`, in the official order. Raises Left if its SHA-1 is another one."""
-    from PIL import Image
-    from pyarrow.parquet import ParquetFile
-
-    records = bytearray()
-    try:
-        with ParquetFile(part) as file:
-            for batch in file.iter_batches(1000, columns=["img.bytes", "fine_label", "coarse_label"]):
-                for row in batch.to_pylist():
-                    with Image.open(io.BytesIO(row["img"]["bytes"]), formats=["PNG"]) as picture:
-                        if picture.size != (32, 32):
-                            raise ValueError(f"a picture of {picture.size[0]}x{picture.size[1]} pixels")
-                        pixels = np.asarray(picture.convert("RGB"))
-                    records += bytes((row["coarse_label"], row["fine_label"])) + pixels.transpose(2, 0, 1).tobytes()
-                if len(records) > official.MOST_BYTES:
-                    raise ValueError("too many pictures")
-    except Exception as error:  # nothing is known of this file yet, and a damaged one raises whatever its bytes mean
-        part.unlink()
-        raise Left(f"sends a Parquet file that cannot be used ({brief(error)})") from error
-    algorithm, expected = official.CHECKSUMS[f"cifar-100-binary/{split}.bin"]
-    if hashlib.new(algorithm, records, usedforsecurity=False).hexdigest() != expected:
-        part.unlink()
-        raise Left(f"sends pictures from which {split}.bin does not come out as the official one")
-    return records
 
 
 def keep(content: bytearray, path: Path, temporary: Path) -> None:

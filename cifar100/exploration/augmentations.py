@@ -9,11 +9,12 @@ import torch
 from cifar100.dataset.augment_batch import BatchAugmentation
 from cifar100.dataset.augment_image import ImageAugmentation
 from cifar100.dataset.cifar import FINE_NAMES, load_split, readable
+from cifar100.dataset.mixing import mix
 from cifar100.errors import UserError
 from cifar100.recipe import Augmentation
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import describe_augmentation
-from cifar100.training.trainer import make_trainer, mix
+from cifar100.training.trainer import make_trainer
 
 # What each transform is called, and the fields that it takes from an augmentation.
 TRANSFORMS = {

@@ -1,4 +1,5 @@
-"""One function for each figure: plain arrays in, a matplotlib Figure out. A room for each group of chapters."""
+"""One function for each figure: arrays, histories and curves in, a matplotlib Figure out. A room for each group of
+chapters."""
 
 from cifar100.figures.augmentation import plot_draws, plot_mixed, plot_transforms
 from cifar100.figures.data import (

@@ -126,7 +126,7 @@ def plot_coverage(coverage: np.ndarray, accuracy: np.ndarray, level: float = 0.9
     """Accuracy on the pictures that are answered, over how many are. coverage, accuracy: (N,), rising coverage."""
     reaches = coverage[accuracy >= level]
     title = f"Answering {reaches.max():.0%} of the pictures, it is right in {level:.0%}" if len(reaches) else ""
-    fig, ax = make_figure(9, 3.2, title or f"It never is right in {level:.0%} of what it answers")
+    fig, ax = make_figure(9, 3.2, title or f"It is never right in {level:.0%} of what it answers")
     ax.plot(coverage, accuracy, color=TRAINING, linewidth=2)
     if len(reaches):
         ax.plot(reaches.max(), level, "o", color=HELD)

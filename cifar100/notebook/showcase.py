@@ -1,4 +1,4 @@
-"""Which test pictures to show."""
+"""Which test pictures to show, and the sheet of a dozen of them with their heatmaps."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Several processes and GPUs, and the step as a CUDA graph."""
+"""One run in several processes."""

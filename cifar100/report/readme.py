@@ -34,7 +34,7 @@ def group_by_recipe(runs: Iterable[Run]) -> dict[str, list[Run]]:
 
 
 def render_results(groups: dict[str, list[Run]]) -> str:
-    """A line a recipe, its seeds together, and what the report says whose system it rebuilds."""
+    """A line for each recipe, its seeds together, with the numbers of the report that it rebuilds."""
     lines = [
         "| recipe | network | epochs | final test accuracy | best epoch | the report's | time a run | hardware |",
         "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |",

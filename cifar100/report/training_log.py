@@ -57,5 +57,5 @@ def render_section(run: Run) -> str:
 
 
 def report_line(name: str) -> list[str]:
-    """What the report says whose system the recipe rebuilds, as an item of a list; nothing for a recipe of our own."""
+    """The numbers of the report that the recipe rebuilds, as an item of a list; nothing for a recipe of our own."""
     return [f"- The report's: {REPORTED[name].describe()}"] if name in REPORTED else []

@@ -94,7 +94,7 @@ def check_metrics(metrics: dict, path: Path) -> None:
 
     def require(holds: bool, name: str) -> None:
         if not holds:
-            raise UserError(f"{path} is damaged ({name} cannot be so): restore it, or train the run again.")
+            raise UserError(f"{path} is damaged (impossible value of {name}): restore it, or train the run again.")
 
     missing = [name for name in METRICS if name not in metrics]
     if missing:

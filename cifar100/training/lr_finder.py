@@ -25,13 +25,14 @@ from tqdm import TqdmWarning, tqdm
 from cifar100.dataset.augment_image import make_generator
 from cifar100.dataset.cifar import is_sample, load_training_and_held
 from cifar100.dataset.loader import TrainingLoader
+from cifar100.dataset.mixing import mix
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.recipe import Recipe
 from cifar100.runs.find import run_folder
 from cifar100.training.lr_curve import DIVERGED, MIN_POINTS, LrCurve, save_curve, suggest_lr
 from cifar100.training.optimizers import make_optimizers
-from cifar100.training.trainer import Trainer, make_inputs, make_trainer, mix
+from cifar100.training.trainer import Trainer, make_inputs, make_trainer
 
 
 def lr_range_test(

@@ -12,11 +12,12 @@ import torch
 
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE, SIZES, Images, load_split
+from cifar100.dataset.mixing import mix
 from cifar100.device import choose_device, describe_hardware
 from cifar100.evaluation.logits import predict_logits
 from cifar100.recipe import Recipe
 from cifar100.runs.history import format_seconds
-from cifar100.training.trainer import Trainer, advise_on_memory, make_inputs, make_trainer, mix, train_step
+from cifar100.training.trainer import Trainer, advise_on_memory, make_inputs, make_trainer, train_step
 
 
 @dataclass(frozen=True)

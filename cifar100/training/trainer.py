@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchvision.transforms import v2
 
 from cifar100.dataset.augment_batch import BatchAugmentation
 from cifar100.dataset.augment_image import make_generator, to_input
-from cifar100.dataset.cifar import FINE_NAMES, Images
+from cifar100.dataset.cifar import Images
 from cifar100.dataset.loader import TrainingLoader
+from cifar100.dataset.mixing import mix
 from cifar100.device import choose_precision, describe_hardware, is_out_of_memory, keep_freed_memory, name_precision
 from cifar100.errors import UserError
 from cifar100.parallel.group import ALONE, Group
-from cifar100.recipe import Augmentation, Recipe
+from cifar100.recipe import Recipe
 from cifar100.runs.weights import make_network
 from cifar100.training.optimizers import make_optimizers, make_schedulers
 from cifar100.training.small_convolution import Choice, choose_products, use_products
@@ -210,21 +209,6 @@ def make_inputs(trainer: Trainer, images: Tensor, indices: Tensor, pixels: int) 
     if trainer.recipe.augmentation.pipeline == "device":
         return trainer.augmentation(images, indices, pixels)
     return to_input(images, pixels)
-
-
-def mix(inputs: Tensor, labels: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
-    """Mix the images of a batch by CutMix or mixup, where the augmentation says so.
-
-    Returns the inputs and the targets: (N,) labels where the recipe never mixes, else the
-    (N, classes) share of each label, one kind for all batches of a run.
-    """
-    kinds = ((v2.CutMix, augmentation.cutmix_alpha), (v2.MixUp, augmentation.mixup_alpha))
-    mixers = [kind(alpha=alpha, num_classes=len(FINE_NAMES)) for kind, alpha in kinds if alpha]
-    if not mixers:
-        return inputs, labels
-    if torch.rand(()) >= augmentation.mix_probability:
-        return inputs, F.one_hot(labels, len(FINE_NAMES)).to(inputs.dtype)
-    return mixers[int(torch.randint(len(mixers), ()))](inputs, labels)
 
 
 def train_step(trainer: Trainer, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from cifar100.__main__ import main
 from cifar100.dataset import cifar as data
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
+from cifar100.dataset.mixing import mix
 from cifar100.dataset.sample import make_sample
 from cifar100.errors import UserError
 from cifar100.recipe import Augmentation
@@ -25,7 +26,7 @@ from cifar100.runs.history import load_history
 from cifar100.runs.weights import load_network
 from cifar100.training import fit as train
 from cifar100.training import trainer
-from cifar100.training.trainer import make_trainer, mix, train_one_epoch, train_step
+from cifar100.training.trainer import make_trainer, train_one_epoch, train_step
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
