@@ -105,7 +105,8 @@ def test_a_reports_number_stands_beside_ours(tmp_path):
 
 def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     folders = [
-        make_run(tmp_path, RECIPES[name], [0.5, 0.7], hardware="cpu") for name in ("resnet56_multistep", "sprint")
+        make_run(tmp_path, RECIPES[name], [0.5, 0.7], hardware="abacus, 2 threads, cpu")
+        for name in ("resnet56_multistep", "sprint")
     ]
     drawn = save_curves(map(Run.load, folders), tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in drawn] == [
