@@ -25,18 +25,19 @@ def load_published(output: str | Path = "output") -> list[Run]:
 
 
 def write_all(root: Path) -> list[Path]:
-    """Render the project's files anew. Returns those whose text has changed."""
-    runs = load_published(root / "output")
+    """Draw and render the project's files anew. Returns those that have changed."""
+    runs, logs = load_published(root / "output"), root / "training_logs.md"
+    anew = not logs.exists() or logs.read_text(encoding="utf-8") != render_logs(runs)
+    drawn = draw_curves(root, runs, anew)  # first: the README shows what there is
     pages = render_all(root, runs)
     changed = [path for path in pages if not path.exists() or path.read_text(encoding="utf-8") != pages[path]]
     for path in changed:
         write_text(path, pages[path])
-    stale = sorted(
-        set((root / "output").glob("*/MODEL_CARD.md")) - set(pages)
-    )  # of runs that are gone, or trained anew
+    # Of runs that are gone, or were trained anew and not yet evaluated.
+    stale = sorted(set((root / "output").glob("*/MODEL_CARD.md")) - set(pages))
     for path in stale:
         path.unlink()
-    return [*changed, *stale, *draw_curves(root, runs, root / "training_logs.md" in changed)]
+    return [*drawn, *changed, *stale]
 
 
 def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
