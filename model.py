@@ -66,8 +66,13 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, 32, 32) -> (N, num_classes)
-        features = self.stages(self.stem(images))  # (N, C, 8, 8), or (N, C, 4, 4) with four stages
-        return self.head(self.dropout(features.mean((2, 3))))
+        return self.classify(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:  # -> (N, C), what the head sees
+        return self.stages(self.stem(images)).mean((2, 3))  # of (N, C, 8, 8), or (N, C, 4, 4) with four stages
+
+    def classify(self, features: Tensor) -> Tensor:
+        return self.head(self.dropout(features))
 
 
 class SprintGroup(nn.Module):
@@ -130,8 +135,14 @@ class SprintNet(nn.Module):
         self.stem.weight.copy_(torch.cat((filters, -filters)))
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, H, W), H and W of 20 or more -> (N, num_classes)
-        features = self.stages(F.silu(self.stem(images)))  # (N, 768, 3, 3) at 32 px
-        return self.head(features.amax((2, 3)) + features.mean((2, 3))) * self.logit_scale
+        return self.classify(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:  # -> (N, 768), what the head sees
+        maps = self.stages(F.silu(self.stem(images)))  # (N, 768, 3, 3) at 32 px
+        return maps.amax((2, 3)) + maps.mean((2, 3))
+
+    def classify(self, features: Tensor) -> Tensor:
+        return self.head(features) * self.logit_scale
 
 
 def resnet20(num_classes: int = 100, dropout: float = 0.0) -> ResNet:

@@ -85,7 +85,7 @@ def predict(run: Path, pictures: list[Path]) -> dict[Path, list[Prediction]]:
     """What `python -m cifar100 predict` says of each picture."""
     command = [sys.executable, "-m", "cifar100", "predict", str(run.resolve()), *map(str, pictures), "--json"]
     said = subprocess.run([*command, "--device", "cpu"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return {Path(name): [Prediction(**answer) for answer in own] for name, own in json.loads(said).items()}
+    return {Path(name): [Prediction(**answer) for answer in own["classes"]] for name, own in json.loads(said).items()}
 
 
 def describe_answer(picture: Path, shares: dict[str, float], expected: list[Prediction], right: bool) -> str:

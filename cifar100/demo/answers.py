@@ -8,7 +8,7 @@ from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, readable
 from cifar100.errors import UserError
 from cifar100.explain.grad_cam import explain_stages, overlay
 from cifar100.files import read_regular
-from cifar100.inference import Predictor
+from cifar100.inference import Answer, Prediction, Predictor
 from cifar100.inference.decoder import open_safely
 from cifar100.inference.pictures import SIDE
 from cifar100.runs.find import find_usable
@@ -17,12 +17,15 @@ from cifar100.runs.run import load_metrics
 TOP = 5  # classes in an answer
 UPLOAD_BYTES = 20_000_000  # that a picture's file may have
 ENLARGED = 10  # times a side, of the pictures in an answer
-Answer = tuple[dict[str, float], str, np.ndarray, np.ndarray, np.ndarray]
+CONFIDENCE = 0.9  # that the truth is among the classes that the verdict names
+NAMED = 5  # classes that a verdict names at most
+Shown = tuple[dict[str, float], str, np.ndarray, np.ndarray, np.ndarray, str]
 
 
-def make_answer(predictor: Predictor, path: str) -> Answer:
-    """Of a picture's file: the TOP classes with their probabilities, the superclass, what the network sees, and where
-    it looks, in the last stage and in the one before it; the pictures are (320, 320, 3) uint8.
+def make_answer(predictor: Predictor, path: str) -> Shown:
+    """Of a picture's file: the TOP classes with their probabilities, the superclass, what the network sees, where it
+    looks, in the last stage and in the one before it, and a sentence on how far to trust it; the pictures are
+    (320, 320, 3) uint8.
 
     Raises UserError as `open_safely` does, without the path, which would show where a server keeps its files.
     """
@@ -33,18 +36,31 @@ def make_answer(predictor: Predictor, path: str) -> Answer:
     if not content:
         raise UserError("The picture is an empty file: choose a PNG or JPEG file.")
     pixels = open_safely(content)[None]
-    answers = predictor.predict(pixels[0], top_k=len(predictor.classes))
-    shares = {readable(answer.class_name): answer.probability for answer in answers[:TOP]}
+    answer = predictor.answer(pixels[0], CONFIDENCE)
+    shares = {readable(prediction.class_name): prediction.probability for prediction in answer.ranking[:TOP]}
     seen = pixels[0].repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels show
     maps = explain_stages(predictor.network, pixels).values()
     last, before = (overlay(pixels[0], heatmaps[0], ENLARGED * SIDE) for heatmaps in maps)
-    return shares, describe_superclass(answers), seen, last, before
+    return shares, describe_superclass(answer.ranking), seen, last, before, describe_trust(answer)
 
 
-def describe_superclass(answers: list) -> str:
+def describe_trust(answer: Answer) -> str:
+    """A sentence: of none of the classes, one class, one of several, or not measured."""
+    if answer.familiar is None:
+        return "How far to trust this has not been measured: `evaluate --write` does."
+    if not answer.familiar:
+        return "This looks like none of the 100 classes: do not trust the names. So do 5% of the test pictures."
+    names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.enough]]
+    if len(names) == 1:
+        return f"One class is enough for a confidence of {CONFIDENCE:.0%}: {names[0]}."
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"One of {len(names)}, with a confidence of {CONFIDENCE:.0%}: {', '.join(names[:NAMED])}{more}."
+
+
+def describe_superclass(ranking: list[Prediction]) -> str:
     """The superclass of the first of all classes, and what its five classes have together."""
-    coarse = COARSE_OF_FINE[answers[0].class_id]
-    together = sum(answer.probability for answer in answers if COARSE_OF_FINE[answer.class_id] == coarse)
+    coarse = COARSE_OF_FINE[ranking[0].class_id]
+    together = sum(own.probability for own in ranking if COARSE_OF_FINE[own.class_id] == coarse)
     return f"{readable(COARSE_NAMES[coarse])} (its five classes together: {together:.1%})"
 
 

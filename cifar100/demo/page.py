@@ -30,7 +30,8 @@ MESSAGE_LENGTH = 400  # characters
 NOT_RECEIVED = "The picture is no file that was uploaded here: upload it."
 MALFORMED = "The page cannot read this request: upload a picture, and choose a network of the list."
 LIMITS = (
-    "It knows **the 100 classes of CIFAR-100 and no “none of these”**: whatever you show it, it names one of them. "
+    "It knows **the 100 classes of CIFAR-100**: whatever you show it, it names five of them, and says how far to trust "
+    "that. Of what is none of them it notices only a part. "
     f"It sees **{SIDE}x{SIDE} pixels** of the picture's central square: what is small is lost before it looks."
 )
 REASONS = (
@@ -159,9 +160,9 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
 
     def predict(picture: str | None, model: str):
         """What a picture shows: the five most probable classes of CIFAR-100, the superclass, the 32x32 pixels that
-        the network sees, and Grad-CAM's maps over them."""
+        the network sees, Grad-CAM's maps over them, and how far to trust the answer."""
         if picture is None:
-            return (None,) * 5
+            return (None,) * 6
         if not isinstance(model, str):  # Gradio lets null pass, and a list of names
             raise refusal("The network is one name of the list: choose one.")
         try:
@@ -187,6 +188,7 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
                 )
             with gr.Column():
                 shares = gr.Label(label=f"The {TOP} most probable classes", num_top_classes=TOP)
+                trust = gr.Textbox(label="How far to trust this", interactive=False, lines=2)
                 superclass = gr.Textbox(label="Superclass of the first", interactive=False)
                 model = gr.Dropdown(choices, label="Network", interactive=True)
         gr.Markdown(REASONS)
@@ -205,7 +207,7 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
                     f"- **{readable(name)}**: {readable(', '.join(own.split()))}" for name, own in SUPERCLASSES.items()
                 )
             )
-        shown = [shares, superclass, *views]
+        shown = [shares, superclass, *views, trust]
         asking = {"fn": predict, "inputs": [picture, model], "outputs": shown, "show_progress_on": shares}
         # `picture.change` would serve for all, but asks twice where an upload replaces a picture.
         asked = gr.on([picture.upload, picture.clear, model.change], **asking, api_name="predict")

@@ -4,6 +4,8 @@ logits: (N, classes) finite floats; labels: (N,) whole numbers. All is computed 
 see `metrics.check_predictions`.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import special
 
@@ -11,9 +13,9 @@ BINS = 15  # of equal width, as in Guo et al. 2017
 TEMPERATURES = (0.05, 20.0)  # searched between these: far beyond what a trained network needs
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """The probabilities of the classes: (N, classes) float64."""
-    return special.softmax(np.asarray(logits, np.float64), axis=1)
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """The probabilities of the classes: (N, classes) float64. All that the project shows are computed here."""
+    return special.softmax(np.asarray(logits, np.float64) / temperature, axis=1)
 
 
 def image_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -73,6 +75,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss_at, bounds=np.log(TEMPERATURES), method="bounded").x))
 
 
+def split_halves(count: int, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The indices of each random half of so many images, and of the other half."""
+    halves = np.array_split(np.random.default_rng(seed).permutation(count), 2)
+    yield from zip(halves, reversed(halves))
+
+
 def cross_fitted_temperature(
     logits: np.ndarray, labels: np.ndarray, seed: int = 0
 ) -> tuple[np.ndarray, tuple[float, float]]:
@@ -81,12 +89,11 @@ def cross_fitted_temperature(
     So no image has a say in how it is scaled itself, and calibration can be measured on the same test set. Returns the
     scaled logits, (N, classes) float64, in the order given, and the temperatures that the two halves were divided by.
     """
-    halves = np.array_split(np.random.default_rng(seed).permutation(len(labels)), 2)
-    temperatures = tuple(fit_temperature(logits[other], labels[other]) for other in reversed(halves))
-    scaled = np.array(logits, np.float64)
-    for half, temperature in zip(halves, temperatures):
-        scaled[half] /= temperature
-    return scaled, temperatures
+    scaled, temperatures = np.array(logits, np.float64), []
+    for own, other in split_halves(len(labels), seed):
+        temperatures.append(fit_temperature(logits[other], labels[other]))
+        scaled[own] /= temperatures[-1]
+    return scaled, tuple(temperatures)
 
 
 def accuracy_by_coverage(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

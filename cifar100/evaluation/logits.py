@@ -31,15 +31,18 @@ def compute_logits(network: nn.Module, images: np.ndarray, batch_size: int = 500
 
 
 @torch.no_grad()
+def compute_both(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """`compute_logits` with what the head has seen: (N, classes) and (N, channels) float32."""
+    network.eval()
+    batches = torch.tensor(images, device=next(network.parameters()).device).split(batch_size)
+    features = [network.features(to_input(batch)) for batch in batches]
+    logits = [network.classify(part).float() for part in features]
+    return torch.cat(logits).cpu().numpy(), torch.cat(features).float().cpu().numpy()
+
+
 def extract_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
     """What the head sees of each picture: (N, channels) float32. images: (N, 32, 32, 3) uint8."""
-    features = []
-    hook = network.head.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0].float().cpu()))
-    try:
-        compute_logits(network, images)
-    finally:
-        hook.remove()
-    return torch.cat(features).numpy()
+    return compute_both(network, images)[1]
 
 
 def evaluate(
@@ -73,6 +76,7 @@ class Evaluation(OpenRun):
     logits: np.ndarray  # (N, classes) float32
     loss: float
     accuracy: float
+    features: np.ndarray  # (N, channels) float32, what the head saw
 
 
 def open_run(folder: Path, data: str | None = None, device: str | None = None) -> OpenRun:
@@ -97,6 +101,6 @@ def evaluate_run(folder: Path, data: str | None = None, device: str | None = Non
     if batch_size < 1:
         raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
     opened = open_run(folder, data, device)
-    logits = compute_logits(opened.network, opened.data.images, batch_size)
+    logits, features = compute_both(opened.network, opened.data.images, batch_size)
     scores = score(torch.from_numpy(logits), torch.from_numpy(opened.data.fine))
-    return Evaluation(opened.run, opened.network, opened.data, logits, *scores)
+    return Evaluation(opened.run, opened.network, opened.data, logits, *scores, features)

@@ -12,6 +12,7 @@ import numpy as np
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration
+from cifar100.evaluation.answering import measure_sets
 from cifar100.evaluation.calibration import mean_by_group
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95)  # shares of the images, the surest first, at which a summary gives the accuracy
@@ -196,10 +197,11 @@ def summarise_predictions(logits: np.ndarray, labels: np.ndarray, coarse_of_fine
             },
         },
         "temperature": {
-            "value": plain(np.mean(temperatures)),
+            "value": plain(calibration.fit_temperature(logits, labels)),
             "folds": [plain(temperature) for temperature in temperatures],
             "method": "two-fold on the test set",
         },
+        "sets": measure_sets(logits, labels),
         # Less a rounding error, so that 0.8 of 10 images are 8 and not 9.
         "coverage": {str(share): plain(accuracy[np.searchsorted(coverage, share - 1e-9)]) for share in COVERAGES},
         "risk_coverage_area": plain(calibration.risk_coverage_area(logits, labels)),

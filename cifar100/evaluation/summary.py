@@ -1,22 +1,30 @@
 """All that is measured of a finished run, beyond its accuracy: a part of metrics.json."""
 
 import json
+from collections.abc import Iterable
 
 import numpy as np
 
 from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration, metrics
-from cifar100.evaluation.logits import Evaluation, compute_logits
+from cifar100.evaluation.answering import fit_answering
+from cifar100.evaluation.familiarity import energy, familiarity, fit_familiarity, unpack
+from cifar100.evaluation.logits import Evaluation, compute_both, compute_logits
 from cifar100.evaluation.near_duplicates import load_pairs
-from cifar100.files import write_text
+from cifar100.evaluation.strangers import make_strangers
+from cifar100.files import write_bytes, write_text
+from cifar100.runs.answering import as_trained, insert_answering
+from cifar100.runs.checks import FILES, read_file
+from cifar100.runs.place import hold
 from cifar100.runs.run import load_metrics
 
 
 def summarise_evaluation(result: Evaluation) -> dict:
     """What metrics.json holds under "evaluation": the summary of the logits (see `metrics.summarise_predictions`),
-    the accuracy over picture and mirror image ("flip_tta"), and that without near duplicates, on CIFAR-100's test
-    images only (None elsewhere)."""
+    the accuracy over picture and mirror image ("flip_tta"), that without near duplicates, on CIFAR-100's test images
+    only (None elsewhere), how well pictures of no class are told from these, and what makes answers
+    of logits ("answering")."""
     labels = result.data.fine
     summary = metrics.summarise_predictions(result.logits, labels)
     summary["temperature"]["method"] = f"two-fold on the {result.run.split} set"
@@ -30,6 +38,8 @@ def summarise_evaluation(result: Evaluation) -> dict:
         **summary,
         "flip_tta": round(metrics.top_accuracy(both, labels, 1), 6),
         "without_duplicates": without_duplicates(result),
+        "familiarity": measure_familiarity(result),
+        "answering": fit_answering(result.logits, result.features, labels).to_dict(),
     }
 
 
@@ -49,25 +59,69 @@ def without_duplicates(result: Evaluation) -> dict | None:
     }
 
 
-def rounded(interval: tuple[float, float]) -> list[float]:
-    return [round(float(value), 6) for value in interval]
+def measure_familiarity(result: Evaluation) -> dict:
+    """How well pictures of no class are told from the run's own: for each kind the area under the ROC curve, of the
+    score and of the energy beside it, and the share that is refused. "passing": the share of the run's own pictures
+    that is not. Cross-fitted: means over the halves, each held against what the other half gives."""
+    from sklearn.metrics import roc_auc_score
+
+    strangers = make_strangers(result.data.images)
+    theirs = {kind: compute_both(result.network, pictures) for kind, pictures in strangers.items()}
+    kinds: dict[str, dict] = {kind: {"pictures": len(pictures)} for kind, pictures in strangers.items()}
+    passed = np.zeros(len(result.logits), bool)
+    sums = {kind: np.zeros(3) for kind in strangers}
+    for own, other in calibration.split_halves(len(result.logits)):
+        kept, threshold = fit_familiarity(result.features[other], result.data.fine[other], result.logits.shape[1])
+        means = unpack(kept, result.logits.shape[1])
+        known = familiarity(result.features[own], means)
+        passed[own] = known >= threshold
+        for kind, (logits, features) in theirs.items():
+            strange = familiarity(features, means)
+            which = np.repeat([1, 0], [len(known), len(strange)])
+            energies = np.concatenate([energy(result.logits[own]), energy(logits)])
+            sums[kind] += (
+                roc_auc_score(which, np.concatenate([known, strange])),
+                (strange < threshold).mean(),
+                roc_auc_score(which, energies),
+            )
+    for kind, figures in sums.items():
+        kinds[kind] |= dict(zip(("auroc", "refused", "auroc_of_energy"), rounded(figures / 2)))
+    return {"passing": round(float(passed.mean()), 6), "kinds": kinds}
+
+
+def rounded(values: Iterable[float]) -> list[float]:
+    return [round(float(value), 6) for value in values]
 
 
 def save_evaluation(result: Evaluation, summary: dict) -> None:
-    """Put an evaluation's summary into the run's metrics.json, whose other entries stay as they are. Raises UserError
-    if they are not those of the run that was evaluated."""
-    content = load_metrics(result.run.folder)
-    if content["sha256"] != result.run.metrics["sha256"]:
-        raise UserError(f"{result.run.folder} was trained anew in the meantime: evaluate it again.")
-    content["evaluation"] = summary
-    write_text(result.run.folder / "metrics.json", json.dumps(content, indent=2) + "\n")
+    """Put an evaluation's summary into the run's metrics.json, whose other entries stay as they are, and what makes
+    answers of logits into its weights, too. Raises UserError if they are not those of the run that was evaluated, or if
+    the run's place is taken.
+
+    Two files cannot be replaced at once, so the weights give up the older copy first: whenever this is cut off, the
+    weights hold the same as metrics.json, or no copy, and the run is whole.
+    """
+    folder = result.run.folder
+    path = folder / FILES["weights"]
+    with hold(folder):
+        content = load_metrics(folder)
+        if content["sha256"] != result.run.metrics["sha256"]:
+            raise UserError(f"{folder} was trained anew in the meantime: evaluate it again.")
+        weights = read_file(path)
+        bare, filled = as_trained(weights), insert_answering(weights, summary["answering"])
+        if weights not in (bare, filled):
+            write_bytes(path, bare)
+        write_text(folder / "metrics.json", json.dumps(content | {"evaluation": summary}, indent=2) + "\n")
+        if weights != filled:
+            write_bytes(path, filled)
 
 
 def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[dict, dict]:
     """Reliability curves and calibration errors before and after a two-fold temperature, as `plot_reliability`
     takes them."""
-    scaled, temperatures = calibration.cross_fitted_temperature(logits, labels)
-    versions = {"as it is": logits, f"a temperature of {np.mean(temperatures):.2f}": scaled}
+    scaled, _ = calibration.cross_fitted_temperature(logits, labels)
+    value = calibration.fit_temperature(logits, labels)
+    versions = {"as it is": logits, f"a temperature of {value:.2f}": scaled}
     return (
         {name: calibration.reliability_curve(version, labels) for name, version in versions.items()},
         {name: calibration.expected_calibration_error(version, labels) for name, version in versions.items()},

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cifar100.inference.predictor import Prediction, Predictor, load_predictor
+    from cifar100.inference.predictor import Answer, Prediction, Predictor, load_predictor
 
-__all__ = ["Prediction", "Predictor", "load_predictor"]
+__all__ = ["Answer", "Prediction", "Predictor", "load_predictor"]
 
 
 def __getattr__(name: str):

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from cifar100.dataset.cifar import FINE_NAMES, MEAN, STD
 from cifar100.errors import UserError
+from cifar100.evaluation.familiarity import set_to_length_one, unpack
 from cifar100.files import check_writable, write_bytes
+from cifar100.runs import answering as fitted
+from cifar100.runs.checks import load_answering
 from cifar100.runs.run import load_recipe
 from cifar100.runs.weights import load_network
 
@@ -21,11 +26,36 @@ PREPROCESSING = (
 )
 
 
-def export_onnx(run: Path, path: Path) -> None:
-    """Write a finished run's network as an ONNX file: images (N, 3, 32, 32) float32, normalised -> logits (N, 100).
+ANSWERING = (
+    "probabilities: softmax of the logits divided by the temperature. A set for a confidence of p percent: add up the "
+    "probabilities from the largest on; to the sum before each class add the penalty times its place (from 1) less "
+    "free, if that is above 0; take the classes up to the last at which this is not above set_thresholds[p - 1]. A "
+    "picture looks like none of the classes if its familiarity is below familiar_from."
+)
 
-    Its metadata says how a picture becomes an input ("preprocessing"), and names the classes in the order of the
-    logits and the recipe, as JSON. Raises UserError if a file of the run is missing or damaged, if onnx or onnxscript
+
+class Answering(nn.Module):
+    """A network with what an evaluated run says of its logits: the probabilities, and the familiarity."""
+
+    def __init__(self, network: nn.Module, answering: fitted.Answering):
+        super().__init__()
+        self.network, self.temperature = network, answering.temperature
+        means = set_to_length_one(unpack(answering.class_means, len(FINE_NAMES)))
+        self.register_buffer("means", torch.tensor(means, dtype=torch.float32))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.network.features(images)
+        logits = self.network.classify(features)
+        return logits, (logits / self.temperature).softmax(1), (F.normalize(features) @ self.means.T).amax(1)
+
+
+def export_onnx(run: Path, path: Path) -> None:
+    """Write a finished run's network as an ONNX file: images (N, 3, 32, 32) float32, normalised -> logits (N, 100);
+    of an evaluated run also probabilities (N, 100), after its temperature, and familiarity (N,).
+
+    Its metadata says how a picture becomes an input ("preprocessing") and what is done with the outputs ("answers"),
+    and has as JSON the class names in the order of the logits, the recipe, and what `evaluate --write` fitted
+    ("answering"). Raises UserError if a file of the run is missing or damaged, if onnx or onnxscript
     is not installed, or if the file cannot be written.
     """
     check_writable(path)
@@ -34,14 +64,14 @@ def export_onnx(run: Path, path: Path) -> None:
         import onnxscript  # noqa: F401  torch's exporter asks for it, in less clear words
     except ImportError as error:
         raise UserError(f"The export needs {error.name}: `pip install onnx onnxscript`.") from error
-    network, recipe = load_network(run), load_recipe(run)
+    network, recipe, answering = load_network(run), load_recipe(run), load_answering(run)
     batch = {0: torch.export.Dim("batch")}
     example = torch.zeros(2, 3, 32, 32)  # of two, because a batch of one would be taken for a constant
     program = torch.onnx.export(
-        network,
+        Answering(network, answering).eval() if answering else network,
         (example,),
         input_names=["images"],
-        output_names=["logits"],
+        output_names=["logits", "probabilities", "familiarity"] if answering else ["logits"],
         dynamic_shapes=(batch,),
         dynamo=True,
         verbose=False,
@@ -49,6 +79,8 @@ def export_onnx(run: Path, path: Path) -> None:
     model = program.model_proto
     clear_notes(model)
     facts = {"preprocessing": PREPROCESSING, "classes": FINE_NAMES, "recipe": recipe.to_dict()}
+    if answering:
+        facts |= {"answers": ANSWERING, "answering": answering.to_dict()}
     onnx.helper.set_model_props(model, {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()})
     onnx.checker.check_model(model)
     content = io.BytesIO()

@@ -30,6 +30,13 @@ def describe_summary(summary: dict) -> Iterator[str]:
     error, after = summary["calibration"]["ece"], summary["calibration"]["after_temperature"]["ece"]
     value = summary["temperature"]["value"]
     yield f"calibration error {error:.2%}, after a two-fold temperature of {value:.2f}: {after:.2%}"
+    for confidence, own in summary["sets"].items():
+        yield (
+            f"sets for a confidence of {float(confidence):.0%} hold the truth in {own['coverage']:.2%}, with "
+            f"{own['size']:.2f} classes in the mean"
+        )
+    for kind, own in summary.get("familiarity", {}).get("kinds", {}).items():
+        yield f"none of the classes: {kind} told with an AUROC of {own['auroc']:.3f}, {own['refused']:.1%} refused"
 
 
 def compare(results: list[Evaluation]) -> Iterator[str]:

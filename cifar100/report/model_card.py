@@ -43,10 +43,19 @@ def list_values(run: Run) -> dict:
         "torch": run.metrics["versions"]["torch"],
         "split": "held-out" if run.split == "validation" else "test",
         "e": evaluation,
+        "fitted": describe_fit(run),
         "best": ", ".join(ranked[:-6:-1]).replace("_", " "),
         "worst": ", ".join(ranked[:5]).replace("_", " "),
         "pairs": ", ".join(pairs).replace("_", " "),
     }
+
+
+def describe_fit(run: Run) -> str:
+    """The images that what makes answers of logits comes from."""
+    count = f"the {run.metrics['evaluation']['images']:,}"
+    if run.split == "validation":
+        return f"{count} images that were held out of the training set"
+    return f"{count} test images, because no training image was held out"
 
 
 def describe_data(run: Run) -> str:

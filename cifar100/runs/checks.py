@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from cifar100.errors import UserError, printable
 from cifar100.files import check_regular, load_json
+from cifar100.runs.answering import LARGEST, Answering, as_trained, extract_answering
 from cifar100.runs.machines import are_machines
 
 FILES = {"weights": "weights.safetensors", "history": "history.csv"}  # those whose SHA-256 metrics.json holds
@@ -17,7 +18,6 @@ METRICS = (
     *("hardware", "versions", "commit", "sha256"),
 )  # the keys of every metrics.json; "machines" where there were several, and "evaluation"
 ACCURACIES = ("top1", "top5", "flip_tta")  # in an evaluation, beside those by class
-LARGEST = 1e300  # number that anything here may have
 DIGEST = re.compile("[0-9a-f]{64}")
 # HTML, Markdown and its emphasis, formulas; addresses and names that GitHub makes links. An underscore between letters
 # is none of these.
@@ -35,8 +35,12 @@ def read_file(path: Path) -> bytes:
 
 def digest(content: bytes, path: Path) -> str:
     """The SHA-256 of a file's content in hexadecimal; of a table as it was written, since git gives it other line ends
-    on Windows."""
-    return hashlib.sha256(content.replace(b"\r\n", b"\n") if path.suffix == ".csv" else content).hexdigest()
+    on Windows; of weights as they were trained, since an evaluation adds to them."""
+    if path.suffix == ".csv":
+        content = content.replace(b"\r\n", b"\n")
+    elif path.suffix == ".safetensors":
+        content = as_trained(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def checksum(path: Path) -> str:
@@ -49,17 +53,39 @@ def compare_checksum(path: Path) -> None:
     metrics.json, as while a run grows, there is nothing to compare with."""
     metrics = path.with_name("metrics.json")
     if metrics.is_file():
-        compare_digest(path, read_file(path), load_json(metrics).get("sha256"))
+        compare_digest(path, read_file(path), load_json(metrics))
 
 
-def compare_digest(path: Path, content: bytes, recorded) -> None:
-    """Raises UserError unless this is the content that metrics.json has the checksum of. recorded: its "sha256"."""
-    kind = next(kind for kind, name in FILES.items() if name == path.name)
+def compare_digest(path: Path, content: bytes, metrics: dict) -> None:
+    """Raises UserError unless this is the content that metrics.json has the checksum of. The weights may hold no copy
+    of what `evaluate --write` fitted, but none of anything else. metrics: what metrics.json holds."""
+    kind, recorded = next(kind for kind, name in FILES.items() if name == path.name), metrics.get("sha256")
     if not isinstance(recorded, dict) or recorded.get(kind) != digest(content, path):
         raise UserError(
             f"{path} is damaged or from another run (metrics.json has another checksum of it): restore both, or train "
             "the run again."
         )
+    if kind == "weights" and extract_answering(content) not in (None, find_answering(metrics)):
+        raise UserError(
+            f"{path} holds another temperature and other thresholds than metrics.json: restore both, or train the run "
+            "again."
+        )
+
+
+def find_answering(metrics: dict) -> dict | None:
+    """What a metrics.json has of the numbers that turn logits into answers. None before it is evaluated."""
+    evaluation = metrics.get("evaluation")
+    return evaluation.get("answering") if isinstance(evaluation, dict) else None
+
+
+def load_answering(folder: Path) -> Answering | None:
+    """The same of a run's folder. Raises UserError if it is damaged."""
+    path = folder / "metrics.json"
+    found = find_answering(load_json(path))
+    try:
+        return None if found is None else Answering.from_dict(found)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged (answering: {error}): restore it, or train the run again.") from error
 
 
 def load_trained_recipe(weights: Path) -> dict | None:
@@ -117,6 +143,11 @@ def check_metrics(metrics: dict, path: Path) -> None:
     require(all(isinstance(text, str) and DIGEST.fullmatch(text) for text in checksums.values()), "sha256")
     evaluation = metrics.get("evaluation", {})
     require(isinstance(evaluation, dict) and can_be_shown(evaluation), "evaluation")
+    if "answering" in evaluation:
+        try:
+            Answering.from_dict(evaluation["answering"])
+        except ValueError:
+            require(False, "answering")
     by_class = evaluation.get("per_class", {})
     require(isinstance(by_class, dict), "evaluation")
     shares = [evaluation[name] for name in ACCURACIES if name in evaluation]

@@ -47,6 +47,25 @@ def claim(folder: Path, output: str | Path = "output") -> Iterator[Path]:
         lock.release()
 
 
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold a finished run's place for a moment, to change its files. Raises UserError if it is taken, or cannot be
+    written."""
+    lock = FileLock(lock_file(folder), timeout=0)
+    try:
+        with clear_errors(folder):
+            lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"Process {read_holder(running_folder(folder))} is training {folder} right now: try again when it has "
+            "finished."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def lock_file(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 

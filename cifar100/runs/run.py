@@ -42,9 +42,9 @@ class Run:
         check_metrics(metrics, path)
         content = read_file(table)
         recipe, history = load_recipe(folder), parse_history(content, table)
-        compare_digest(table, content, metrics["sha256"])
+        compare_digest(table, content, metrics)
         if weights.is_file():
-            compare_digest(weights, read_file(weights), metrics["sha256"])
+            compare_digest(weights, read_file(weights), metrics)
         for name, value in summarise_history(recipe, history).items():
             if metrics[name] != value:
                 raise UserError(

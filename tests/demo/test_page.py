@@ -110,7 +110,8 @@ def test_the_endpoint_gives_the_probabilities_of_the_predictor(client, models, p
     (pixels,) = stack_pictures([photograph])
     shown = {}
     for name, folder in models.items():
-        label, superclass, seen, last, before = ask(client, photograph, name)
+        label, superclass, seen, last, before, trust = ask(client, photograph, name)
+        assert trust == "How far to trust this has not been measured: `evaluate --write` does."
         expected = load_predictor(folder, "cpu").predict(photograph)
         shown[name] = [(row["label"], row["confidence"]) for row in label["confidences"]]
         assert shown[name] == [(e.class_name.replace("_", " "), e.probability) for e in expected]

@@ -267,7 +267,10 @@ def test_summary(predictions):
     assert summary["confused_pairs"][0] == [FINE_NAMES[first], FINE_NAMES[second], mistakes]
     assert len(summary["confused_pairs"]) == 10
     assert summary["calibration"]["after_temperature"]["nll"] < summary["nll"]
-    assert summary["temperature"]["value"] == pytest.approx(np.mean(summary["temperature"]["folds"]))
+    assert summary["temperature"]["value"] == pytest.approx(calibration.fit_temperature(logits, labels), abs=1e-6)
+    low, high = sorted(summary["temperature"]["folds"])
+    assert 0.9 * low < summary["temperature"]["value"] < 1.1 * high
+    assert summary["sets"]["0.9"]["coverage"] == pytest.approx(0.9, abs=0.03)
     kept = np.argsort(-calibration.softmax(logits).max(1))[:1_600]
     assert summary["coverage"]["0.8"] == pytest.approx((logits.argmax(1) == labels)[kept].mean())
 

@@ -18,6 +18,7 @@ from cifar100.evaluation.logits import compute_logits, evaluate_run, extract_fea
 from cifar100.evaluation.metrics import order_by_confusion
 from cifar100.evaluation.near_duplicates import Pair
 from cifar100.explain.receptive_field import effective_extent, effective_fields, stage_ends, trace_blocks
+from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
 from cifar100.report import model_card
 from cifar100.report.evaluation import compare
@@ -54,6 +55,14 @@ def test_an_assessment_is_kept_beside_what_was_there(two_runs, repeated):
     assert evaluation["top1"] == pytest.approx(before["final"]["test_accuracy"], abs=1e-6)
     assert evaluation["nll"] == pytest.approx(before["final"]["test_loss"], rel=1e-4)
     assert evaluation["temperature"]["method"] == "two-fold on the test set"
+    assert evaluation["answering"]["temperature"] == evaluation["temperature"]["value"]
+    predictor = load_predictor(result.run.folder, "cpu")
+    assert predictor.answering.to_dict() == evaluation["answering"]
+    familiar = [answer.familiar for answer in predictor.answer_batch(result.data.images)]
+    assert np.mean(familiar) >= 0.9  # 95 of 100, less where other images gave the means
+    assert 0.8 <= evaluation["familiarity"]["passing"] <= 1
+    for kind in evaluation["familiarity"]["kinds"].values():
+        assert 0 <= kind["auroc"] <= 1 and 0 <= kind["refused"] <= 1 and kind["pictures"] > 0
 
 
 def test_mirror_images_and_duplicates_by_a_direct_count(two_runs, repeated):

@@ -16,10 +16,12 @@ from torch import nn
 from cifar100.__main__ import main
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.errors import UserError
-from cifar100.evaluation.logits import predict_logits
+from cifar100.evaluation.familiarity import pack
+from cifar100.evaluation.logits import compute_both, predict_logits
 from cifar100.inference import load_predictor
 from cifar100.inference import predictor as inference
 from cifar100.recipes import SMOKE
+from cifar100.runs.answering import Answering, insert_answering
 from cifar100.runs.find import run_folder
 from cifar100.runs.history import EpochRecord, save_history
 from cifar100.runs.run import make_metrics, save_recipe
@@ -42,6 +44,28 @@ def make_run(output, recipe=SMOKE, accuracy=0.5):
     return folder
 
 
+def make_answering(temperature=0.5, familiar_from=0.9, channels=64):
+    """As of a network whose classes lie in the directions of the channels, over and over."""
+    means = pack(np.eye(100, channels) + np.eye(100, channels, k=-channels))
+    thresholds = tuple(np.linspace(0, 0.98, 99).round(6).tolist())
+    return Answering(
+        temperature=temperature,
+        penalty=0.01,
+        free=5,
+        set_thresholds=thresholds,
+        class_means=means,
+        familiar_from=familiar_from,
+    )
+
+
+def evaluate_made(folder, **values):
+    """Add to a run what an evaluation would."""
+    answering = make_answering(**values).to_dict()
+    weights, metrics = folder / "weights.safetensors", folder / "metrics.json"
+    weights.write_bytes(insert_answering(weights.read_bytes(), answering))
+    metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"evaluation": {"answering": answering}}))
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("output"))
@@ -52,8 +76,10 @@ def predictor(run):
     return load_predictor(run, device="cpu")
 
 
-def softmax_of(folder, images):
-    return predict_logits(load_network(folder), torch.from_numpy(images)).softmax(1).numpy()
+def softmax_of(folder, images, temperature=1.0):
+    logits = predict_logits(load_network(folder), torch.from_numpy(images)).double().numpy()
+    powers = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
+    return powers / powers.sum(1, keepdims=True)
 
 
 def test_a_file_and_its_array_get_the_answer_of_the_evaluation(run, predictor, tmp_path):
@@ -62,24 +88,24 @@ def test_a_file_and_its_array_get_the_answer_of_the_evaluation(run, predictor, t
     for source in (tmp_path / "a.png", str(tmp_path / "a.png"), (tmp_path / "a.png").read_bytes(), IMAGES[0]):
         answer = predictor.predict(source, top_k=100)
         assert sorted(k for _, k, _ in answer) == list(range(100))
-        assert all(share == expected[k] and name == FINE_NAMES[k] for name, k, share in answer)
+        assert all(share == pytest.approx(expected[k], rel=1e-9) for _, k, share in answer)
+        assert all(name == FINE_NAMES[k] for name, k, _ in answer)
         shares = [share for _, _, share in answer]
         assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1)
     name, number, share = predictor.predict(IMAGES[0])[0]
     assert (type(name), type(number), type(share)) == (str, int, float)
-    assert predictor.predict(IMAGES[0])[0] == (FINE_NAMES[expected.argmax()], expected.argmax(), expected.max())
+    assert (name, number, share) == (FINE_NAMES[expected.argmax()], expected.argmax(), pytest.approx(expected.max()))
 
 
 def test_a_batch_is_what_evaluation_computes_and_in_its_order(run, predictor, monkeypatch):
     expected = softmax_of(run, IMAGES)
-    sizes, original = [], inference.predict_logits
+    sizes, original = [], inference.compute_both
     monkeypatch.setattr(
-        inference, "predict_logits", lambda network, images: (sizes.append(len(images)), original(network, images))[1]
+        inference, "compute_both", lambda network, images: (sizes.append(len(images)), original(network, images))[1]
     )
     for images in (IMAGES, list(IMAGES), tuple(map(Image.fromarray, IMAGES)), IMAGES / 255):
         probabilities = predictor.probabilities(images)
-        assert probabilities.dtype == np.float32
-        np.testing.assert_array_equal(probabilities, expected)
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-9)
     answers = predictor.predict_batch(list(IMAGES), top_k=3)
     assert sizes == [20] * 5  # one call each, which splits them itself
     assert [[k for _, k, _ in answer] for answer in answers] == np.argsort(-expected, 1)[:, :3].tolist()
@@ -233,3 +259,84 @@ def test_a_pickle_is_not_opened(run, tmp_path):
         with pytest.raises(UserError, match="is a pickle, which is not opened: name a run"):
             load_predictor(tmp_path / name, device="cpu")
     assert not mark.exists()
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    folder = make_run(tmp_path_factory.mktemp("evaluated"))
+    evaluate_made(folder)
+    return folder
+
+
+def test_a_run_and_its_weights_alone_answer_with_the_temperature(evaluated, tmp_path):
+    away = tmp_path / "alone.safetensors"
+    away.write_bytes((evaluated / "weights.safetensors").read_bytes())
+    expected = softmax_of(evaluated, IMAGES, temperature=0.5)
+    for path in (evaluated, evaluated.parent, evaluated / "weights.safetensors", away):
+        predictor = load_predictor(path, "cpu")
+        np.testing.assert_allclose(predictor.probabilities(IMAGES), expected, rtol=1e-9)
+        assert predictor.answering == make_answering()
+    plain = softmax_of(evaluated, IMAGES)
+    assert (plain.argmax(1) == expected.argmax(1)).all() and (plain.max(1) < expected.max(1)).all()
+
+
+def test_an_answer_says_how_many_are_enough_and_whether_it_is_of_any_class(evaluated):
+    predictor = load_predictor(evaluated, "cpu")
+    for confidence in (0.05, 0.3, 0.9, 0.99):
+        threshold = make_answering().set_thresholds[round(100 * confidence) - 1]
+        answers = predictor.answer_batch(IMAGES, confidence)
+        assert [answer.ranking for answer in answers] == predictor.predict_batch(IMAGES, 100)
+        for answer in answers:
+            shares = [prediction.probability for prediction in answer.ranking]
+            before = [sum(shares[:k]) + 0.01 * max(0, k - 4) for k in range(100)]
+            assert answer.enough == sum(value <= threshold + 1e-12 for value in before)
+    features = compute_both(predictor.network, IMAGES)[1]
+    cosines = (features / np.linalg.norm(features, axis=1, keepdims=True)).max(1)  # to the nearest channel
+    middle = float(np.median(cosines))
+    predictor = load_predictor(evaluated, "cpu")
+    predictor.answering = replace(predictor.answering, familiar_from=middle)
+    assert [answer.familiar for answer in predictor.answer_batch(IMAGES)] == (cosines >= middle).tolist()
+    assert predictor.answer_batch([]) == []
+
+
+def test_without_an_evaluation_there_are_no_sets(run, predictor, tmp_path, capsys):
+    answer = predictor.answer(IMAGES[0])
+    assert (answer.enough, answer.familiar, len(answer.ranking)) == (None, None, 100)
+    Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
+    assert main(["predict", str(run), str(tmp_path / "a.png"), "--confidence", "0.9", "--device", "cpu"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "has not been evaluated" in captured.err and captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 0.995, -1, float("nan"), "0.9", None, True])
+def test_a_confidence_is_a_share_that_there_are_sets_for(evaluated, confidence):
+    with pytest.raises(UserError, match="from 0.01 to 0.99"):
+        load_predictor(evaluated, "cpu").answer(IMAGES[0], confidence)
+
+
+def test_predict_prints_the_set_and_says_what_looks_like_nothing(evaluated, tmp_path, capsys):
+    picture = tmp_path / "a.png"
+    Image.fromarray(IMAGES[0]).save(picture)
+    command = ["predict", str(evaluated), str(picture), "--device", "cpu"]
+    answer = load_predictor(evaluated, "cpu").answer(IMAGES[0], 0.3)
+    assert main([*command, "--confidence", "0.3"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"{picture}: looks like none of the classes" and not answer.familiar
+    assert [line.split("%  ")[1] for line in lines] == [
+        own.class_name.replace("_", " ") for own in answer.ranking[: answer.enough]
+    ]
+    assert main([*command, "--json", "--top", "3"]) == 0
+    content = json.loads(capsys.readouterr().out)[str(picture)]
+    assert content == {"familiar": False, "classes": [own._asdict() for own in answer.ranking[:3]]}
+    for wrong, words in ((["--confidence", "1.5"], "from 0.01 to 0.99"), (["--top", "0"], "from 1 to 100")):
+        assert main([*command, *wrong]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == "" and words in captured.err
+
+
+def test_class_means_of_another_network_are_refused(evaluated, tmp_path):
+    path = tmp_path / "other.safetensors"
+    other = make_answering(channels=65).to_dict()
+    path.write_bytes(insert_answering((evaluated / "weights.safetensors").read_bytes(), other))
+    with pytest.raises(UserError, match="is of another network"):
+        load_predictor(path, "cpu")
