@@ -49,7 +49,10 @@ def describe_trust(answer: Answer) -> str:
     if answer.familiar is None:
         return "How far to trust this has not been measured: `evaluate --write` does."
     if not answer.familiar:
-        return "This looks like none of the 100 classes: do not trust the names. So do 5% of the test pictures."
+        return (
+            "This looks like none of the 100 classes, so do not trust the names. (5% of the test pictures look so, "
+            "too.)"
+        )
     names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.enough]]
     if len(names) == 1:
         return f"One class is enough for a confidence of {CONFIDENCE:.0%}: {names[0]}."

@@ -31,7 +31,7 @@ NOT_RECEIVED = "The picture is no file that was uploaded here: upload it."
 MALFORMED = "The page cannot read this request: upload a picture, and choose a network of the list."
 LIMITS = (
     "It knows **the 100 classes of CIFAR-100**: whatever you show it, it names five of them, and says how far to trust "
-    "that. Of what is none of them it notices only a part. "
+    "that, if it is a photograph like theirs. Of what is none of them it notices only a part. "
     f"It sees **{SIDE}x{SIDE} pixels** of the picture's central square: what is small is lost before it looks."
 )
 REASONS = (

@@ -40,13 +40,11 @@ class Prediction(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a network says of one picture."""
+    """What a network says of one picture; but for the ranking None if `evaluate --write` has not evaluated it."""
 
     ranking: list[Prediction]  # all classes, the most probable first
     enough: int | None  # the first so many hold the truth with the confidence asked for
     familiar: bool | None  # whether it looks like a picture of any of the classes
-
-    # None, both, of a network that `evaluate --write` has not evaluated.
 
 
 class Predictor:

@@ -29,7 +29,7 @@ from cifar100.inference import load_predictor
 from cifar100.inference.pictures import stack_pictures
 from cifar100.recipes import SMOKE
 from tests.inference import costly
-from tests.inference.test_predictor import make_run
+from tests.inference.test_predictor import evaluate_made, make_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 contacted: set[str] = set()  # hosts that this process has looked up or connected to
@@ -47,12 +47,11 @@ sys.addaudithook(note_hosts)  # stays until the process ends
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Two networks with different first weights."""
+    """Two networks with different first weights, of which the second was evaluated."""
     output = tmp_path_factory.mktemp("output")
-    return {
-        "first": make_run(output),
-        "second": make_run(output, replace(SMOKE, name="other", seed=1)),
-    }
+    second = make_run(output, replace(SMOKE, name="other", seed=1))
+    evaluate_made(second, familiar_from=-1)
+    return {"first": make_run(output), "second": second}
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +107,10 @@ def bad_files():
 
 def test_the_endpoint_gives_the_probabilities_of_the_predictor(client, models, photograph):
     (pixels,) = stack_pictures([photograph])
-    shown = {}
+    shown, trusted = {}, {}
     for name, folder in models.items():
         label, superclass, seen, last, before, trust = ask(client, photograph, name)
-        assert trust == "How far to trust this has not been measured: `evaluate --write` does."
+        trusted[name] = trust
         expected = load_predictor(folder, "cpu").predict(photograph)
         shown[name] = [(row["label"], row["confidence"]) for row in label["confidences"]]
         assert shown[name] == [(e.class_name.replace("_", " "), e.probability) for e in expected]
@@ -120,6 +119,23 @@ def test_the_endpoint_gives_the_probabilities_of_the_predictor(client, models, p
         for view in (seen, last, before):
             assert Image.open(view).size == (320, 320)
     assert shown["first"] != shown["second"]
+    assert trusted["first"] == "How far to trust this has not been measured: `evaluate --write` does."
+    answer = load_predictor(models["second"], "cpu").answer(photograph)
+    assert trusted["second"].startswith(f"One of {answer.enough}, with a confidence of 90%: {shown['second'][0][0]}, ")
+    assert answer.enough > 5 and trusted["second"].endswith(f" and {answer.enough - 5} more.")
+
+
+def test_an_answer_comes_with_a_sentence_on_how_far_to_trust_it(models):
+    answer = load_predictor(models["second"], "cpu").answer(load_drawings()["clock"])
+    first, second = (prediction.class_name.replace("_", " ") for prediction in answer.ranking[:2])
+    said = {
+        (1, True): f"One class is enough for a confidence of 90%: {first}.",
+        (2, True): f"One of 2, with a confidence of 90%: {first}, {second}.",
+        (2, False): "This looks like none of the 100 classes, so do not trust the names. "
+        "(5% of the test pictures look so, too.)",
+    }
+    for (enough, familiar), sentence in said.items():
+        assert answers.describe_trust(answer._replace(enough=enough, familiar=familiar)) == sentence
 
 
 def test_what_is_no_picture_gets_one_sentence_and_the_server_goes_on(client, photograph, tmp_path):
