@@ -25,8 +25,11 @@ class MeanColour(nn.Module):
         super().__init__()
         self.head = nn.Linear(3, 100)
 
-    def forward(self, images):
-        return self.head(images.mean((2, 3)))
+    def features(self, images):
+        return images.mean((2, 3))
+
+    def classify(self, features):
+        return self.head(features)
 
 
 def test_shifted_flipped_and_brighter_copies_are_found_in_pixel_space():
