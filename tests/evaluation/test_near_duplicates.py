@@ -39,6 +39,15 @@ def test_each_test_picture_is_named_once_with_its_likest():
     assert (pairs[3].train, pairs[3].kind) == (5, "near") and pairs[3].similarity > 0.95
 
 
+def test_a_picture_that_training_has_many_times_is_found():
+    train, test = draw(30, 0), draw(6, 1)
+    for shade in range(5):
+        train[10 + shade] = train[5] * (0.5 + shade / 10)
+    test[3] = train[5] * 0.9 + 10  # as near to all six, in outlines and in features
+    pairs = duplicates.find_near_duplicates(test, train, MeanColour(), CPU)
+    assert [pair.test for pair in pairs] == [3] and pairs[0].train in {5, *range(10, 15)}
+
+
 def test_a_file_gives_back_the_pairs_and_is_checked(tmp_path):
     pairs = [duplicates.Pair(3, 17, "exact", 1.0), duplicates.Pair(9, 2, "near", 0.9731)]
     path = tmp_path / "pairs.csv"
