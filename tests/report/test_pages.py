@@ -10,7 +10,7 @@ from cifar100.figures.training import plot_accuracy_over_time, plot_history
 from cifar100.files import write_text
 from cifar100.recipes import RECIPES, SMOKE, SPRINT
 from cifar100.report import pages as report
-from cifar100.report.curves import save_curves
+from cifar100.report.curves import list_shares, save_curves
 from cifar100.report.describe import describe_recipe, list_events
 from cifar100.report.readme import (
     OVER_TIME,
@@ -120,6 +120,15 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     assert "rate 0.02" in [text.get_text() for text in top1.texts] and rate.get_ylabel().startswith("learning rate")
     assert list_events(RECIPES["resnet56_multistep"]) == {40: "rate 0.02", 70: "rate 0.004", 85: "rate 0.0008"}
     assert list_events(SPRINT) == {1.5: "24 px", 5: "32 px"}
+
+
+def test_an_epoch_on_small_pictures_takes_a_smaller_share_of_the_time(tmp_path):
+    shares = list_shares(Run.load(make_run(tmp_path, SPRINT, [0.5] * 10)))
+    assert shares[-1] == pytest.approx(1) and (np.diff(shares) > 0).all()
+    full, small = 1 + 1 / 15, (20 / 32) ** 2 + 1 / 15
+    assert shares[0] / (shares[-1] - shares[-2]) == pytest.approx(small / full)
+    even = list_shares(Run.load(make_run(tmp_path, RECIPES["resnet56_multistep"], [0.5] * 4)))
+    assert even == pytest.approx([0.25, 0.5, 0.75, 1])
 
 
 def test_a_missing_place_in_the_readme_is_an_error():
