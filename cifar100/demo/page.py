@@ -17,6 +17,7 @@ from cifar100.dataset.cifar import SUPERCLASSES, readable
 from cifar100.demo.answers import TOP, UPLOAD_BYTES, describe_model, make_answer
 from cifar100.demo.examples import load_drawings
 from cifar100.demo.gate import Gate
+from cifar100.device import return_freed_memory
 from cifar100.errors import UserError, printable
 from cifar100.explain.grad_cam import explain_stages
 from cifar100.inference import load_predictor
@@ -152,6 +153,7 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
     """The page, with a queue of bounded length. models: as `answers.find_models` finds them; the first one is read at
     once. Raises UserError if it cannot be read."""
     make_upload_folder()
+    return_freed_memory()
     load = functools.cache(lambda name: load_predictor(models[name], device))
     first = load(next(iter(models)))
     explain_stages(first.network, np.zeros((1, SIDE, SIDE, 3), np.uint8))  # its imports take the first visitor seconds
