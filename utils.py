@@ -41,6 +41,7 @@ from cifar100.exploration.images import (
 )
 from cifar100.figures import *
 from cifar100.figures.style import display_name
+from cifar100.inference import load_predictor
 from cifar100.inference.pictures import open_picture, shrink
 from cifar100.notebook.session import start_session
 from cifar100.notebook.showcase import pick_examples, save_showcase
