@@ -147,7 +147,7 @@ def start_session() -> Session:
         return Session(recipe, device, output, True, f"It trains, because {why}.")
     sprint = find_recipe("sprint")
     if not named and find_finished(sprint):
-        reason = f"There is no finished run of {recipe.name}: so the finished run of sprint is shown instead."
+        reason = f"There is no finished run of {recipe.name} yet, so that of sprint is shown instead."
         return Session(sprint, device, find_finished(sprint), False, reason)
     raise UserError(
         f"There is no finished run of {recipe.name} in {output}" + (" and no GPU" if wish == "auto" else "") + ": set "
