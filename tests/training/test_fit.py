@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -150,6 +151,30 @@ def test_killed_three_times_and_resumed_equals_one_that_was_not(tmp_path):
     subprocess.run([*TINY_RUN, *arguments, "--output", str(tmp_path / "b"), "--resume"], check=True)
     assert content(tmp_path / "b/smoke/seed0") == content(tmp_path / "a/smoke/seed0")
     assert visible(tmp_path / "b/smoke") == ["seed0"]
+
+
+def is_alive(number: str) -> bool:
+    """Whether a process still runs; one that has ended may wait for its parent to notice."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not list processes in /proc")
+def test_worker_processes_end_after_their_run_was_killed(tmp_path):
+    command = [*TINY_RUN, "train", "smoke", "--data", "elsewhere", "--device", "cpu", "--num-workers", "2"]
+    command += ["--epochs", "500", "--output", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while not process.stdout.readline().startswith("Epoch"):
+            pass
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(workers) == 2 and all(map(is_alive, workers))
+        process.kill()
+    patience = time.monotonic() + 30
+    while any(map(is_alive, workers)) and time.monotonic() < patience:
+        time.sleep(0.2)
+    assert not any(map(is_alive, workers))
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
