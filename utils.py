@@ -47,6 +47,7 @@ from cifar100.notebook.session import start_session
 from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.notebook.tables import (
     as_markdown,
+    compare_corruptions,
     compare_reports,
     explain_settings,
     list_results,
@@ -54,7 +55,7 @@ from cifar100.notebook.tables import (
     summarise_ranges,
 )
 from cifar100.recipes import find_recipe
-from cifar100.report.curves import draw_over_time
+from cifar100.report.curves import draw_over_computation
 from cifar100.report.describe import list_events
 from cifar100.report.pages import load_published
 from cifar100.report.readme import group_by_recipe, render_results

@@ -25,7 +25,7 @@ from cifar100.figures.explanation import plot_classification, plot_grad_cam, plo
 from cifar100.figures.network import plot_block, plot_gradient_norms, plot_receptive_fields, plot_stages
 from cifar100.figures.style import save_figure
 from cifar100.figures.training import (
-    plot_accuracy_over_time,
+    plot_accuracy_over_computation,
     plot_history,
     plot_losses,
     plot_lr_curve,

@@ -96,40 +96,41 @@ def plot_history(
     return fig
 
 
-def plot_accuracy_over_time(curves: dict[str, tuple[np.ndarray, np.ndarray]], reported: dict[str, float]) -> Picture:
-    """Test accuracy over the minutes of a run, on two processor cores, with the reports' numbers as lines.
+def plot_accuracy_over_computation(
+    curves: dict[str, tuple[np.ndarray, np.ndarray]], reported: list[tuple[float, float]]
+) -> Picture:
+    """Test accuracy over what a training computes, with the reports' numbers as diamonds.
 
-    curves: recipe -> (minutes at the end of each epoch, accuracy 0..1 there); reported: label -> accuracy.
+    curves: recipe -> (multiply-adds at the end of each epoch, accuracy 0..1 there); reported: the same of
+    one end each.
     """
     best = max(curves, key=lambda name: curves[name][1][-1])
-    minutes, accuracy = curves[best][0][-1], curves[best][1][-1]
-    fig, ax = make_figure(
-        9, 4.6, f"{display_name(best)}: {accuracy:.1%} in {minutes:.0f} minutes on two processor cores", published=True
-    )
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(curves)))
+    least = min(curves, key=lambda name: curves[name][0][-1])
+    costs, accuracies = ({name: values[part][-1] for name, values in curves.items()} for part in (0, 1))
+    title = f"{display_name(best)}: {accuracies[best]:.1%}"
+    if least != best:
+        title += f"; {display_name(least)}: {accuracies[least]:.1%} for 1/{costs[best] / costs[least]:.0f} of the work"
+    fig, ax = make_figure(9, 4.6, title, published=True)
+    colours = dict(zip(curves, matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(curves)))))
     place, mixed = 0.0, ax.get_yaxis_transform()  # across in fractions of the axes, up in accuracy
-    for label, level in sorted(reported.items(), key=lambda item: item[1]):
-        ax.axhline(level, color="0.6", linestyle="--", linewidth=0.9, zorder=1)
-        place = max(level, place + 0.03)  # labels that keep clear of one another, in the right margin
-        words = {"fontsize": 8, "va": "center", "color": "0.35"}
-        line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0}
-        ax.annotate(label, (1, level), (1.03, place), xycoords=mixed, textcoords=mixed, arrowprops=line, **words)
-    longest = max(minutes[-1] for minutes, _ in curves.values())
-    for (name, (minutes, accuracy)), colour in zip(curves.items(), colours):
-        ax.plot(minutes, accuracy, color=colour, linewidth=2, marker="o" if len(minutes) <= 20 else None, markersize=4)
-        ax.plot(minutes[-1], accuracy[-1], "o", color=colour, markersize=7)
-        words = {"fontsize": 9, "color": colour, "va": "bottom", "ha": "right", "fontweight": "bold"}
-        words["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85}
-        label, end = f"{display_name(name)}, {accuracy[-1]:.2%}", (minutes[-1], accuracy[-1])
-        ax.annotate(label, end, xytext=(-2, 8), textcoords="offset points", **words)
-    ax.set(
-        xscale="log",
-        xlabel="minutes of training and evaluation (logarithmic)",
-        ylabel="top-1 on the test set",
-        ylim=(0, 0.85),
-    )
-    ax.set_xlim(1, 1.1 * longest)
-    ax.xaxis.set_major_formatter("{x:g}")
+    for name, (cost, accuracy) in sorted(curves.items(), key=lambda item: item[1][1][-1]):
+        colour, end = colours[name], (cost[-1], accuracy[-1])
+        marker = "o" if len(cost) <= 20 else None
+        ax.plot(cost, accuracy, color=colour, linewidth=1.6, marker=marker, markersize=4)
+        ax.plot(*end, "o", color=colour, markersize=7, zorder=3)
+        label = f"{display_name(name)}, {accuracy[-1]:.2%}"
+        if cost[-1] < 0.1 * max(costs.values()):  # alone, far to the left
+            ax.annotate(label, end, (0, 8), textcoords="offset points", ha="center", fontsize=9, color=colour)
+            continue
+        place = max(accuracy[-1], place + 0.035)  # labels that keep clear of one another, in the right margin
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
+        ax.annotate(label, end, (1.03, place), textcoords=mixed, arrowprops=line, va="center", fontsize=9, color=colour)
+    if reported:
+        label = "what a report's network reached"
+        ax.plot(*zip(*reported), "D", color="0.35", markersize=6, markerfacecolor="white", zorder=4, label=label)
+        ax.legend(frameon=False, fontsize=9, loc="lower right")
+    ax.set(xscale="log", xlabel="multiply-adds of the training (logarithmic)", ylabel="top-1 on the test set")
+    ax.set_ylim(0, 0.85)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(color="0.93")
     ax.set_axisbelow(True)

@@ -1,12 +1,13 @@
 """The tables that the main notebook shows: settings with their meaning, a training by ranges of epochs, targets."""
 
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 
+from cifar100.evaluation.corruptions import load_corruptions, table_file
 from cifar100.recipe import Recipe
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import list_events
-from cifar100.report.readme import format_accuracy
+from cifar100.report.readme import format_accuracy, list_accuracies
 from cifar100.report.reported import REPORTED
 from cifar100.runs.history import EpochRecord, format_seconds
 from cifar100.runs.machines import describe_machines
@@ -65,7 +66,10 @@ DEPENDENT = {  # settings that say nothing while another one is switched off
 
 
 def as_markdown(rows: list[dict[str, str]]) -> str:
-    """A table with a line for each row; all rows have the keys of the first, which are its head."""
+    """A table with a line for each row; all rows have the keys of the first, which are its head. Nothing
+    without rows."""
+    if not rows:
+        return ""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -134,19 +138,27 @@ def format_gap(record: EpochRecord) -> str:
     return f"{100 * (record.train_accuracy - record.eval_accuracy):+.1f}"
 
 
-def list_targets(recipe: Recipe, history: list[EpochRecord]) -> list[dict[str, str]]:
-    """The course's target and the report's numbers, each with what this run reached after its last epoch."""
+def list_targets(recipe: Recipe, history: list[EpochRecord], runs: list[Run]) -> list[dict[str, str]]:
+    """The course's target and the report's numbers, each with what this run reached, and what the mean of the recipe's
+    published runs reached where there are several seeds."""
     final, best = history[-1].eval_accuracy, max(record.eval_accuracy for record in history)
-    targets = {"the course asks for": (0.73, final)}
+    targets = {"the course asks for": (0.73, final, "final")}
     if recipe.name in REPORTED:
         reported = REPORTED[recipe.name]
-        targets["the report's best epoch"] = (reported.best, best)
+        targets["the report's best epoch"] = (reported.best, best, "best")
         if reported.last:
-            targets["the report's last epoch"] = (reported.last, final)
-    return [
-        {"target": name, "at least": f"{least:.2%}", "here": f"{here:.2%}", "reached": "yes" if here >= least else "no"}
-        for name, (least, here) in targets.items()
-    ]
+            targets["the report's last epoch"] = (reported.last, final, "final")
+    rows = []
+    for name, (least, here, which) in targets.items():
+        row = {"target": name, "at least": f"{least:.2%}", "this run": judge(here, least)}
+        if len(runs) > 1:
+            row[f"mean of {len(runs)} seeds"] = judge(mean(list_accuracies(runs, which)), least)
+        rows.append(row)
+    return rows
+
+
+def judge(accuracy: float, least: float) -> str:
+    return f"{accuracy:.2%}, {'reached' if accuracy >= least else 'missed'}"
 
 
 def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
@@ -155,10 +167,28 @@ def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
     rows = []
     for name, reported in REPORTED.items():
         recipe, runs = RECIPES[name], groups.get(name)
-        ours = f"{format_accuracy(runs)} in {recipe.epochs:g} epochs" if runs else "not trained here"
-        if runs or recipe.epochs == reported.epochs:  # the shorter forms only where they have a result
-            row = {"recipe": f"`{name}`", "network": reported.network, "the report": reported.describe()}
-            rows.append(row | {"ours, last epoch": ours})
+        if not runs and recipe.epochs != reported.epochs:  # the shorter forms only where they have a result
+            continue
+        row = {"recipe": f"`{name}`", "the report": reported.describe(), "ours, last epoch": "not trained here"}
+        row |= {"against the report's best": "-", "training accuracy": "-"}
+        if runs:
+            ours = list_accuracies(runs)
+            row["ours, last epoch"] = f"{format_accuracy(runs)}, {recipe.epochs:g} epochs"
+            row["against the report's best"] = f"{100 * (mean(ours) - reported.best):+.2f} points"
+            row["training accuracy"] = f"{mean(run.history[-1].train_accuracy for run in runs):.1%}"
+        rows.append(row)
+    return rows
+
+
+def compare_corruptions(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
+    """A row for each recipe whose corrupted accuracies are kept beside its runs: on the clean pictures, and for each
+    corruption the mean over its severities."""
+    rows = []
+    for name, (run, *_) in groups.items():
+        path = table_file(run.folder)
+        if path.is_file() and (table := load_corruptions(path)).weights == run.metrics["sha256"]["weights"]:
+            means = {kind: f"{mean(values):.1%}" for kind, values in table.accuracies.items()}
+            rows.append({"recipe": f"`{name}`", "clean": f"{table.clean:.1%}", **means})
     return rows
 
 

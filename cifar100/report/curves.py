@@ -1,57 +1,76 @@
-"""The figures of the pages: each recipe's epochs, and all recipes' accuracy over time."""
+"""The figures of the pages: each recipe's epochs, and all recipes' accuracy over what their training computes."""
 
+import functools
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from cifar100.explain.receptive_field import count_multiply_adds
 from cifar100.figures.style import Picture, save_figure
-from cifar100.figures.training import plot_accuracy_over_time, plot_history
+from cifar100.figures.training import plot_accuracy_over_computation, plot_history
+from cifar100.recipe import Recipe
 from cifar100.report.describe import list_events
-from cifar100.report.readme import OVER_TIME
+from cifar100.report.readme import OVERVIEW
 from cifar100.report.reported import REPORTED
 from cifar100.runs.run import Run
+from model import NETWORKS
 
 CURVES = "curves.png"  # in the folder of a recipe
+TRAINING_IMAGES = 50_000
 
 
 def save_curves(runs: Iterable[Run], root: Path) -> list[Path]:
-    """Draw the epochs of the runs, each beside its folder, and their accuracy over time. runs: one a recipe. Returns
-    the files."""
+    """Draw the epochs of the runs, each beside its folder, and their accuracy over what they computed. runs: one a
+    recipe. Returns the files."""
     figures, runs = {}, list(runs)
     for run in runs:
         reported = REPORTED.get(run.recipe.name)
         title = f"{run.recipe.name}: {run.history[-1].eval_accuracy:.2%} after {len(run.history)} epochs"
         events, best = list_events(run.recipe), reported.best if reported else None
         figures[run.folder.parent / CURVES] = plot_history(run.history, title, events, best)
-    if overview := draw_over_time(runs):
-        figures[root / OVER_TIME] = overview
+    if overview := draw_over_computation(runs):
+        figures[root / OVERVIEW] = overview
     for path, figure in figures.items():
         save_figure(figure, path)
     return list(figures)
 
 
-def draw_over_time(runs: Iterable[Run]) -> Picture | None:
-    """The accuracy of the runs that two processor cores trained, over their minutes; None if there are none. runs: one
-    per recipe."""
-    curves = {}
-    for run in (run for run in runs if "2 threads" in run.metrics["hardware"]):
-        accuracies = np.array([record.eval_accuracy for record in run.history])
-        curves[run.recipe.name] = run.metrics["seconds"] / 60 * list_shares(run), accuracies
-    return plot_accuracy_over_time(curves, list_lines()) if curves else None
+def draw_over_computation(runs: Iterable[Run]) -> Picture | None:
+    """The accuracy of the runs over what their training computed, which is the same on every machine; None if there are
+    none. runs: one per recipe. A recipe that another one has in full, with more epochs, is left out."""
+    runs = list(runs)
+    whole = [run for run in runs if not any(is_shorter(run.recipe, other.recipe) for other in runs)]
+    curves = {
+        run.recipe.name: (list_costs(run), np.array([record.eval_accuracy for record in run.history])) for run in whole
+    }
+    return plot_accuracy_over_computation(curves, list_points()) if curves else None
 
 
-def list_shares(run: Run) -> np.ndarray:
-    """The share of a run's time that had passed at the end of each epoch: (epochs,). A step on a smaller picture costs
-    as much less as it has fewer pixels; an evaluation costs a fifteenth of an epoch at 32 pixels, a third of a step for
-    each of a fifth as many images."""
-    steps = np.linspace(0, 1, 100 * len(run.history), endpoint=False)
-    costs = np.array([run.recipe.resolution(progress) ** 2 / 32**2 for progress in steps])
-    ends = (costs.reshape(len(run.history), -1).mean(1) + 1 / 15).cumsum()
-    return ends / ends[-1]
+def is_shorter(recipe: Recipe, other: Recipe) -> bool:
+    """Whether a recipe is the other one with fewer epochs."""
+    return recipe.epochs < other.epochs and replace(recipe, name=other.name, epochs=other.epochs) == other
 
 
-def list_lines() -> dict[str, float]:
-    """What the reports have measured, by what a figure calls it."""
+def list_costs(run: Run) -> np.ndarray:
+    """Multiply-adds that the training has done at the end of each epoch: (epochs,) float64. The backward pass counts as
+    two forward passes."""
+    recipe, epochs = run.recipe, len(run.history)
+    progress = np.linspace(0, 1, 100 * epochs, endpoint=False)  # a hundred places in each epoch
+    forward = [count_forward(recipe.network, recipe.resolution(place)) for place in progress]
+    each = np.reshape(forward, (epochs, -1)).mean(1) * TRAINING_IMAGES * recipe.epochs / epochs
+    return 3 * each.cumsum()
+
+
+@functools.cache
+def count_forward(network: str, pixels: int) -> int:
+    """Multiply-adds of a forward pass of one image."""
+    return count_multiply_adds(NETWORKS[network](), pixels)
+
+
+def list_points() -> list[tuple[float, float]]:
+    """Of each report that measured: the multiply-adds of its epochs, and the best accuracy that it gives."""
     measured = [report for report in dict.fromkeys(REPORTED.values()) if report.measured]
-    return {f"a report's {report.network}, {report.epochs} epochs": report.best for report in measured}
+    forward = {report: count_forward(report.network.lower().replace("-", ""), 32) for report in measured}
+    return [(3 * forward[report] * TRAINING_IMAGES * report.epochs, report.best) for report in measured]

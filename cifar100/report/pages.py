@@ -5,7 +5,7 @@ from pathlib import Path
 from cifar100.files import write_text
 from cifar100.report.model_card import render_card
 from cifar100.report.readme import (
-    OVER_TIME,
+    OVERVIEW,
     group_by_recipe,
     insert_benches,
     render_figures,
@@ -67,5 +67,5 @@ def draw_curves(root: Path, runs: list[Run], anew: bool) -> list[Path]:
     from cifar100.report.curves import CURVES, save_curves  # here, because it imports matplotlib
 
     first = list({run.recipe.name: run for run in reversed(runs)}.values())[::-1]
-    wanted = [*(run.folder.parent / CURVES for run in first), root / OVER_TIME]
+    wanted = [*(run.folder.parent / CURVES for run in first), root / OVERVIEW]
     return save_curves(first, root) if anew or not all(path.is_file() for path in wanted) else []

@@ -12,8 +12,8 @@ from cifar100.report.reported import REPORTED
 from cifar100.runs.history import format_seconds
 from cifar100.runs.run import Run
 
-OVER_TIME = "assets/accuracy_over_time.png"
-HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first lines name
+OVERVIEW = "assets/accuracy_over_computation.png"
+HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first lines name, beside the most accurate one
 
 # What the README shows of a run, and the words for those who cannot see it.
 README_PICTURES = {
@@ -50,10 +50,11 @@ def render_results(groups: dict[str, list[Run]]) -> str:
 
 
 def render_headline(groups: dict[str, list[Run]]) -> str:
-    """The README's first sentences with a number: what the notebook's recipe and the quickest one reach, in what time,
-    on what."""
+    """The README's first sentences with a number: what the most accurate recipe, the notebook's and the quickest one
+    reach, in what time, on what."""
     lines = []
-    for name in filter(groups.get, HEADLINE):
+    best = max(groups, key=lambda name: statistics.mean(list_accuracies(groups[name])), default=None)
+    for name in dict.fromkeys(filter(groups.get, (best, *HEADLINE))):
         report = f" (the report it rebuilds: {REPORTED[name].describe()})" if name in REPORTED else ""
         lines.append(
             f"- `python -m cifar100 train {name}`: **{format_accuracy(groups[name])}** top-1 on the test set after "
@@ -64,12 +65,14 @@ def render_headline(groups: dict[str, list[Run]]) -> str:
 
 
 def render_figures(groups: dict[str, list[Run]], root: Path) -> str:
-    """The README's pictures: the accuracy of all recipes over time, where that was drawn, and side by side
+    """The README's pictures: the accuracy of all recipes over what they compute, where that was drawn, and side by side
     those of the first recipe of the headline that the notebook has drawn; and the link to its model card."""
     lines = []
-    if (root / OVER_TIME).is_file():
-        words = "Top-1 accuracy of each published recipe over its minutes of training; the reports' numbers as lines."
-        lines.append(f"![{words}]({OVER_TIME})\n")
+    if (root / OVERVIEW).is_file():
+        words = (
+            "Top-1 accuracy of each recipe over the multiply-adds of its training; the reports' numbers as diamonds."
+        )
+        lines.append(f"![{words}]({OVERVIEW})\n")
     folders = {name: groups[name][0].folder.parent for name in filter(groups.get, HEADLINE)}
     for name, folder in folders.items():
         if all((folder / picture).is_file() for picture in README_PICTURES):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from cifar100.errors import UserError
-from cifar100.figures.training import plot_accuracy_over_time, plot_history
+from cifar100.figures.training import plot_accuracy_over_computation, plot_history
 from cifar100.files import write_text
 from cifar100.recipes import RECIPES, SMOKE, SPRINT
 from cifar100.report import pages as report
-from cifar100.report.curves import list_shares, save_curves
+from cifar100.report.curves import is_shorter, list_costs, list_points, save_curves
 from cifar100.report.describe import describe_recipe, list_events
 from cifar100.report.readme import (
-    OVER_TIME,
+    OVERVIEW,
     README_PICTURES,
     group_by_recipe,
     render_figures,
@@ -110,11 +110,14 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     ]
     drawn = save_curves(map(Run.load, folders), tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in drawn] == [
-        *("resnet56_multistep/curves.png", "sprint/curves.png", "assets/accuracy_over_time.png")
+        *("resnet56_multistep/curves.png", "sprint/curves.png", "assets/accuracy_over_computation.png")
     ]
-    minutes, accuracy = np.array([0.75, 1.5]), np.array([0.5, 0.7])
-    (axes,) = plot_accuracy_over_time({"sprint": (minutes, accuracy)}, {"a report": 0.75}).axes
-    assert [line.get_ydata()[-1] for line in axes.lines] == [0.75, 0.7, 0.7]
+    costs, accuracy = np.array([1e14, 2e14]), np.array([0.5, 0.7])
+    (axes,) = plot_accuracy_over_computation({"sprint": (costs, accuracy)}, [(1e15, 0.75)]).axes
+    assert [np.ravel(line.get_ydata())[-1] for line in axes.lines] == [0.7, 0.7, 0.75]
+    names = ("resnet18_cutmix", "resnet18_cutmix_50", "resnet18_onecycle")
+    shorter = [[name for name in names if is_shorter(RECIPES[name], RECIPES[other])] for other in names]
+    assert shorter == [["resnet18_cutmix_50"], [], []]
     loss, top1, rate = plot_history(load_history(folders[0]), "x", {1: "rate 0.02"}, reported=0.6).axes
     assert [list(line.get_ydata()) for line in top1.lines][:3] == [[0.55, 0.75], [0.5, 0.7], [0.6, 0.6]]
     assert "rate 0.02" in [text.get_text() for text in top1.texts] and rate.get_ylabel().startswith("learning rate")
@@ -122,13 +125,15 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     assert list_events(SPRINT) == {1.5: "24 px", 5: "32 px"}
 
 
-def test_an_epoch_on_small_pictures_takes_a_smaller_share_of_the_time(tmp_path):
-    shares = list_shares(Run.load(make_run(tmp_path, SPRINT, [0.5] * 10)))
-    assert shares[-1] == pytest.approx(1) and (np.diff(shares) > 0).all()
-    full, small = 1 + 1 / 15, (20 / 32) ** 2 + 1 / 15
-    assert shares[0] / (shares[-1] - shares[-2]) == pytest.approx(small / full)
-    even = list_shares(Run.load(make_run(tmp_path, RECIPES["resnet56_multistep"], [0.5] * 4)))
-    assert even == pytest.approx([0.25, 0.5, 0.75, 1])
+def test_what_a_training_computes_counts_pixels_and_epochs(tmp_path):
+    costs = list_costs(Run.load(make_run(tmp_path, SPRINT, [0.5] * 10)))
+    first, *_, last = np.diff(costs, prepend=0)
+    assert costs[-1] == pytest.approx(costs[-2] + last) and 0.2 < first / last < (24 / 32) ** 2
+    even = list_costs(Run.load(make_run(tmp_path, RECIPES["resnet56_multistep"], [0.5] * 4)))
+    assert even == pytest.approx(even[-1] * np.array([0.25, 0.5, 0.75, 1]))
+    # 126 million multiply-adds an image (He et al. 2016 give 125.5 without those of the 1x1 shortcuts)
+    assert even[-1] == pytest.approx(3 * 126e6 * 50_000 * 100, rel=0.01)
+    assert (even[-1], 0.7384) in [(pytest.approx(cost), best) for cost, best in list_points()]
 
 
 def test_a_missing_place_in_the_readme_is_an_error():
@@ -181,7 +186,7 @@ def test_the_pictures_are_of_the_headlines_first_recipe_that_was_drawn(tmp_path)
         (tmp_path / "resnet56_multistep" / picture).write_bytes(b"")
     shown = render_figures(groups_in(tmp_path), tmp_path)
     assert shown.count("](output/resnet56_multistep/") == 2 and "output/sprint/" not in shown
-    assert OVER_TIME not in shown and OVER_TIME in render_figures(groups_in(tmp_path), ROOT)
+    assert OVERVIEW not in shown and OVERVIEW in render_figures(groups_in(tmp_path), ROOT)
     assert render_results(groups_in(tmp_path)).count("**75.00%**") == 3
 
 
