@@ -14,12 +14,10 @@ from cifar100.dataset.cifar import Images
 from cifar100.dataset.loader import TrainingLoader, count_cores
 from cifar100.device import choose_device, choose_precision, convolves_rightly
 from cifar100.errors import UserError
-from cifar100.parallel.group import ALONE
 from cifar100.recipes import RECIPES
-from cifar100.training.cuda_graph import choose_step
 from cifar100.training.fit import fit
 from cifar100.training.step import LossStep
-from cifar100.training.trainer import make_trainer
+from cifar100.training.trainer import Trainer, make_trainer
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 FEW = Images(np.zeros((200, 32, 32, 3), np.uint8), np.arange(200) % 100, np.arange(200) % 20)
@@ -52,10 +50,7 @@ def choose(recipe, dtype, device):
     """The step that `auto` takes for the recipe on a device: its kind, and what is said."""
     said = []
     step = LossStep(nn.Linear(3, 4), dtype, 0.0, 4, device)
-    scaler = SimpleNamespace(is_enabled=lambda: dtype == torch.float16)
-    trainer = SimpleNamespace(recipe=recipe, device=device, group=ALONE, scaler=scaler, loss_step=step, captured=None)
-    trainer.loader = SimpleNamespace(num_workers=0)
-    choose_step(trainer, "auto", said.append)
+    Trainer.choose_step(SimpleNamespace(recipe=recipe, loss_step=step), "auto", said.append)
     return step.backend if step.compiled else "plain", said
 
 
@@ -65,7 +60,7 @@ def test_a_t4_computes_in_float16_with_scaling_and_compiles(gpu):
     kind, said = choose(RECIPES["resnet56_multistep"], torch.float16, CUDA)
     assert kind == "inductor" and "is compiled" in said[0]
     kind, said = choose(RECIPES["sprint"], torch.float16, CUDA)
-    assert kind == "plain" and said[0].endswith("kernel by kernel: float16 needs its gradients scaled.")
+    assert kind == "plain" and said == []  # it ends before a compiler would have paid
     assert TrainingLoader(FEW, RECIPES["resnet56_multistep"], CUDA).num_workers == min(16, count_cores())
 
 

@@ -30,8 +30,7 @@ def add_options(command: ArgumentParser) -> None:
     command.add_argument("--resume", action="store_true", help="continue a run that was cut off")
     text = "train on nine tenths of the training set and evaluate on the rest"
     command.add_argument("--holdout", action="store_true", help=text)
-    text = "torch.compile's backend, or capture for a CUDA graph (default: auto)"
-    command.add_argument("--compile", default="auto", choices=(*BACKENDS, "capture"), help=text)
+    command.add_argument("--compile", default="auto", choices=BACKENDS, help="torch.compile's backend (default: auto)")
     for add in (add_data, add_output, add_device, add_workers, add_precision):
         add(command)
 

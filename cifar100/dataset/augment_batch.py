@@ -36,11 +36,7 @@ class BatchAugmentation:
 
     def start_epoch(self, epoch: int, device: torch.device) -> None:
         """Make the epoch's draws, once, where the batches will need them."""
-        draws = self.draw(epoch).to(device)
-        if self.draws is None:
-            self.draws = draws
-        else:
-            self.draws.copy_(draws)  # a recorded step goes on reading in the same place
+        self.draws = self.draw(epoch).to(device)
 
     def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
         """images: (N, 32, 32, 3) uint8; indices: (N,) int64, their places in the training set

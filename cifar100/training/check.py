@@ -31,7 +31,6 @@ from cifar100.errors import brief
 from cifar100.evaluation.logits import evaluate
 from cifar100.recipe import Recipe
 from cifar100.recipes import RECIPES
-from cifar100.training.cuda_graph import choose_step
 from cifar100.training.speed import draw_noise, whole_batches
 from cifar100.training.trainer import Trainer, make_trainer, train_one_epoch
 
@@ -46,20 +45,19 @@ NEEDED_GB = 1.0  # of a disk, for data and runs; of a GPU's memory, for the smal
 STEPS = {
     "off": "plain steps",
     "inductor": "compiled steps, once they were compared with the plain ones",
-    "capture": "steps recorded as a CUDA graph, once they were compared with the plain ones",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A row of the table. works: None where it was not tried here."""
+    """A row of the table."""
 
     what: str
-    works: bool | None
+    works: bool
     text: str
 
     def __str__(self) -> str:
-        return f"{self.what:22}{ {True: 'yes', False: 'NO', None: '-'}[self.works]:5}{self.text}"
+        return f"{self.what:22}{'yes' if self.works else 'NO':5}{self.text}"
 
 
 def format_findings(findings: Iterable[Finding]) -> str:
@@ -96,14 +94,13 @@ def check(
     training, held = load_split("train", "sample"), load_split("test", "sample")
     trainer = make_trainer(COURSE, training, chosen)
     yield attempt("compiled step", lambda: try_compiled(trainer))
-    yield attempt("recorded step", lambda: try_recorded(make_trainer(COURSE, training, chosen)))
     yield attempt("training", lambda: try_course(trainer, held))
     yield attempt("augmentation", lambda: compare_pipelines(training.take(np.arange(1000)), chosen))
     yield attempt("worker processes", lambda: try_workers(training.take(np.arange(128)), chosen))
     yield from choices
 
 
-def attempt(what: str, work: Callable[[], tuple[bool | None, str]]) -> Finding:
+def attempt(what: str, work: Callable[[], tuple[bool, str]]) -> Finding:
     """The finding of some work, also where it fails."""
     try:
         return Finding(what, *work())
@@ -170,7 +167,7 @@ def judge_data(data: str | Path | None) -> tuple[bool, str]:
 def describe_use(recipe: Recipe, device: torch.device) -> str:
     """What a training of the recipe takes here, as `auto` chooses it."""
     trainer, said = make_trainer(recipe, draw_noise(recipe.batch_size), device), []
-    choose_step(trainer, "auto", said.append)
+    trainer.choose_step("auto", said.append)
     workers = trainer.loader.num_workers
     batches = f"batches from {workers} processes" if workers else "batches made beside the network"
     step = STEPS[trainer.step_record()["kind"]]
@@ -192,19 +189,6 @@ def try_compiled(trainer: Trainer) -> tuple[bool, str]:
         step.compiled = None
         text += f"; not used on {trainer.device.type}"
     return proven, text
-
-
-def try_recorded(trainer: Trainer) -> tuple[bool | None, str]:
-    """Record the step as a CUDA graph, where that is possible, and compare it with the plain one."""
-    said: list[str] = []
-    choose_step(trainer, "capture", said.append)
-    if trainer.captured is None:
-        return None, f"not tried: {said[-1].rpartition(': ')[2]}"
-    trainer.network.train()
-    trainer.augmentation.start_epoch(1, trainer.device)
-    trainer.captured(*next(trainer.loader.epoch(1)), 32)
-    proven = trainer.step_record()["proven"]
-    return proven, "computes what the plain step does" if proven else said[-1]
 
 
 def try_course(trainer: Trainer, held: Images) -> tuple[bool, str]:

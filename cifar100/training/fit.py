@@ -22,7 +22,6 @@ from cifar100.runs.find import run_folder
 from cifar100.runs.history import EpochRecord
 from cifar100.runs.machines import find_main, note_epoch
 from cifar100.runs.writer import RunWriter
-from cifar100.training.cuda_graph import choose_step
 from cifar100.training.trainer import (
     AFTER_A_LOSS,
     Trainer,
@@ -81,7 +80,7 @@ def fit(
             yield from finished
             return
         trainer = make_trainer(recipe, training, chosen, num_workers, precision, group)
-        choose_step(trainer, compile, say)
+        trainer.choose_step(compile, say)
         if precision == "auto" and trainer.precision == "float32" and has_bfloat16(chosen):
             say(f"{WRONG_BFLOAT16}: it is trained in float32, which takes longer; a newer torch may put that right.")
         if not unfinished:

@@ -44,9 +44,7 @@ class Muon(Optimizer):
                 direction = filters.grad.add(velocity, alpha=group["momentum"])  # Nesterov
                 filters.mul_(len(filters) ** 0.5 / filters.norm())
                 update = orthogonalise(direction.flatten(1), dtype=self.dtype)
-                update, lr = update.view(filters.shape), group["lr"]
-                # A recorded step reads its rate from memory, where `alpha` has to be a number.
-                filters.sub_(update * lr) if isinstance(lr, Tensor) else filters.sub_(update, alpha=lr)
+                filters.sub_(update.view(filters.shape), alpha=group["lr"])
 
 
 def orthogonalise(matrix: Tensor, steps: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whether a training step that is compiled or recorded computes what the plain step computes.
+"""Whether a compiled training step computes what the plain step computes.
 
 Gradients in bfloat16 are far from exact: in a ResNet-20 a third of them is rounding, in a fresh ResNet-56 more. So no
 fixed tolerance tells a wrong step from a rounded one. Both steps are compared with a third, the plain one in float32:

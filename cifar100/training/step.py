@@ -1,7 +1,7 @@
 """The forward pass with its loss, compiled where that pays, and plain where it fails or computes something else."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -54,7 +54,7 @@ class LossStep:
         self.say = say
         if backend == "auto":
             backend = "inductor" if self.device.type == "cuda" else "off"
-        if backend in ("off", "capture"):  # the latter is cuda_graph.py's
+        if backend == "off":
             return
         if self.group.size > 1:
             say("Several processes exchange the norms' statistics within a step, which is not compiled.")
@@ -124,15 +124,6 @@ class LossStep:
             if difference := find_difference(exact, plain, compiled):
                 return f"does not compute the same when it is compiled ({difference})"
         return ""
-
-    @contextmanager
-    def in_float32(self) -> Iterator[None]:
-        """Let the plain step compute in float32."""
-        dtype, self.dtype = self.dtype, torch.float32
-        try:
-            yield
-        finally:
-            self.dtype = dtype
 
     def give_up(self, reason: str) -> None:
         """Go on in eager mode, and say so."""

@@ -57,7 +57,11 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.lr = 0.0  # SGD's rate in the latest step
         self.products: Choice = {}  # layers that compute by products: see small_convolution.py
-        self.captured: Callable | None = None  # takes a whole step, or returns None: see cuda_graph.py
+
+    def choose_step(self, backend: str, say: Callable[[str], None] = print) -> None:
+        """Let a backend of torch.compile have the step. "auto" is none for `sprint`, whose run ends before a compiler
+        would have paid, and else as `LossStep.compile` has it. What was chosen is said."""
+        self.loss_step.compile("off" if backend == "auto" and self.recipe.network == "sprint" else backend, say)
 
     def choose_products(self) -> None:
         """Let those convolutions compute by products that this processor computes quicker so; the first process
@@ -85,10 +89,9 @@ class Trainer:
     def step_record(self) -> dict:
         """Which kind of step was chosen, on which machine, whether it was compared with the plain one and why it was
         refused, if so: as the checkpoint keeps it."""
-        chosen = self.captured or self.loss_step
-        kind = "capture" if self.captured else self.loss_step.backend
+        step = self.loss_step
         machine = f"{describe_hardware(self.device)}, {self.precision}, torch {torch.__version__}"
-        return {"kind": kind, "machine": machine, "proven": bool(chosen.proven), "refused": chosen.refused}
+        return {"kind": step.backend, "machine": machine, "proven": bool(step.proven), "refused": step.refused}
 
     def recall_step(self, record: dict | None) -> None:
         """Take over the record of a run's first part: what was refused there is not tried again on the same machine, so
@@ -96,7 +99,7 @@ class Trainer:
         own = self.step_record()
         if record and record["refused"] and not own["refused"]:
             if all(record[name] == own[name] for name in ("kind", "machine")):
-                (self.captured or self.loss_step).give_up(record["refused"])
+                self.loss_step.give_up(record["refused"])
 
     def steps_in(self, epoch: int) -> int:
         """Steps of an epoch, counted from 1; the last may be cut short."""
@@ -185,12 +188,8 @@ def take_steps(trainer: Trainer, epoch: int, progress: WrapBatches | None) -> tu
     for step, (images, labels, indices) in enumerate(batches):
         pixels = recipe.resolution((done + step) / trainer.total_steps)
         trainer.loss_step.total = trainer.loader.size_of(step)
-        if trainer.captured and (result := trainer.captured(images, labels, indices, pixels)):
-            advance(trainer)
-        else:
-            inputs = make_inputs(trainer, images, indices, pixels)
-            result = train_step(trainer, *mix(inputs, labels, recipe.augmentation))
-        losses[step], hits = result
+        inputs = make_inputs(trainer, images, indices, pixels)
+        losses[step], hits = train_step(trainer, *mix(inputs, labels, recipe.augmentation))
         sizes[step] = len(labels)
         correct += hits
         if (step + 1) % check_every == 0 or step + 1 == steps:
@@ -212,26 +211,16 @@ def make_inputs(trainer: Trainer, images: Tensor, indices: Tensor, pixels: int) 
 
 
 def train_step(trainer: Trainer, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of all optimizers. Returns the mean loss and the number of correct predictions."""
-    result = update(trainer, inputs, targets)
-    advance(trainer)
-    return result
-
-
-def update(trainer: Trainer, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The part of a step that computes on the device: gradients and the optimizers' work."""
+    """One step of all optimizers; the schedule moves on, and the average takes in the new weights. Returns the mean
+    loss and the number of correct predictions."""
     loss, logits = trainer.loss_step(inputs, targets, trainer.scaler)
     for optimizer in trainer.optimizers:
         trainer.scaler.step(optimizer)
     trainer.scaler.update()
-    labels = targets if targets.ndim == 1 else targets.argmax(1)
-    return loss, (logits.argmax(1) == labels).sum()
-
-
-def advance(trainer: Trainer) -> None:
-    """The rest of a step: the schedule moves on, and the average takes in the new weights."""
     trainer.lr = trainer.optimizers[0].param_groups[0]["lr"]
     for scheduler in trainer.schedulers:
         scheduler.step()
     if trainer.average:
         trainer.average.update_parameters(trainer.network)
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    return loss, (logits.argmax(1) == labels).sum()
