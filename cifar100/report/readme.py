@@ -13,7 +13,7 @@ from cifar100.runs.history import format_seconds
 from cifar100.runs.run import Run
 
 OVERVIEW = "assets/accuracy_over_computation.png"
-HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first lines name, beside the most accurate one
+HEADLINE = ("resnet56_multistep", "sprint")  # recipes that the README's first lines name, and whose figures it shows
 
 # What the README shows of a run, and the words for those who cannot see it.
 README_PICTURES = {
@@ -50,11 +50,11 @@ def render_results(groups: dict[str, list[Run]]) -> str:
 
 
 def render_headline(groups: dict[str, list[Run]]) -> str:
-    """The README's first sentences with a number: what the most accurate recipe, the notebook's and the quickest one
+    """The README's first sentences with a number: what the notebook's recipe, the quickest and the most accurate one
     reach, in what time, on what."""
     lines = []
     best = max(groups, key=lambda name: statistics.mean(list_accuracies(groups[name])), default=None)
-    for name in dict.fromkeys(filter(groups.get, (best, *HEADLINE))):
+    for name in dict.fromkeys(filter(groups.get, (*HEADLINE, best))):
         report = f" (the report it rebuilds: {REPORTED[name].describe()})" if name in REPORTED else ""
         lines.append(
             f"- `python -m cifar100 train {name}`: **{format_accuracy(groups[name])}** top-1 on the test set after "
