@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from cifar100.dataset import official
 from cifar100.dataset.parquet import rebuild
 from cifar100.errors import UserError, brief
-from cifar100.files import FULL, name_way_out
+from cifar100.files import FULL, name_way_out, write_bytes
 
 SOURCES = (  # in this order; an address with {split} in it is that of two Parquet files
     official.URL,  # the official one, which since June 2026 gives 50 to 85 kB/s (pytorch/vision issue 9536)
@@ -129,7 +129,7 @@ class Source:
                 part.unlink()
                 raise Left(str(error)) from error
         for split, content in contents.items():
-            keep(content, folder / f"cifar-100-binary/{split}.bin", self.part)
+            write_bytes(folder / f"cifar-100-binary/{split}.bin", content)
 
     def fetch_file(self, address: str, part: Path, in_a_hurry: bool) -> None:
         """Go on with a file until it is complete, over as many connections as it takes."""
@@ -244,10 +244,3 @@ def keep_archive(part: Path, folder: Path) -> None:
             return
     part.unlink()
     raise Left(f"sends a file whose checksum is not the official one (MD5 {digest.hexdigest()})")
-
-
-def keep(content: bytearray, path: Path, temporary: Path) -> None:
-    """Write a file whole or not at all."""
-    temporary.write_bytes(content)
-    path.parent.mkdir(exist_ok=True)
-    os.replace(temporary, path)
