@@ -9,6 +9,7 @@ about each channel's mean.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 from torch import nn
@@ -17,7 +18,7 @@ from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import compute_logits, open_run
 from cifar100.files import load_table, save_table
-from cifar100.runs.run import load_metrics
+from cifar100.runs.run import Run
 
 STRENGTHS = {  # at severities 1 to 5
     "noise": (0.04, 0.06, 0.08, 0.09, 0.10),  # deviation of a Gaussian, of the range 0..1
@@ -82,6 +83,11 @@ class CorruptionTable:
     images: int  # that each was computed on
     weights: str  # SHA-256 of the weights that were measured
 
+    @property
+    def means(self) -> dict[str, float]:
+        """Of each corruption over its severities."""
+        return {name: mean(values) for name, values in self.accuracies.items()}
+
 
 def measure_corruptions(
     folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000
@@ -102,18 +108,22 @@ def measure_corruptions(
 def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print) -> CorruptionTable:
     """The table of a finished run: as it was kept, if it is of these weights, else measured on `count` images. `say`
     is told which."""
-    path = table_file(folder)
-    if path.exists():
-        table = load_corruptions(path)
-        if table.weights == load_metrics(folder)["sha256"]["weights"]:
-            say(f"Loaded {path}, measured on {table.images:,} images.")
-            return table
+    if table := find_table(Run.load(folder)):
+        say(f"Loaded {table_file(folder)}, measured on {table.images:,} images.")
+        return table
     say(f"Measuring on {count:,} images.")
     return measure_corruptions(folder, count=count)
 
 
 def table_file(folder: Path) -> Path:
     return folder.parent / "corruptions.csv"
+
+
+def find_table(run: Run) -> CorruptionTable | None:
+    """The table of a run that was kept, if there is one and it is of these weights."""
+    path = table_file(run.folder)
+    table = load_corruptions(path) if path.is_file() else None
+    return table if table and table.weights == run.metrics["sha256"]["weights"] else None
 
 
 def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: str, path: Path) -> None:

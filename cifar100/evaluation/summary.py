@@ -60,32 +60,45 @@ def without_duplicates(result: Evaluation) -> dict | None:
 
 
 def measure_familiarity(result: Evaluation) -> dict:
-    """How well pictures of no class are told from the run's own: for each kind the area under the ROC curve, of the
-    score and of the energy beside it, and the share that is refused. "passing": the share of the run's own pictures
-    that is not. Cross-fitted: means over the halves, each held against what the other half gives."""
-    from sklearn.metrics import roc_auc_score
-
+    """How well pictures of no class, which the program makes, are told from the run's own: see `tell_apart`."""
     strangers = make_strangers(result.data.images)
     theirs = {kind: compute_both(result.network, pictures) for kind, pictures in strangers.items()}
-    kinds: dict[str, dict] = {kind: {"pictures": len(pictures)} for kind, pictures in strangers.items()}
-    passed = np.zeros(len(result.logits), bool)
+    return tell_apart((result.logits, result.features), result.data.fine, theirs)
+
+
+def tell_apart(
+    known: tuple[np.ndarray, np.ndarray], labels: np.ndarray, strangers: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> dict:
+    """How well strangers are told from known pictures: for each kind the area under the ROC curve, of the score and of
+    the energy beside it, and the share that is refused. "passing": the share of the known pictures that is not.
+    Cross-fitted: means over the halves, each held against what the other half gives.
+
+    known, strangers: logits (N, classes) and features (N, channels), as `compute_both` gives them; labels: (N,).
+    """
+    from sklearn.metrics import roc_auc_score
+
+    logits, features = known
+    classes, passed = logits.shape[1], np.zeros(len(labels), bool)
     sums = {kind: np.zeros(3) for kind in strangers}
-    for own, other in calibration.split_halves(len(result.logits)):
-        kept, threshold = fit_familiarity(result.features[other], result.data.fine[other], result.logits.shape[1])
-        means = unpack(kept, result.logits.shape[1])
-        known = familiarity(result.features[own], means)
-        passed[own] = known >= threshold
-        for kind, (logits, features) in theirs.items():
-            strange = familiarity(features, means)
-            which = np.repeat([1, 0], [len(known), len(strange)])
-            energies = np.concatenate([energy(result.logits[own]), energy(logits)])
+    for own, other in calibration.split_halves(len(labels)):
+        kept, threshold = fit_familiarity(features[other], labels[other], classes)
+        means = unpack(kept, classes)
+        near = familiarity(features[own], means)
+        passed[own] = near >= threshold
+        for kind, (their_logits, their_features) in strangers.items():
+            strange = familiarity(their_features, means)
+            which = np.repeat([1, 0], [len(near), len(strange)])
+            energies = np.concatenate([energy(logits[own]), energy(their_logits)])
             sums[kind] += (
-                roc_auc_score(which, np.concatenate([known, strange])),
+                roc_auc_score(which, np.concatenate([near, strange])),
                 (strange < threshold).mean(),
                 roc_auc_score(which, energies),
             )
-    for kind, figures in sums.items():
-        kinds[kind] |= dict(zip(("auroc", "refused", "auroc_of_energy"), rounded(figures / 2)))
+    kinds = {
+        kind: {"pictures": len(strangers[kind][0])}
+        | dict(zip(("auroc", "refused", "auroc_of_energy"), rounded(figures / 2)))
+        for kind, figures in sums.items()
+    }
     return {"passing": round(float(passed.mean()), 6), "kinds": kinds}
 
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from statistics import mean, median
 
-from cifar100.evaluation.corruptions import load_corruptions, table_file
+from cifar100.evaluation.corruptions import find_table
 from cifar100.recipe import Recipe
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import list_events
@@ -185,9 +185,8 @@ def compare_corruptions(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
     corruption the mean over its severities."""
     rows = []
     for name, (run, *_) in groups.items():
-        path = table_file(run.folder)
-        if path.is_file() and (table := load_corruptions(path)).weights == run.metrics["sha256"]["weights"]:
-            means = {kind: f"{mean(values):.1%}" for kind, values in table.accuracies.items()}
+        if table := find_table(run):
+            means = {kind: f"{value:.1%}" for kind, value in table.means.items()}
             rows.append({"recipe": f"`{name}`", "clean": f"{table.clean:.1%}", **means})
     return rows
 

@@ -1,12 +1,14 @@
 """A run's model card, rendered from what the run has left (Mitchell et al. 2019, "Model Cards for Model Reporting",
 arXiv:1810.03993)."""
 
+import json
 from pathlib import Path
 
 from jinja2 import UndefinedError
 
 from cifar100.dataset.cifar import SIZES
 from cifar100.errors import UserError
+from cifar100.evaluation.corruptions import find_table
 from cifar100.report.describe import describe_recipe
 from cifar100.report.template import fill_in
 from cifar100.runs.history import format_seconds
@@ -43,11 +45,21 @@ def list_values(run: Run) -> dict:
         "torch": run.metrics["versions"]["torch"],
         "split": "held-out" if run.split == "validation" else "test",
         "e": evaluation,
+        "damaged": find_table(run),
+        "unseen": find_unseen(run),
         "fitted": describe_fit(run),
         "best": ", ".join(ranked[:-6:-1]).replace("_", " "),
         "worst": ", ".join(ranked[:5]).replace("_", " "),
         "pairs": ", ".join(pairs).replace("_", " "),
     }
+
+
+def find_unseen(run: Run) -> str:
+    """What `python -m benchmarks unseen` has measured of the recipe; nothing if it has not."""
+    path = run.folder.parent.parent / "bench" / "unseen.json"
+    if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["recipe"] != run.recipe.name:
+        return ""
+    return path.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def describe_fit(run: Run) -> str:

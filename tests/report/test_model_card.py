@@ -1,10 +1,13 @@
 """The model card says of a run what the run has left, whichever images it was trained and measured on."""
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 
+from cifar100.evaluation.corruptions import SEVERITIES, STRENGTHS, save_corruptions, table_file
+from cifar100.files import write_text
 from cifar100.report.model_card import render_card
 from cifar100.runs.find import find_run
 from cifar100.runs.run import Run
@@ -43,3 +46,19 @@ def test_a_run_on_the_sample_says_so(published):
     card = render_card(replace(published, metrics=published.metrics | {"data": "sample"}))
     assert "- Data: the embedded sample" in card and "train sprint --data sample`" in card
     assert "training images of CIFAR-100" not in card
+
+
+def test_what_was_measured_beside_the_run_is_told_where_it_is_of_this_run(published, tmp_path):
+    folder = tmp_path / "output" / "sprint" / "seed0"
+    moved = replace(published, folder=folder)
+    bare = render_card(moved)
+    assert "Damaged" not in bare and "photographs of other things were not measured" in bare
+    rows = [("clean", 0, 0.75), *((name, k, k / 10) for name in STRENGTHS for k in SEVERITIES)]
+    save_corruptions(rows, 2000, published.metrics["sha256"]["weights"], table_file(folder))
+    figures = tmp_path / "output" / "bench" / "unseen.json"
+    for recipe, told in (("another", False), ("sprint", True)):
+        write_text(figures, json.dumps({"recipe": recipe}))
+        write_text(figures.with_suffix(".md"), "| people (500) | 0.800 |\n")
+        card = render_card(moved)
+        assert "| noise | blur |" in card and "| 30.00% | 30.00% |" in card and "as they are: 75.00%" in card
+        assert ("people (500)" in card, "were not measured" in card) == (told, not told)
