@@ -48,14 +48,15 @@ from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.notebook.tables import (
     as_markdown,
     compare_corruptions,
+    compare_recipes,
     compare_reports,
     explain_settings,
     list_results,
     list_targets,
     summarise_ranges,
 )
-from cifar100.recipes import find_recipe
-from cifar100.report.curves import draw_over_computation
+from cifar100.recipes import RECIPES, find_recipe
+from cifar100.report.curves import draw_over_computation, list_costs
 from cifar100.report.describe import list_events
 from cifar100.report.pages import load_published
 from cifar100.report.readme import group_by_recipe, render_results
@@ -66,6 +67,7 @@ from cifar100.runs.weights import load_network
 from cifar100.training.check import format_findings, list_choices
 from cifar100.training.lr_curve import load_curve
 from cifar100.training.lr_finder import curve_file, find_recipe_lr
+from cifar100.training.optimizers import trace_rates
 from cifar100.training.speed import format_bench, run_bench
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -30,6 +30,7 @@ from cifar100.figures.training import (
     plot_losses,
     plot_lr_curve,
     plot_predictions,
+    plot_rates,
 )
 
 __all__ = [name for name in dir() if name.startswith("plot_") or name == "save_figure"]

@@ -4,6 +4,7 @@ import textwrap
 
 import numpy as np
 import pandas as pd
+from matplotlib.patheffects import withStroke
 
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
 from cifar100.figures.style import BY_SUPERCLASS, COLOURS, Picture, add_superclass_legend, make_figure, show_pictures
@@ -132,11 +133,17 @@ def plot_distances(distances: np.ndarray, share: float) -> Picture:
     return fig
 
 
-def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str) -> Picture:
-    """points: (N, 2) places of pictures; fine: (N,) their classes."""
+def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool = False) -> Picture:
+    """points: (N, 2) places of pictures; fine: (N,) their classes; named: write each superclass's name in its
+    middle."""
     fig, ax = make_figure(9, 6.5, title, palette="flat")
-    ax.scatter(*points.T, s=5, c=[COLOURS[COARSE_OF_FINE[k]] for k in fine], linewidths=0)
+    ax.scatter(*points.T, s=7, c=[COLOURS[COARSE_OF_FINE[k]] for k in fine], linewidths=0)
     ax.set(xticks=[], yticks=[])
+    for number in np.unique(COARSE_OF_FINE[fine]) if named else ():
+        middle = np.median(points[COARSE_OF_FINE[fine] == number], axis=0)
+        halo = [withStroke(linewidth=2.5, foreground="white")]
+        words = {"ha": "center", "va": "center", "fontsize": 7.5, "path_effects": halo}
+        ax.annotate(readable(COARSE_NAMES[number]), middle, **words)
     add_superclass_legend(fig)
     return fig
 

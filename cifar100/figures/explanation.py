@@ -54,7 +54,7 @@ def plot_classification(
         ax.set_axis_off()
         ax.set_title(caption.replace("\n", " "), fontsize=9)
     best, answer = probabilities.argsort()[::-1][:5], axes[-1]
-    answer.barh(range(5), probabilities[best], color=[HELD, *[TRAINING] * 4])
+    answer.barh(range(5), probabilities[best], color=[TRAINING, *["0.75"] * 4])
     answer.set_yticks(range(5), [readable(FINE_NAMES[k]) for k in best], fontsize=8)
     answer.invert_yaxis()
     answer.set(xlim=(0, 1), xlabel="probability")

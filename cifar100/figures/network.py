@@ -59,9 +59,7 @@ def plot_gradient_norms(norms: dict[str, np.ndarray]) -> Picture:
     """The gradient's norm at each 3x3 convolution. norms: kind of network -> (L,), from the input on."""
     falls = {name: values[0] / values[-1] for name, values in norms.items()}
     (first, low), (second, high) = falls.items()
-    title = (
-        f"From the last layer back to the first the gradient grows {low:,.0f}-fold {first}, {high:,.0f}-fold {second}"
-    )
+    title = f"Back to the input the gradient grows {high:,.0f}-fold {second}, {low:,.0f}-fold {first}"
     fig, ax = make_figure(9, 3.6, title)
     for (name, values), colour in zip(norms.items(), (TRAINING, HELD)):
         ax.plot(range(1, len(values) + 1), values, color=colour, linewidth=2, marker="o", markersize=3, label=name)
@@ -131,7 +129,8 @@ def plot_receptive_fields(blocks: list[Block], picture: np.ndarray, name: str) -
     margin = min(widest, 4 * INPUT) / 2 + 2
     left.set(xlim=(INPUT / 2 - margin, INPUT / 2 + margin), ylim=(INPUT / 2 + margin, INPUT / 2 - margin))
     left.set_axis_off()
-    left.set_title("one unit's field, stage by stage", fontsize=9)
+    outside = [stage for stage, members in stages.items() if members[-1].receptive_field > 2 * margin]
+    left.set_title(f"one unit's field{f' ({outside[0]} lies outside)' if outside else ', stage by stage'}", fontsize=9)
 
     start = 0
     for number, (stage, members) in enumerate(stages.items()):

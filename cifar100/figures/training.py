@@ -43,7 +43,7 @@ def plot_losses(losses: list[float], title: str, drops: list[int]) -> Picture:
     ax.plot(range(1, len(losses) + 1), losses, color=TRAINING, linewidth=1.5)
     ax.axhline(np.log(len(FINE_NAMES)), color="0.4", linewidth=0.9, linestyle=":", label="guessing: ln 100")
     for number, step in enumerate(drops):
-        ax.axvline(step, color="0.5", linestyle=":", linewidth=1, label=None if number else "the rate falls")
+        ax.axvline(step, color="0.5", linestyle="--", linewidth=1, label=None if number else "the rate falls")
     ax.set(xlabel="step", ylabel="cross-entropy", ylim=(0, None))
     ax.legend(frameon=False, fontsize=9)
     return fig
@@ -93,6 +93,28 @@ def plot_history(
     for epoch, change in changes.items():
         accuracy.annotate(change, (epoch, 0.03), xycoords=("data", "axes fraction"), xytext=(3, 0), fontsize=8,
                           textcoords="offset points", color="0.35")  # fmt: skip
+    return fig
+
+
+def plot_rates(rates: dict[str, list[float]]) -> Picture:
+    """How recipes change their learning rate over a training. rates: recipe -> shares of its largest rate, evenly
+    spaced; recipes that do nearly the same share a line."""
+    fig, ax = make_figure(9, 3, "How the learning rate changes over a training", palette="flat")
+    places, lines = np.linspace(0, 1, 401), []
+    for name, shares in rates.items():
+        curve = np.array(shares)[np.minimum((places * len(shares)).astype(int), len(shares) - 1)]
+        same = next((names for other, names in lines if np.abs(other - curve).max() < 0.15), None)
+        if same is None:
+            lines.append((curve, [name]))
+        else:
+            same.append(name)
+    for number, (curve, (first, *others)) in enumerate(lines):
+        label = display_name(first) + (f" and {len(others)} more" if others else "")
+        ax.plot(places, curve, color=f"C{number}", linewidth=2, label=label)
+    ax.set(xlabel="share of the training", ylabel="share of the largest rate", ylim=(0, 1.05))
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
 
 

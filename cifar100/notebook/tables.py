@@ -1,13 +1,15 @@
 """The tables that the main notebook shows: settings with their meaning, a training by ranges of epochs, targets."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from statistics import mean, median
 
 from cifar100.evaluation.corruptions import find_table
-from cifar100.recipe import Recipe
+from cifar100.exploration.augmentations import list_transforms
+from cifar100.recipe import Augmentation, Recipe
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import list_events
-from cifar100.report.readme import format_accuracy, list_accuracies
+from cifar100.report.readme import format_accuracy, format_hardware, format_times, list_accuracies
 from cifar100.report.reported import REPORTED
 from cifar100.runs.history import EpochRecord, format_seconds
 from cifar100.runs.machines import describe_machines
@@ -30,7 +32,7 @@ MEANINGS = {  # of a recipe's settings, in the order of the table
     "warmup": "share of the steps in which the rate rises",
     "milestones": "epochs after which the rate falls",
     "gamma": "factor by which it falls",
-    "loss": "what is made small",
+    "loss": "what training minimises",
     "label smoothing": "share of the target that is spread over all classes",
     "ema decay": "share of the averaged weights that a step keeps",
     "resolutions": "(until this share of the steps, pixels), then 32",
@@ -40,11 +42,11 @@ MEANINGS = {  # of a recipe's settings, in the order of the table
     "flip": "mirror images",
     "shift": "at most this share of the side",
     "scale": "smallest and largest zoom",
-    "rotation": "at most so many degrees",
+    "rotation": "largest angle, in degrees, either way",
     "affine probability": "of shift, zoom and rotation together",
     "cutout": "side of the square hole in pixels",
     "cutout probability": "of a hole",
-    "jitter": "brightness, contrast, saturation, hue: at most so much",
+    "jitter": "largest change of brightness, contrast, saturation, hue",
     "jitter probability": "of any of these",
     "erasing": "probability of one rectangular hole of any shape",
     "cutmix alpha": "CutMix: shares are drawn from Beta(alpha, alpha)",
@@ -52,7 +54,8 @@ MEANINGS = {  # of a recipe's settings, in the order of the table
     "mix probability": "of mixing a batch",
     "seed": "of every random draw",
 }
-WARM_START = 10  # epochs that are told by themselves where the first range is long
+FIRST_EPOCHS = 10  # that are told by themselves where the first range is long
+EDGE = 5  # epochs whose mean stands for the beginning or the end of a range
 DEPENDENT = {  # settings that say nothing while another one is switched off
     "nesterov": "momentum",
     "muon momentum": "muon lr",
@@ -108,29 +111,36 @@ def format_value(value) -> str:
 
 
 def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[str, str]]:
-    """A row for each range of epochs between two changes of the recipe, and for the warm start before the first one:
-    the rate, what training and test accuracy do within it, and the gap between them at both ends."""
+    """A row for each range of epochs between two changes of the recipe, and for the first epochs: the rate, what
+    training and test accuracy do within it, and the gap between them at both ends. Both ends are means of EDGE epochs,
+    or of half the range, since single epochs jump; but those of the very first."""
     ends = {round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)} | {len(history)}
-    ends = sorted(ends | ({WARM_START} if min(ends) > 2 * WARM_START else set()))
+    ends = sorted(ends | ({FIRST_EPOCHS} if min(ends) > 2 * FIRST_EPOCHS else set()))
     rows = []
     for first, last in zip([0, *ends], ends):
         steps = [abs(b.eval_accuracy - a.eval_accuracy) for a, b in pairwise(history[first:last])]
-        start, end = history[first], history[last - 1]
-        before = history[first - 1] if first else start
+        edge = min(EDGE, max(1, (last - first) // 2))
+        start = take_means(history[first : first + (edge if first else 1)])
+        end, before = take_means(history[last - edge : last]), take_means(history[max(0, first - EDGE) : first or 1])
         rows.append(
             {
                 "epochs": f"{first + 1}-{last}",
-                "rate at the end": f"{end.lr:.2g}",
-                "training accuracy": f"{start.train_accuracy:.1%} to {end.train_accuracy:.1%}",
-                "test accuracy": f"{start.eval_accuracy:.1%} to {end.eval_accuracy:.1%}",
-                "gained in its first epoch": f"{100 * (start.eval_accuracy - before.eval_accuracy):+.1f} points"
+                "rate at the end": f"{history[last - 1].lr:.2g}",
+                "training accuracy": f"{start['train']:.1%} to {end['train']:.1%}",
+                "test accuracy": f"{start['eval']:.1%} to {end['eval']:.1%}",
+                "gained in its first epoch": f"{100 * (history[first].eval_accuracy - before['eval']):+.1f} points"
                 if first
                 else "-",
                 "typical change from epoch to epoch": f"{100 * median(steps):.1f} points" if steps else "-",
-                "gap, first to last epoch": f"{format_gap(start)} to {format_gap(end)} points",
+                "gap": " to ".join(f"{100 * (m['train'] - m['eval']):+.1f}" for m in (start, end)) + " points",
             }
         )
     return rows
+
+
+def take_means(records: list[EpochRecord]) -> dict[str, float]:
+    """Of training and test accuracy, over some epochs."""
+    return {kind: mean(getattr(record, f"{kind}_accuracy") for record in records) for kind in ("train", "eval")}
 
 
 def format_gap(record: EpochRecord) -> str:
@@ -158,7 +168,7 @@ def list_targets(recipe: Recipe, history: list[EpochRecord], runs: list[Run]) ->
 
 
 def judge(accuracy: float, least: float) -> str:
-    return f"{accuracy:.2%}, {'reached' if accuracy >= least else 'missed'}"
+    return f"{accuracy:.2%}, {'reached' if accuracy >= least else f'missed by {100 * (least - accuracy):.2f} points'}"
 
 
 def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
@@ -175,6 +185,8 @@ def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
             ours = list_accuracies(runs)
             row["ours, last epoch"] = f"{format_accuracy(runs)}, {recipe.epochs:g} epochs"
             row["against the report's best"] = f"{100 * (mean(ours) - reported.best):+.2f} points"
+            if not reported.measured:
+                row["against the report's best"] += " (expected)"
             row["training accuracy"] = f"{mean(run.history[-1].train_accuracy for run in runs):.1%}"
         rows.append(row)
     return rows
@@ -191,9 +203,45 @@ def compare_corruptions(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
     return rows
 
 
+def compare_recipes(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
+    """A row for each published recipe: how it trains, how long, and on what. groups: as for `compare_reports`."""
+    rows = []
+    for name, runs in groups.items():
+        recipe = RECIPES[name]
+        also = {"label smoothing": recipe.label_smoothing, "dropout": recipe.dropout, "Muon": recipe.muon_lr}
+        row = {
+            "recipe": f"`{name}`",
+            "schedule": recipe.schedule + (f", warm-up {recipe.warmup:.0%}" if recipe.warmup else ""),
+            "rate": f"{recipe.lr:g}",
+            "batch": str(recipe.batch_size),
+            "also": ", ".join(f"{what} {value:g}" for what, value in also.items() if value) or "-",
+            "augmentation": ", ".join(name_transforms(recipe.augmentation)),
+            "time": format_times(runs).replace(" ", "\u00a0").replace("\u00a0to\u00a0", " to "),
+            "hardware": format_hardware(runs),
+        }
+        rows.append(row)
+    return rows
+
+
+def name_transforms(augmentation: Augmentation) -> Iterator[str]:
+    for name in list_transforms(augmentation):
+        moved = augmentation.shift or augmentation.scale != (1.0, 1.0)
+        yield "rotation" if name == "shift, scale, rotate" and not moved else name
+    if augmentation.cutmix_alpha:
+        yield "CutMix"
+    if augmentation.mixup_alpha:
+        yield "mixup"
+
+
+def format_fall(first: float, last: float) -> str:
+    return f"{first:.3f} to {last:.3f}, down by {1 - last / first:.0%}"
+
+
 def list_results(run: Run, top1: float, top5: float, interval: tuple[float, float]) -> list[dict[str, str]]:
     """What a run has reached and cost, a row each. top1, top5, interval: of its saved weights, computed anew, 0..1."""
-    final, best, metrics = run.history[-1], run.metrics["best"], run.metrics
+    first, final, best, metrics = run.history[0], run.history[-1], run.metrics["best"], run.metrics
+    reached = {f"{float(level):.0%}": epoch for level, epoch in metrics["reached"].items() if epoch}
+    lowest = min(run.history, key=lambda record: record.eval_loss)
     without = metrics.get("evaluation", {}).get("without_duplicates")
     values = {
         "top-1, last epoch, as logged": f"{final.eval_accuracy:.2%}",
@@ -203,8 +251,10 @@ def list_results(run: Run, top1: float, top5: float, interval: tuple[float, floa
         f"best epoch ({best['epoch']}), chosen on the {run.split} set": f"{best[f'{run.split}_accuracy']:.2%}",
         "training accuracy": f"{final.train_accuracy:.2%}",
         "gap, training minus test": f"{format_gap(final)} points",
-        "training loss, first to last epoch": f"{run.history[0].train_loss:.3f} to {final.train_loss:.3f}",
-        "test loss, first to last epoch": f"{run.history[0].eval_loss:.3f} to {final.eval_loss:.3f}",
+        f"first epoch at {', '.join(reached) or 'a threshold'}": ", ".join(map(str, reached.values())) or "-",
+        "training loss, first to last epoch": format_fall(first.train_loss, final.train_loss),
+        "test loss, first to last epoch": format_fall(first.eval_loss, final.eval_loss),
+        f"lowest test loss, in epoch {lowest.epoch}": f"{lowest.eval_loss:.3f}",
         "time, training and evaluation": format_seconds(metrics["seconds"]),
         "training images per second": f"{metrics['images_per_second']:,.0f}",
         "hardware": describe_machines(metrics),

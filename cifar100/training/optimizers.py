@@ -108,6 +108,19 @@ def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -
     return LambdaLR(optimizer, lambda step: triangle(step, total, recipe.warmup))
 
 
+def trace_rates(recipe: Recipe, points: int = 400) -> list[float]:
+    """The rate of a recipe's schedule over its training, as shares of the largest: about so many points, evenly
+    spaced."""
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    each = max(1, round(points / recipe.epochs))  # steps that stand for an epoch
+    scheduler, rates = make_scheduler(optimizer, recipe, each), []
+    for _ in range(math.ceil(recipe.epochs * each)):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
 def triangle(step: int, total: int, warmup: float) -> float:
     """The factor in a step, the first being 0: taken in its middle, so that none is wasted at rate 0."""
     progress = (step + 0.5) / total

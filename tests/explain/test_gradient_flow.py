@@ -33,7 +33,7 @@ def test_without_shortcuts_the_gradient_grows_on_its_way_back():
 def test_the_figures_show_the_norms_and_both_kinds_of_block():
     norms = {"with shortcuts": np.array([4.0, 2.0]), "without": np.array([300.0, 1.0])}
     fig = plot_gradient_norms(norms)
-    assert fig.alt == "From the last layer back to the first the gradient grows 2-fold with shortcuts, 300-fold without"
+    assert fig.alt == "Back to the input the gradient grows 300-fold without, 2-fold with shortcuts"
     assert [list(line.get_ydata()) for line in fig.axes[0].lines] == [list(values) for values in norms.values()]
     words = [text.get_text() for ax in plot_block().axes for text in ax.texts]
     assert words.count("3x3 convolution") == 3 and any(word.startswith("1x1 convolution") for word in words)

@@ -1,10 +1,13 @@
 from dataclasses import replace
 
+import numpy as np
+
 from cifar100.evaluation.corruptions import SEVERITIES, STRENGTHS, save_corruptions, table_file
 from cifar100.notebook.tables import (
     MEANINGS,
     as_markdown,
     compare_corruptions,
+    compare_recipes,
     compare_reports,
     explain_settings,
     list_results,
@@ -42,8 +45,11 @@ def test_a_training_is_told_by_the_ranges_between_its_changes():
     recipe = replace(MULTISTEP, epochs=6, milestones=(2, 4))
     rows = summarise_ranges(make_history(0.1, 0.2, 0.5, 0.52, 0.6, 0.59), recipe)
     assert [row["epochs"] for row in rows] == ["1-2", "3-4", "5-6"]
-    assert [row["gained in its first epoch"] for row in rows] == ["-", "+30.0 points", "+8.0 points"]
-    assert rows[0]["test accuracy"] == "10.0% to 20.0%" and rows[2]["gap, first to last epoch"] == "+2.0 to +2.0 points"
+    assert [row["gained in its first epoch"] for row in rows] == ["-", "+35.0 points", "+27.0 points"]
+    assert rows[0]["test accuracy"] == "10.0% to 20.0%" and rows[2]["gap"] == "+2.0 to +2.0 points"
+    long = summarise_ranges(make_history(*np.linspace(0.1, 0.4, 30)), replace(MULTISTEP, epochs=30, milestones=(20,)))
+    assert [row["epochs"] for row in long] == ["1-20", "21-30"]
+    assert long[1]["test accuracy"] == f"{0.1 + 0.3 * 22 / 29:.1%} to {0.1 + 0.3 * 27 / 29:.1%}"  # means of five epochs
     assert [row["typical change from epoch to epoch"] for row in rows] == ["10.0 points", "2.0 points", "1.0 points"]
     assert len(summarise_ranges(make_history(0.1, 0.2), replace(MULTISTEP, epochs=2, milestones=(1,)))) == 2
 
@@ -57,7 +63,7 @@ def test_targets_are_those_of_the_report(tmp_path):
     assert {target: row["this run"] for target, row in told.items()} == {
         "the course asks for": "73.50%, reached",
         "the report's best epoch": "74.00%, reached",
-        "the report's last epoch": "73.50%, missed",
+        "the report's last epoch": "73.50%, missed by 0.18 points",
     }
     assert told["the course asks for"]["mean of 2 seeds"] == "73.00%, reached"
     assert [list(row) for row in list_targets(RECIPES["sprint"], make_history(0.5), [])] == [
@@ -77,6 +83,14 @@ def test_every_system_of_the_reports_has_a_row(tmp_path):
     assert rows["resnet18_cutmix_50"]["training accuracy"] == "79.0%"
 
 
+def test_recipes_are_told_by_how_they_train(tmp_path):
+    groups = {name: [Run.load(make_run(tmp_path, RECIPES[name], [0.7]))] for name in ("resnet18_cutmix", "sprint")}
+    mixed, quick = compare_recipes(groups)
+    assert mixed["schedule"] == "onecycle, warm-up 30%" and mixed["also"] == "label smoothing 0.1, dropout 0.3"
+    assert mixed["augmentation"] == "crop, flip, rotation, colour jitter, erasing, CutMix"
+    assert quick["also"] == "label smoothing 0.25, Muon 0.18" and quick["batch"] == "1024"
+
+
 def test_corruptions_are_told_by_their_means_and_only_of_the_weights_that_were_measured(tmp_path):
     run = Run.load(make_run(tmp_path, MULTISTEP, [0.5, 0.74]))
     assert as_markdown(compare_corruptions({MULTISTEP.name: [run]})) == ""
@@ -92,8 +106,9 @@ def test_results_of_a_run_are_told_with_what_they_cost(tmp_path):
     run = Run.load(make_run(tmp_path, MULTISTEP, [0.5, 0.74], seconds=90))
     told = {row["measure"]: row["resnet56_multistep, seed 0"] for row in list_results(run, 0.741, 0.93, (0.73, 0.75))}
     assert told["top-1, last epoch, as logged"] == "74.00%" and told["top-1, saved weights, computed now"] == "74.10%"
+    assert told["first epoch at 50%, 60%, 70%, 73%"] == "1, 2, 2, 2" and told["lowest test loss, in epoch 2"] == "2.500"
     assert told["gap, training minus test"] == "+5.0 points" and told["time, training and evaluation"] == "1 min 30 s"
-    assert told["training loss, first to last epoch"] == "4.000 to 2.000" and told["hardware"] == "abacus"
+    assert told["training loss, first to last epoch"] == "4.000 to 2.000, down by 50%" and told["hardware"] == "abacus"
 
 
 def test_a_table_in_markdown():

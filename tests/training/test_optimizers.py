@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import model
+from cifar100.figures.training import plot_rates
 from cifar100.recipes import RECIPES, SMOKE, SPRINT, find_recipe
-from cifar100.training.optimizers import Muon, make_optimizers, make_schedulers, orthogonalise, triangle
+from cifar100.training.optimizers import Muon, make_optimizers, make_schedulers, orthogonalise, trace_rates, triangle
 
 
 def test_triangle_equals_its_closed_form_at_every_step():
@@ -90,3 +91,20 @@ def test_norms_and_biases_are_spared_where_the_recipe_says_so():
     (optimizer,) = make_optimizers(model.resnet20(), RECIPES["resnet56_best"])
     assert [group["weight_decay"] for group in optimizer.param_groups] == [5e-4, 0.0]
     assert all(p.ndim > 1 for p in optimizer.param_groups[0]["params"])
+
+
+def test_a_schedule_is_traced_as_it_trains():
+    steps = trace_rates(RECIPES["resnet56_multistep"])
+    assert len(steps) == 400 and [round(steps[k], 4) for k in (0, 159, 160, 279, 280, 340)] == [
+        1,
+        1,
+        0.2,
+        0.2,
+        0.04,
+        0.008,
+    ]
+    triangle = trace_rates(RECIPES["sprint"])
+    assert max(triangle) == pytest.approx(1, abs=0.01) and triangle.index(max(triangle)) == pytest.approx(100, abs=1)
+    assert triangle[-1] < 0.01
+    (axes,) = plot_rates({"resnet18_cutmix": steps, "resnet18_onecycle": steps, "sprint": triangle}).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ResNet-18 cutmix and 1 more", "sprint"]
