@@ -37,6 +37,10 @@ class BatchAugmentation:
     def start_epoch(self, epoch: int, device: torch.device) -> None:
         """Make the epoch's draws, once, where the batches will need them."""
         self.draws = self.draw(epoch).to(device)
+        if self.augmentation.noise:  # apart from the other draws, which are what they were before there was noise
+            self.noise = torch.rand(self.count, generator=make_generator(self.seed, epoch, 4)).to(device)
+            seed = make_generator(self.seed, epoch, 5).initial_seed()
+            self.pixels = torch.Generator(device).manual_seed(seed)  # drawn on batch by batch, in their order
 
     def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
         """images: (N, 32, 32, 3) uint8; indices: (N,) int64, their places in the training set
@@ -75,6 +79,11 @@ class BatchAugmentation:
                 (side.round() * chosen).clamp(max=32) for side in ((area / ratio).sqrt(), (area * ratio).sqrt())
             )
             images = black_out(images, draws["erasing_top"], draws["erasing_left"], height, width)
+        if a.noise:
+            drawn, shape = self.noise[indices], images.shape
+            deviations = 255 * a.noise * torch.where(drawn < a.noise_probability, drawn / a.noise_probability, 0.0)
+            noise = torch.randn(shape, generator=self.pixels, device=images.device)
+            images = (images.float() + deviations[:, None, None, None] * noise).clamp(0, 255)
         return images
 
 

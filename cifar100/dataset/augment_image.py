@@ -88,6 +88,8 @@ def make_albumentations(augmentation: Augmentation):
         transforms.append(A.ColorJitter(*a.jitter, p=a.jitter_probability))
     if a.erasing:
         transforms.append(A.Erasing(scale=ERASING_AREA, ratio=ERASING_RATIO, fill=0, p=a.erasing))
+    if a.noise:
+        transforms.append(A.GaussNoise(std_range=(0.0, a.noise), p=a.noise_probability))
     return A.Compose(transforms, strict=True)
 
 

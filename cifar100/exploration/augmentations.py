@@ -24,6 +24,7 @@ TRANSFORMS = {
     "cutout": ("cutout",),
     "colour jitter": ("jitter",),
     "erasing": ("erasing",),
+    "noise": ("noise",),
 }
 
 
@@ -51,6 +52,7 @@ def label_transform(name: str, augmentation: Augmentation) -> str:
         "cutout": f"hole of {a.cutout}x{a.cutout}",
         "colour jitter": f"brightness, contrast, satu-\nration ±{a.jitter[0]:.0%}, hue ±{a.jitter[3]:g}",
         "erasing": "one hole of any shape",
+        "noise": f"noise, deviation to {a.noise:g}",
     }
     return labels[name]
 

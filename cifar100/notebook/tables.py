@@ -49,6 +49,8 @@ MEANINGS = {  # of a recipe's settings, in the order of the table
     "jitter": "largest change of brightness, contrast, saturation, hue",
     "jitter probability": "of any of these",
     "erasing": "probability of one rectangular hole of any shape",
+    "noise": "largest deviation of Gaussian noise, of the range 0 to 1",
+    "noise probability": "of any noise",
     "cutmix alpha": "CutMix: shares are drawn from Beta(alpha, alpha)",
     "mixup alpha": "mixup: likewise",
     "mix probability": "of mixing a batch",
@@ -64,6 +66,7 @@ DEPENDENT = {  # settings that say nothing while another one is switched off
     "affine probability": ("shift", "rotation"),
     "cutout probability": "cutout",
     "jitter probability": "jitter",
+    "noise probability": "noise",
     "mix probability": ("cutmix alpha", "mixup alpha"),
 }
 

@@ -16,7 +16,7 @@ from cifar100.recipes import RECIPES
 
 CPU = torch.device("cpu")
 WHITE = np.full((200, 32, 32, 3), 255, np.uint8)
-EVERYTHING = replace(RECIPES["resnet56_multistep"].augmentation, crop_padding=4, erasing=0.5)
+EVERYTHING = replace(RECIPES["resnet56_multistep"].augmentation, crop_padding=4, erasing=0.5, noise=0.1)
 
 
 def apply(augmentation: Augmentation, images: np.ndarray, epoch: int = 1, seed: int = 0) -> np.ndarray:
@@ -56,6 +56,17 @@ def test_erasing_takes_2_to_30_percent_of_half_of_the_images(augmentation):
     assert 0.015 < share[share > 0].min() and 0.25 < share.max() <= 0.32
 
 
+@pytest.mark.parametrize("augmentation", both(noise=0.1, noise_probability=0.5))
+def test_noise_of_every_strength_up_to_the_largest_on_half_of_the_images(augmentation):
+    grey = np.full_like(WHITE, 128)
+    noise = apply(augmentation, grey) - 128
+    deviations = noise.std((1, 2, 3)) / 255
+    assert 70 < (deviations == 0).sum() < 130
+    some = deviations[deviations > 0]
+    assert 0.09 < some.max() < 0.105 and some.min() < 0.02 and abs(some.mean() - 0.05) < 0.01
+    assert abs(noise.mean()) < 0.5
+
+
 @pytest.mark.parametrize("pipeline", ["device", "albumentations"])
 def test_values_stay_in_range_and_epochs_and_seeds_differ(pipeline, sample_images):
     augmentation = replace(EVERYTHING, pipeline=pipeline)
@@ -77,6 +88,7 @@ def test_values_stay_in_range_and_epochs_and_seeds_differ(pipeline, sample_image
         {"jitter": (0.2, 0.2, 0.2, 0.1)},
         {"jitter": (0.0, 0.0, 0.0, 0.5)},
         {"erasing": 0.5},
+        {"noise": 0.3, "noise_probability": 0.5},
         {
             "flip": "random",
             "shift": 0.1,
