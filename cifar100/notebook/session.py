@@ -16,11 +16,11 @@ from cifar100.files import write_bytes
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.report.pages import write_all
-from cifar100.runs.find import RUN_FILES, run_folder, running_folder
-from cifar100.runs.history import EpochRecord, load_history
+from cifar100.runs.find import RUN_FILES, has_weights, run_folder, running_folder
+from cifar100.runs.history import EpochRecord
 from cifar100.runs.machines import describe_machines
 from cifar100.runs.place import claim, take_place
-from cifar100.runs.run import is_finished, load_metrics
+from cifar100.runs.run import Run, is_finished
 from cifar100.training.fit import fit
 from cifar100.training.lr_curve import LrCurve, load_curve
 from cifar100.training.lr_finder import curve_file, find_recipe_lr
@@ -52,7 +52,7 @@ class Session:
         """What the finished run has reached; that there is none yet, where it is trained here."""
         if self.trains:
             return "Chapter 7 trains it; its result is in chapter 8."
-        final = load_metrics(self.run)["final"]
+        final = Run.load(self.run).metrics["final"]
         return (
             f"Result: {final['test_accuracy']:.2%} top-1 on the test set after {final['epoch']} epochs "
             f"(training {final['train_accuracy']:.2%})."
@@ -78,9 +78,9 @@ class Session:
                 self.recipe, output=self.output, resume=unfinished, progress=Progress(self.recipe, say=say), say=say
             )
             return
-        metrics = load_metrics(self.run)
-        say(f"Loaded {self.run}, trained on {describe_machines(metrics)}. Nothing is trained here.")
-        yield from load_history(self.run)
+        run = Run.load(self.run)
+        say(f"Loaded {run.folder}, trained on {describe_machines(run.metrics)}. Nothing is trained here.")
+        yield from run.history
 
     def publish(self) -> list[Path]:
         """Evaluate the run in full, where that was not done yet; bring it and its figures into the project's own
@@ -91,7 +91,7 @@ class Session:
         """
         if is_sample():
             return []
-        if "evaluation" not in load_metrics(self.run):
+        if "evaluation" not in Run.load(self.run).metrics:
             result = evaluate_run(self.run)
             save_evaluation(result, summarise_evaluation(result))
         own = run_folder(self.recipe, OUTPUT)
@@ -116,16 +116,16 @@ def start_session() -> Session:
     """Read CIFAR100_RECIPE, CIFAR100_TRAIN, CIFAR100_OUTPUT and CIFAR100_DATA and decide.
 
     "auto" trains where there is a GPU, and on the sample; elsewhere it loads the finished run, one's own before the
-    published one, and where the default recipe has none, that of `sprint`. With "auto" a finished run in a folder of
-    one's own is not trained again, so that Run All after a disconnection goes on where it stopped.
+    published one. With "auto" a finished run in a folder of one's own is not trained again, so that Run All after a
+    disconnection goes on where it stopped.
     Raises UserError if a value is unknown, or if nothing can be loaded and nothing may be trained.
     """
-    wish, named = os.environ.get("CIFAR100_TRAIN") or "auto", os.environ.get("CIFAR100_RECIPE")
+    wish = os.environ.get("CIFAR100_TRAIN") or "auto"
     if wish not in WISHES:
         raise UserError(f"CIFAR100_TRAIN must be one of {', '.join(WISHES)}, not {wish!r}.")
     output, sample = Path(os.environ.get("CIFAR100_OUTPUT") or OUTPUT).expanduser(), is_sample()
     device = choose_device()
-    recipe = find_recipe(named or ("smoke" if sample else "resnet56_multistep"))
+    recipe = find_recipe(os.environ.get("CIFAR100_RECIPE") or ("smoke" if sample else "resnet56_multistep"))
 
     if wish == "yes":  # whatever lies there, damaged or not
         return Session(recipe, device, output, True, "It trains, because CIFAR100_TRAIN is yes.")
@@ -134,22 +134,16 @@ def start_session() -> Session:
     own = [output] if sample or output != Path(OUTPUT) else []
     places = own if may_train else [output, *([] if sample else [Path(OUTPUT)])]
 
-    def find_finished(which: Recipe) -> Path | None:
-        """The first of these places that holds a finished run of the recipe."""
-        return next((p for p in places if is_finished(run_folder(which, p, sample), which)), None)
-
-    place = find_finished(recipe)
-    if place:
+    finished = [place for place in places if is_finished(run_folder(recipe, place, sample), recipe)]
+    usable = [place for place in finished if has_weights(run_folder(recipe, place, sample))]
+    if usable:
         why = ": there is no GPU here." if wish == "auto" and not may_train else "."
-        return Session(recipe, device, place, False, f"It loads a finished run{why}")
+        return Session(recipe, device, usable[0], False, f"It loads a finished run{why}")
     if may_train:
         why = "the sample is small" if sample else f"there is a GPU ({device})"
         return Session(recipe, device, output, True, f"It trains, because {why}.")
-    sprint = find_recipe("sprint")
-    if not named and find_finished(sprint):
-        reason = f"There is no finished run of {recipe.name} yet, so that of sprint is shown instead."
-        return Session(sprint, device, find_finished(sprint), False, reason)
+    lacks = "was published without its weights" if finished else f"has no finished run in {output}"
     raise UserError(
-        f"There is no finished run of {recipe.name} in {output}" + (" and no GPU" if wish == "auto" else "") + ": set "
-        "CIFAR100_TRAIN=yes to train it here, with CIFAR100_RECIPE=sprint if that is a CPU."
+        f"{recipe.name} {lacks}" + (", and there is no GPU" if wish == "auto" else "") + ": set CIFAR100_TRAIN=yes to "
+        "train it here, with CIFAR100_RECIPE=sprint if that is a CPU, or leave out CIFAR100_RECIPE."
     )
