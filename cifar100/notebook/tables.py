@@ -219,7 +219,7 @@ def compare_recipes(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
             "batch": str(recipe.batch_size),
             "also": ", ".join(f"{what} {value:g}" for what, value in also.items() if value) or "-",
             "augmentation": ", ".join(name_transforms(recipe.augmentation)),
-            "time": format_times(runs).replace(" ", "\u00a0").replace("\u00a0to\u00a0", " to "),
+            "time": format_times(runs),
             "hardware": format_hardware(runs),
         }
         rows.append(row)

@@ -104,9 +104,8 @@ def format_accuracy(runs: list[Run], which: str = "final") -> str:
 def format_times(runs: list[Run]) -> str:
     """The mean time of the runs, or the shortest and the longest where they differ by a tenth or more."""
     seconds = [run.metrics["seconds"] for run in runs]
-    if max(seconds) < 1.1 * min(seconds):
-        return format_seconds(statistics.mean(seconds))
-    return f"{format_seconds(min(seconds))} to {format_seconds(max(seconds))}"
+    bounds = [statistics.mean(seconds)] if max(seconds) < 1.1 * min(seconds) else [min(seconds), max(seconds)]
+    return " to ".join(format_seconds(value).replace(" ", "\u00a0") for value in bounds)  # not broken within
 
 
 def format_hardware(runs: list[Run]) -> str:
