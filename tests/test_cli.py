@@ -17,7 +17,8 @@ from cifar100.__main__ import main, make_parser
 from cifar100.commands import NAMES
 from cifar100.commands.train import choose_recipes
 from cifar100.evaluation import near_duplicates
-from cifar100.evaluation.corruptions import corruptions_of, table_file
+from cifar100.evaluation.corruption_table import table_file
+from cifar100.evaluation.corruptions import corruptions_of
 from cifar100.evaluation.near_duplicates import Pair
 from cifar100.recipes import RECIPES, SPRINT
 from cifar100.training.lr_curve import load_curve, suggest_lr
@@ -211,7 +212,7 @@ def test_a_run_with_other_settings_has_no_place_in_the_recipes_mean(tmp_path, ca
     make_run(tmp_path, SPRINT, [0.74])
     make_run(tmp_path, replace(SPRINT, seed=1, lr=1.0), [0.1])
     assert main(["recipes", "--output", str(tmp_path)]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sprint")]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sprint ")]
     assert line.endswith("  74.00%")
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from cifar100.errors import UserError
-from cifar100.evaluation.corruptions import load_corruptions
+from cifar100.evaluation.corruption_table import load_corruptions
 from cifar100.evaluation.near_duplicates import load_pairs
 from cifar100.files import check_writable, load_json, read_regular, write_bytes
 from cifar100.training.lr_curve import load_curve

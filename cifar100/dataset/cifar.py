@@ -78,6 +78,11 @@ def is_sample(data: str | Path | None = None) -> bool:
     return str(data or os.environ.get("CIFAR100_DATA", "")) == "sample"
 
 
+def find_folder(data: str | Path | None = None) -> Path:
+    """Where CIFAR-100 lies, or would: see `load_split`."""
+    return Path("data" if is_sample(data) else data or os.environ.get("CIFAR100_DATA") or "data").expanduser()
+
+
 def load_split(split: str, data: str | Path | None = None) -> Images:
     """The "train" (50,000 images) or the "test" split (10,000).
 
@@ -90,8 +95,7 @@ def load_split(split: str, data: str | Path | None = None) -> Images:
 
         sample = make_sample(COARSE_OF_FINE, split)
         return Images(sample.images, sample.fine, sample.coarse)
-    named = data or os.environ.get("CIFAR100_DATA")
-    folder = Path(named or "data").expanduser()
+    named, folder = data or os.environ.get("CIFAR100_DATA"), find_folder(data)
     if named and not folder.is_dir():
         raise UserError(f"There is no data folder {folder}. {WAYS_OUT}")
     found = find_file(split, folder)

@@ -6,29 +6,25 @@ it adds brightness to the pixels' values, not to HSV's, and takes contrast about
 about each channel's mean.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from statistics import mean
 
 import numpy as np
 from torch import nn
 
 from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
+from cifar100.evaluation.corruption_table import (
+    SEVERITIES,
+    STRENGTHS,
+    CorruptionTable,
+    find_table,
+    load_corruptions,
+    save_corruptions,
+    table_file,
+)
 from cifar100.evaluation.logits import compute_logits, open_run
-from cifar100.files import load_table, save_table
 from cifar100.runs.run import Run
-
-STRENGTHS = {  # at severities 1 to 5
-    "noise": (0.04, 0.06, 0.08, 0.09, 0.10),  # deviation of a Gaussian, of the range 0..1
-    "blur": (0.4, 0.6, 0.7, 0.8, 1.0),  # deviation of a Gaussian, in pixels
-    "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),  # factor on the distance to the mean grey value
-    "brightness": (0.05, 0.1, 0.15, 0.2, 0.3),  # added, of the range 0..1
-    "JPEG": (80, 65, 58, 50, 40),  # quality
-    "pixelation": (0.95, 0.9, 0.85, 0.75, 0.65),  # of the side that is left
-}
-SEVERITIES = range(1, 6)
 
 
 def make_corruption(name: str, severity: int):
@@ -74,35 +70,26 @@ def corrupted_accuracies(network: nn.Module, test: Images) -> Iterator[tuple[str
             yield name, severity, accuracy(corrupt(test.images, name, severity))
 
 
-@dataclass(frozen=True)
-class CorruptionTable:
-    """Accuracies under corruption, 0..1."""
-
-    clean: float
-    accuracies: dict[str, list[float]]  # corruption -> one for each severity from 1
-    images: int  # that each was computed on
-    weights: str  # SHA-256 of the weights that were measured
-
-    @property
-    def means(self) -> dict[str, float]:
-        """Of each corruption over its severities."""
-        return {name: mean(values) for name, values in self.accuracies.items()}
-
-
 def measure_corruptions(
-    folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000
+    folder: Path,
+    data: str | None = None,
+    device: str | None = None,
+    count: int = 10_000,
+    measure: Callable[[nn.Module, Images], Iterable[tuple[str, int, float]]] = corrupted_accuracies,
+    path: Path | None = None,
 ) -> CorruptionTable:
     """Measure a finished run on the first `count` of its own images and keep the table beside its folder.
 
+    measure: as `corrupted_accuracies`; path: where the table is kept, None for the place of ours.
     Raises UserError as `open_run` does, and if count is not above 0.
     """
     if count < 1:
         raise UserError(f"The number of images must be 1 or more, not {count}.")
-    opened = open_run(folder, data, device)
+    opened, path = open_run(folder, data, device), path or table_file(folder)
     images = opened.data.take(np.arange(min(count, len(opened.data))))
-    rows = list(corrupted_accuracies(opened.network, images))
-    save_corruptions(rows, len(images), opened.run.metrics["sha256"]["weights"], table_file(folder))
-    return load_corruptions(table_file(folder))
+    rows = list(measure(opened.network, images))
+    save_corruptions(rows, len(images), opened.run.metrics["sha256"]["weights"], path)
+    return load_corruptions(path)
 
 
 def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print) -> CorruptionTable:
@@ -113,40 +100,3 @@ def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print)
         return table
     say(f"Measuring on {count:,} images.")
     return measure_corruptions(folder, count=count)
-
-
-def table_file(folder: Path) -> Path:
-    return folder.parent / "corruptions.csv"
-
-
-def find_table(run: Run) -> CorruptionTable | None:
-    """The table of a run that was kept, if there is one and it is of these weights."""
-    path = table_file(run.folder)
-    table = load_corruptions(path) if path.is_file() else None
-    return table if table and table.weights == run.metrics["sha256"]["weights"] else None
-
-
-def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: str, path: Path) -> None:
-    """Write (corruption, severity, accuracy) rows as a CSV file, with what a CorruptionTable has beside them."""
-    lines = ((name, severity, f"{accuracy:.6f}", count, weights) for name, severity, accuracy in rows)
-    save_table(path, ("corruption", "severity", "accuracy", "images", "weights"), lines)
-
-
-def load_corruptions(path: Path) -> CorruptionTable:
-    """What `save_corruptions` wrote. Raises UserError if the file is missing or damaged."""
-    try:
-        rows = load_table(path)
-        accuracies = {
-            name: [
-                float(r["accuracy"]) for r in sorted(rows, key=lambda r: int(r["severity"])) if r["corruption"] == name
-            ]
-            for name in ("clean", *STRENGTHS)
-        }
-        (clean,) = accuracies.pop("clean")
-        if any(len(values) != len(SEVERITIES) for values in accuracies.values()):
-            raise ValueError("a severity is missing")
-        return CorruptionTable(clean, accuracies, int(rows[0]["images"]), rows[0]["weights"])
-    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(
-            f"{path} cannot be read ({error!r}): run `python -m cifar100 corruptions RUN` again."
-        ) from error

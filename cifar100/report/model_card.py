@@ -8,7 +8,7 @@ from jinja2 import UndefinedError
 
 from cifar100.dataset.cifar import SIZES
 from cifar100.errors import UserError
-from cifar100.evaluation.corruptions import find_table
+from cifar100.evaluation.corruption_table import find_table
 from cifar100.report.describe import describe_recipe
 from cifar100.report.template import fill_in
 from cifar100.runs.history import format_seconds
@@ -45,7 +45,7 @@ def list_values(run: Run) -> dict:
         "torch": run.metrics["versions"]["torch"],
         "split": "held-out" if run.split == "validation" else "test",
         "e": evaluation,
-        "damaged": find_table(run),
+        "damaged": [table for official in (False, True) if (table := find_table(run, official))],
         "unseen": find_unseen(run),
         "fitted": describe_fit(run),
         "best": ", ".join(ranked[:-6:-1]).replace("_", " "),

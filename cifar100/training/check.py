@@ -15,7 +15,7 @@ import torch
 from cifar100.dataset import cifar
 from cifar100.dataset.augment_batch import BatchAugmentation
 from cifar100.dataset.augment_image import ImageAugmentation
-from cifar100.dataset.cifar import Images, find_file, is_sample, load_split
+from cifar100.dataset.cifar import Images, find_file, find_folder, is_sample, load_split
 from cifar100.dataset.download import list_addresses
 from cifar100.dataset.loader import TrainingLoader
 from cifar100.device import (
@@ -142,11 +142,6 @@ def judge_disk(folders: list[Path]) -> tuple[bool, str]:
         good &= writable and free >= NEEDED_GB
         texts.append(f"{free:.1f} GB free for {folder}" + ("" if writable else ", which is not writable"))
     return good, "; ".join(texts)
-
-
-def find_folder(data: str | Path | None) -> Path:
-    """Where CIFAR-100 lies, or would."""
-    return Path("data" if is_sample(data) else data or os.environ.get("CIFAR100_DATA") or "data").expanduser()
 
 
 def judge_data(data: str | Path | None) -> tuple[bool, str]:

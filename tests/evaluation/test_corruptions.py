@@ -8,6 +8,7 @@ from torch import nn
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
 from cifar100.errors import UserError
 from cifar100.evaluation import corruptions
+from cifar100.evaluation.corruption_table import CorruptionTable, load_corruptions, save_corruptions
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +71,9 @@ def test_a_file_gives_back_what_was_measured_and_is_checked(images, tmp_path):
     rows = list(corruptions.corrupted_accuracies(Constant(), Images(images, fine, COARSE_OF_FINE[fine])))
     assert len(rows) == 1 + 6 * 5 and all(accuracy == 0.25 for _, _, accuracy in rows)
     path = tmp_path / "corruptions.csv"
-    corruptions.save_corruptions(rows, 20, "abc", path)
+    save_corruptions(rows, 20, "abc", path)
     accuracies = {name: [0.25] * 5 for name in corruptions.STRENGTHS}
-    assert corruptions.load_corruptions(path) == corruptions.CorruptionTable(0.25, accuracies, 20, "abc")
+    assert load_corruptions(path) == CorruptionTable(0.25, accuracies, 20, "abc")
     path.write_text(path.read_text().replace("blur,3", "blurred,3"))
     with pytest.raises(UserError, match="corruptions RUN` again"):
-        corruptions.load_corruptions(path)
+        load_corruptions(path)

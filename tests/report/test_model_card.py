@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cifar100.evaluation.corruptions import SEVERITIES, STRENGTHS, save_corruptions, table_file
+from cifar100.evaluation.corruption_table import SEVERITIES, STRENGTHS, save_corruptions, table_file
 from cifar100.files import write_text
 from cifar100.report.model_card import render_card
 from cifar100.runs.find import find_run
@@ -60,5 +60,5 @@ def test_what_was_measured_beside_the_run_is_told_where_it_is_of_this_run(publis
         write_text(figures, json.dumps({"recipe": recipe}))
         write_text(figures.with_suffix(".md"), "| people (500) | 0.800 |\n")
         card = render_card(moved)
-        assert "| noise | blur |" in card and "| 30.00% | 30.00% |" in card and "as they are: 75.00%" in card
+        assert "| as they are | noise | blur |" in card and "| 2,000 | 75.00% | 30.00% |" in card
         assert ("people (500)" in card, "were not measured" in card) == (told, not told)
