@@ -141,8 +141,11 @@ def plot_accuracy_over_computation(
         ax.plot(cost, accuracy, color=colour, linewidth=1.6, marker=marker, markersize=4)
         ax.plot(*end, "o", color=colour, markersize=7, zorder=3)
         label = f"{display_name(name)}, {accuracy[-1]:.2%}"
-        if cost[-1] < 0.1 * max(costs.values()):  # alone, far to the left
-            ax.annotate(label, end, (0, 8), textcoords="offset points", ha="center", fontsize=9, color=colour)
+        if cost[-1] < 0.1 * max(costs.values()):  # far to the left, below its end where another ends above it
+            below = any(accuracies[o] > accuracy[-1] and 0.5 < costs[o] / cost[-1] < 2 for o in curves)
+            offset, side = ((6, -4), "left") if below else ((0, 8), "center")
+            ax.annotate(label, end, offset, textcoords="offset points", ha=side, va="center" if below else "baseline",
+                        fontsize=9, color=colour)  # fmt: skip
             continue
         place = max(accuracy[-1], place + 0.035)  # labels that keep clear of one another, in the right margin
         line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
