@@ -143,9 +143,9 @@ def plot_accuracy_over_computation(
         label = f"{display_name(name)}, {accuracy[-1]:.2%}"
         if cost[-1] < 0.1 * max(costs.values()):  # far to the left, below its end where another ends above it
             below = any(accuracies[o] > accuracy[-1] and 0.5 < costs[o] / cost[-1] < 2 for o in curves)
-            offset, side = ((6, -4), "left") if below else ((0, 8), "center")
-            ax.annotate(label, end, offset, textcoords="offset points", ha=side, va="center" if below else "baseline",
-                        fontsize=9, color=colour)  # fmt: skip
+            place_of = {"xytext": (4, -8), "ha": "left", "va": "top"} if below else {"xytext": (0, 8), "ha": "center"}
+            words = label.replace(", ", ",\n") if below else label
+            ax.annotate(words, end, textcoords="offset points", fontsize=9, color=colour, **place_of)
             continue
         place = max(accuracy[-1], place + 0.035)  # labels that keep clear of one another, in the right margin
         line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
