@@ -35,11 +35,12 @@ def run(options: Namespace) -> None:
         return
     (result,) = results
     run, final = result.run, result.run.metrics["final"]
+    summary = summarise_evaluation(result) if options.write else summarise_predictions(result.logits, result.data.fine)
+    written = []
+    if options.write:  # before anything is said, since who reads may stop reading
+        save_evaluation(result, summary)
+        written = [f"Written: {run.folder / 'metrics.json'}", *save_evaluation_figures(result)]
     print(f"{run.folder}: {len(result.data):,} {run.split} images, one view each")
     print(f"top-1 accuracy {result.accuracy:.2%}, loss {result.loss:.4f}")
     print(f"metrics.json says {final[f'{run.split}_accuracy']:.2%}, loss {final[f'{run.split}_loss']:.4f}")
-    summary = summarise_evaluation(result) if options.write else summarise_predictions(result.logits, result.data.fine)
-    print("\n".join(describe_summary(summary)))
-    if options.write:
-        save_evaluation(result, summary)
-        print(f"Written: {run.folder / 'metrics.json'}", *save_evaluation_figures(result), sep="\n")
+    print(*describe_summary(summary), *written, sep="\n")
