@@ -55,9 +55,15 @@ def list_values(run: Run) -> dict:
 
 
 def find_unseen(run: Run) -> str:
-    """What `python -m benchmarks unseen` has measured of the recipe; nothing if it has not."""
+    """What `python -m benchmarks unseen` has measured of the recipe; nothing if it has not, and for a run on other images
+    than those."""
     path = run.folder.parent.parent / "bench" / "unseen.json"
-    if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["recipe"] != run.recipe.name:
+    if (
+        run.split != "test"
+        or run.sample
+        or not path.is_file()
+        or json.loads(path.read_text(encoding="utf-8"))["recipe"] != run.recipe.name
+    ):
         return ""
     return path.with_suffix(".md").read_text(encoding="utf-8")
 
