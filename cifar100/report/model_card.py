@@ -55,8 +55,8 @@ def list_values(run: Run) -> dict:
 
 
 def find_unseen(run: Run) -> str:
-    """What `python -m benchmarks unseen` has measured of the recipe; nothing if it has not, and for a run on other images
-    than those."""
+    """What `python -m benchmarks unseen` has measured of the recipe; nothing if it has not, and for a run on other
+    images."""
     path = run.folder.parent.parent / "bench" / "unseen.json"
     if (
         run.split != "test"
