@@ -4,6 +4,7 @@ asked about their test images."""
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from cifar100.dataset.cifar import COARSE_NAMES, Images, load_split, readable
 from cifar100.device import choose_device, describe_hardware
@@ -17,8 +18,6 @@ LEFT_OUT = ("medium_mammals", "people")  # one with many relatives among the res
 
 def measure_unseen(recipe: Recipe, data: str | None, device: str | None, say: Callable[[str], None]) -> dict:
     """Train the recipe without LEFT_OUT and measure what `tell_apart` does, with their test images as strangers."""
-    import torch
-
     chosen = choose_device(device)
     training, test = load_split("train", data), load_split("test", data)
     numbers = [COARSE_NAMES.index(name) for name in LEFT_OUT]

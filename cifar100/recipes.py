@@ -146,21 +146,15 @@ SPRINT_ROBUST = replace(
 )
 
 # The way of `sprint` with ResNet-18 as it is: about an hour on two CPU cores.
-RESNET18_FAST = Recipe(
+RESNET18_FAST = replace(
+    SPRINT,
     name="resnet18_fast",
     network="resnet18",
     epochs=16,
     batch_size=512,
     lr=0.1,
-    nesterov=True,
-    norm_weight_decay=False,
     muon_lr=0.12,
-    schedule="triangle",
-    warmup=0.25,
-    augmentation=Augmentation(crop_padding=2, crop_border="reflect", flip="alternating"),
-    resolutions=((0.15, 20), (0.50, 24)),
     label_smoothing=0.2,
-    weights_precision="float16",
 )
 
 # A first guess, to be tuned on a hold-out: a small network underfits, so regularise little.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cifar100.dataset.cifar import SIZES
 from cifar100.explain.receptive_field import count_multiply_adds
 from cifar100.figures.style import Picture, save_figure
 from cifar100.figures.training import plot_accuracy_over_computation, plot_history
@@ -18,7 +19,6 @@ from cifar100.runs.run import Run
 from model import NETWORKS
 
 CURVES = "curves.png"  # in the folder of a recipe
-TRAINING_IMAGES = 50_000
 
 
 def save_curves(runs: Iterable[Run], root: Path) -> list[Path]:
@@ -59,7 +59,7 @@ def list_costs(run: Run) -> np.ndarray:
     recipe, epochs = run.recipe, len(run.history)
     progress = np.linspace(0, 1, 100 * epochs, endpoint=False)  # a hundred places in each epoch
     forward = [count_forward(recipe.network, recipe.resolution(place)) for place in progress]
-    each = np.reshape(forward, (epochs, -1)).mean(1) * TRAINING_IMAGES * recipe.epochs / epochs
+    each = np.reshape(forward, (epochs, -1)).mean(1) * SIZES["train"] * recipe.epochs / epochs
     return 3 * each.cumsum()
 
 
@@ -73,4 +73,4 @@ def list_points() -> list[tuple[float, float]]:
     """Of each report that measured: the multiply-adds of its epochs, and the best accuracy that it gives."""
     measured = [report for report in dict.fromkeys(REPORTED.values()) if report.measured]
     forward = {report: count_forward(report.network.lower().replace("-", ""), 32) for report in measured}
-    return [(3 * forward[report] * TRAINING_IMAGES * report.epochs, report.best) for report in measured]
+    return [(3 * forward[report] * SIZES["train"] * report.epochs, report.best) for report in measured]
