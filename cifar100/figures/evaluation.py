@@ -180,8 +180,8 @@ def plot_effective_field(gradients: dict[str, np.ndarray], fields: dict[str, int
     """
     last = list(gradients)[-1]
     extent, even = effective_extent(gradients[last]), effective_extent(np.ones((32, 32)))
-    title = f"{last.capitalize()}: half of the influence lies within {extent} x {extent} pixels"
-    title += f"; spread evenly, within {even} x {even}"
+    title = f"{last.capitalize()}: half of the influence in {extent} x {extent} pixels"
+    title += f"; spread evenly, in {even} x {even}"
     fig, axes = make_figure(9, 3.0, title, 1, len(gradients), squeeze=False)
     for ax, (stage, gradient) in zip(axes.flat, gradients.items()):
         shown = ax.imshow(gradient, cmap="viridis", vmin=0, vmax=1, extent=(0, 32, 32, 0))

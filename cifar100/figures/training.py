@@ -99,7 +99,7 @@ def plot_history(
 def plot_rates(rates: dict[str, list[float]]) -> Picture:
     """How recipes change their learning rate over a training. rates: recipe -> shares of its largest rate, evenly
     spaced; recipes that do nearly the same share a line."""
-    fig, ax = make_figure(9, 3, "How the learning rate changes over a training", palette="flat")
+    fig, ax = make_figure(9, 3, "How the learning rate changes over a training", palette="flat", published=True)
     places, lines = np.linspace(0, 1, 401), []
     for name, shares in rates.items():
         curve = np.array(shares)[np.minimum((places * len(shares)).astype(int), len(shares) - 1)]
