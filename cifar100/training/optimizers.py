@@ -1,6 +1,7 @@
 """The optimizers and the learning-rate schedule that a recipe names."""
 
 import math
+from collections import defaultdict
 
 import torch
 from torch import Tensor, nn
@@ -34,32 +35,43 @@ class Muon(Optimizer):
     @torch.no_grad()
     def step(self, closure=None) -> None:
         for group in self.param_groups:
+            alike = defaultdict(list)  # a GPU waits for small steps: ResNet-56's 17 banks of a shape cost it as one
             for filters in group["params"]:
-                if filters.grad is None:
-                    continue
-                state = self.state[filters]
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(filters)
-                velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(filters.grad)
-                direction = filters.grad.add(velocity, alpha=group["momentum"])  # Nesterov
-                filters.mul_(len(filters) ** 0.5 / filters.norm())
-                update = orthogonalise(direction.flatten(1), dtype=self.dtype)
-                filters.sub_(update.view(filters.shape), alpha=group["lr"])
+                if filters.grad is not None:
+                    alike[filters.shape if filters.is_cuda else id(filters)].append(filters)
+            for banks in alike.values():
+                self.step_alike(banks, group["lr"], group["momentum"])
+
+    def step_alike(self, banks: list[Tensor], lr: float, momentum: float) -> None:
+        """The step of filter banks of one shape, made orthogonal as one batch of matrices."""
+        gradients = [filters.grad for filters in banks]
+        for filters in banks:
+            if "momentum_buffer" not in self.state[filters]:
+                self.state[filters]["momentum_buffer"] = torch.zeros_like(filters)
+        velocities = [self.state[filters]["momentum_buffer"] for filters in banks]
+        torch._foreach_mul_(velocities, momentum)
+        torch._foreach_add_(velocities, gradients)
+        directions = torch._foreach_add(gradients, velocities, alpha=momentum)  # Nesterov
+        update = orthogonalise(torch.stack(directions).flatten(2), dtype=self.dtype)
+        scale = len(banks[0]) ** 0.5 / torch.stack(torch._foreach_norm(banks))
+        torch._foreach_mul_(banks, list(scale.unbind()))
+        torch._foreach_sub_(banks, list(update.view(-1, *banks[0].shape).unbind()), alpha=lr)
 
 
-def orthogonalise(matrix: Tensor, steps: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
+def orthogonalise(matrices: Tensor, steps: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
     """Move all singular values towards 1 by Newton-Schulz steps of fifth order, computed in `dtype`.
 
-    matrix: (M, K) float32 -> the same. The coefficients trade accuracy for speed: the values end
+    matrices: (B, M, K) float32 -> the same. The coefficients trade accuracy for speed: the values end
     between about 0.5 and 1.5.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.T if matrix.size(0) > matrix.size(1) else matrix
-    x = (x / (x.norm() + 1e-7)).to(dtype)
+    tall = matrices.size(1) > matrices.size(2)
+    x = matrices.mT if tall else matrices
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.T if matrix.size(0) > matrix.size(1) else x).float()
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).float()
 
 
 def make_optimizers(model: nn.Module, recipe: Recipe, dtype: torch.dtype = torch.float32) -> list[Optimizer]:
