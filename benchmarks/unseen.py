@@ -52,7 +52,8 @@ def format_unseen(figures: dict) -> str:
     for kind, own in figures["kinds"].items():
         lines.append(
             f"{kind}: AUROC {own['auroc']:.3f}, {own['refused']:.1%} refused while {figures['passing']:.1%} of the "
-            f"known pass; AUROC of the energy {own['auroc_of_energy']:.3f}"
+            f"known pass; AUROC of the cosine alone {own['auroc_of_cosine']:.3f}, of the energy alone "
+            f"{own['auroc_of_energy']:.3f}"
         )
     return "\n".join(lines)
 
@@ -63,10 +64,10 @@ def render_unseen(figures: dict) -> str:
         f"Photographs of things that it has never seen: the recipe trained without {' and '.join(figures['kinds'])} "
         f"(right in {figures['accuracy']:.2%} of the other test images, {figures['passing']:.1%} of which pass), and "
         "asked about their test images:\n",
-        "| pictures | AUROC | noticed | AUROC of the energy instead |",
-        "| --- | ---: | ---: | ---: |",
+        "| pictures | AUROC | of the cosine alone | of the energy alone | noticed |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for kind, own in figures["kinds"].items():
-        numbers = f"{own['auroc']:.3f} | {own['refused']:.2%} | {own['auroc_of_energy']:.3f}"
-        lines.append(f"| {kind} ({own['pictures']:,}) | {numbers} |")
+        areas = " | ".join(f"{own[name]:.3f}" for name in ("auroc", "auroc_of_cosine", "auroc_of_energy"))
+        lines.append(f"| {kind} ({own['pictures']:,}) | {areas} | {own['refused']:.2%} |")
     return "\n".join(lines) + "\n"

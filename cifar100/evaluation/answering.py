@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from cifar100.evaluation.calibration import fit_temperature, softmax, split_halves
-from cifar100.evaluation.familiarity import fit_familiarity
+from cifar100.evaluation.familiarity import find_least, fit_familiarity
 from cifar100.evaluation.sets import FREE, PENALTY, fit_thresholds, set_sizes, true_places
 from cifar100.runs.answering import Answering
 
@@ -19,14 +19,16 @@ REPORTED = (0.8, 0.9, 0.95, 0.99)  # confidences of which a summary gives covera
 def fit_answering(logits: np.ndarray, features: np.ndarray, labels: np.ndarray) -> Answering:
     """Of images that the network was not trained on. features: (N, channels), what the head sees."""
     temperature = round(fit_temperature(logits, labels), 6)
-    means, familiar_from = fit_familiarity(features, labels, logits.shape[1])
+    means, scores = fit_familiarity(logits, features, labels)
+    familiar_from, energy_from = (math.floor(least * 1e6) / 1e6 for least in find_least(scores).tolist())
     return Answering(
         temperature=temperature,
         penalty=PENALTY,
         free=FREE,
         set_thresholds=tuple(fit_thresholds(softmax(logits, temperature), labels)),
         class_means=means,
-        familiar_from=math.floor(familiar_from * 1e6) / 1e6,
+        familiar_from=familiar_from,
+        energy_from=energy_from,
     )
 
 

@@ -1,12 +1,13 @@
 """Whether a picture looks like one of any class at all.
 
-The score is the cosine between what the head sees of it and the nearest class's mean: class means as in Lee, Lee, Lee
-and Shin 2018, arXiv:1807.03888, of features set to one length as in Sun, Ming, Zhu and Li 2022, arXiv:2204.06507. Their
-covariances and stored training images would not fit beside the weights. The energy (Liu, Wang, Owens and Li 2020,
-arXiv:2010.03759) and the largest logit (Hendrycks et al. 2022, arXiv:1911.11132) need nothing kept, but take noise for
-a picture of a class; `evaluate` measures the energy beside ours.
+Two scores, since each misses what the other notices. The cosine between what the head sees and the nearest class's mean
+tells noise, writing and drawings: class means as in Lee, Lee, Lee and Shin 2018, arXiv:1807.03888, of features set to
+one length as in Sun, Ming, Zhu and Li 2022, arXiv:2204.06507. The energy, log sum exp of the logits (Liu, Wang, Owens
+and Li 2020, arXiv:2010.03759), tells photographs of things that the network has never seen. A picture is judged by the
+worse of them: by the smaller of the shares of known pictures that score less (Tippett's rule for joining tests, as in
+Haroush, Frostig, Heller and Soudry 2022, arXiv:2102.12967).
 
-features: (N, channels), what the head sees; labels: (N,). All is computed in float64.
+features: (N, channels), what the head sees; logits: (N, classes); labels: (N,). All is computed in float64.
 """
 
 import base64
@@ -18,7 +19,7 @@ from cifar100.evaluation.calibration import split_halves
 
 PASSING = 0.95  # share of the pictures of known classes that are to be taken for such
 STEPS = 127  # the largest number in a kept mean, which has one byte for each channel
-LEAST = -2.0  # below every cosine
+LEAST = -1e300  # below every score
 
 
 def set_to_length_one(vectors: np.ndarray) -> np.ndarray:
@@ -34,25 +35,45 @@ def class_means(features: np.ndarray, labels: np.ndarray, classes: int) -> np.nd
 
 
 def familiarity(features: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """The score of each picture, (N,), from -1 to 1: the higher, the more it is like what the network knows."""
+    """The cosine of each picture, (N,), from -1 to 1: the higher, the more it is like what the network knows."""
     return (set_to_length_one(features) @ set_to_length_one(means).T).max(1)
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
-    """The negative energy of each picture, (N,), to compare with: log sum exp of the logits."""
+    """The negative energy of each picture, (N,): the higher, the more the network finds in it."""
     return special.logsumexp(np.asarray(logits, np.float64), axis=1)
 
 
-def fit_familiarity(features: np.ndarray, labels: np.ndarray, classes: int) -> tuple[str, float]:
-    """The class means, packed, and the score that a share of PASSING of the images reaches. The images are scored by
-    the means of the half that they are not in, since they are nearer to means of their own."""
-    scores = np.empty(len(labels))
+def both_scores(logits: np.ndarray, features: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """(2, N): cosine and energy of each picture."""
+    return np.stack([familiarity(features, means), energy(logits)])
+
+
+def fit_familiarity(logits: np.ndarray, features: np.ndarray, labels: np.ndarray) -> tuple[str, np.ndarray]:
+    """The class means, packed, and both scores of the images, (2, N). The cosines are to the means of the half that an
+    image is not in, since it is nearer to means of its own."""
+    classes = logits.shape[1]
+    scores = np.empty((2, len(labels)))
     for own, other in split_halves(len(labels)):
-        scores[own] = familiarity(
-            features[own], unpack(pack(class_means(features[other], labels[other], classes)), classes)
-        )
-    threshold = np.quantile(scores, 1 - PASSING, method="lower") if len(scores) else LEAST
-    return pack(class_means(features, labels, classes)), float(threshold)
+        means = unpack(pack(class_means(features[other], labels[other], classes)), classes)
+        scores[:, own] = both_scores(logits[own], features[own], means)
+    return pack(class_means(features, labels, classes)), scores
+
+
+def worse_share(scores: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Of each picture the smaller of the two shares of known images that score less, (N,), 0..1. scores: (2, N);
+    known: (2, K)."""
+    below = [np.searchsorted(np.sort(reference), own) for own, reference in zip(scores, known)]
+    return np.minimum(*below) / max(1, known.shape[1])
+
+
+def find_least(known: np.ndarray) -> np.ndarray:
+    """(2,): from which cosine and which energy on a picture may be of a class. Both leave out the same share of the
+    known images, and a share of PASSING of these reaches both. known: (2, K)."""
+    if not known.shape[1]:
+        return np.full(2, LEAST)
+    share = np.quantile(worse_share(known, known), 1 - PASSING, method="lower")
+    return np.sort(known, axis=1)[:, round(share * known.shape[1])]
 
 
 def pack(means: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration, metrics
 from cifar100.evaluation.answering import fit_answering
-from cifar100.evaluation.familiarity import energy, familiarity, fit_familiarity, unpack
+from cifar100.evaluation.familiarity import both_scores, find_least, fit_familiarity, unpack, worse_share
 from cifar100.evaluation.logits import Evaluation, compute_both, compute_logits
 from cifar100.evaluation.near_duplicates import load_pairs
 from cifar100.evaluation.strangers import make_strangers
@@ -18,6 +18,8 @@ from cifar100.runs.answering import as_trained, insert_answering
 from cifar100.runs.checks import FILES, read_file
 from cifar100.runs.place import hold
 from cifar100.runs.run import load_metrics
+
+TOLD = ("auroc", "auroc_of_cosine", "auroc_of_energy", "refused")  # what is measured of each kind of strangers
 
 
 def summarise_evaluation(result: Evaluation) -> dict:
@@ -69,37 +71,33 @@ def measure_familiarity(result: Evaluation) -> dict:
 def tell_apart(
     known: tuple[np.ndarray, np.ndarray], labels: np.ndarray, strangers: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> dict:
-    """How well strangers are told from known pictures: for each kind the area under the ROC curve, of the score and of
-    the energy beside it, and the share that is refused. "passing": the share of the known pictures that is not.
+    """How well strangers are told from known pictures: for each kind the area under the ROC curve, of the worse of both
+    scores and of each alone, and the share that is refused. "passing": the share of the known pictures that is not.
     Cross-fitted: means over the halves, each held against what the other half gives.
 
     known, strangers: logits (N, classes) and features (N, channels), as `compute_both` gives them; labels: (N,).
     """
+    logits, features = known
+    passed, sums = np.zeros(len(labels), bool), {kind: np.zeros(len(TOLD)) for kind in strangers}
+    for own, other in calibration.split_halves(len(labels)):
+        kept, reference = fit_familiarity(logits[other], features[other], labels[other])
+        means, least = unpack(kept, logits.shape[1]), find_least(reference)[:, None]
+        near = both_scores(logits[own], features[own], means)
+        passed[own] = (near >= least).all(0)
+        for kind, theirs in strangers.items():
+            strange = both_scores(*theirs, means)
+            joined = [worse_share(near, reference), worse_share(strange, reference)]
+            areas = (measure_area(*pair) for pair in (joined, (near[0], strange[0]), (near[1], strange[1])))
+            sums[kind] += (*areas, (strange < least).any(0).mean())
+    kinds = {kind: {"pictures": len(strangers[kind][0])} | dict(zip(TOLD, rounded(s / 2))) for kind, s in sums.items()}
+    return {"passing": round(float(passed.mean()), 6), "kinds": kinds}
+
+
+def measure_area(near: np.ndarray, strange: np.ndarray) -> float:
+    """The area under the ROC curve of a score that is to be higher for near pictures than for strange ones."""
     from sklearn.metrics import roc_auc_score
 
-    logits, features = known
-    classes, passed = logits.shape[1], np.zeros(len(labels), bool)
-    sums = {kind: np.zeros(3) for kind in strangers}
-    for own, other in calibration.split_halves(len(labels)):
-        kept, threshold = fit_familiarity(features[other], labels[other], classes)
-        means = unpack(kept, classes)
-        near = familiarity(features[own], means)
-        passed[own] = near >= threshold
-        for kind, (their_logits, their_features) in strangers.items():
-            strange = familiarity(their_features, means)
-            which = np.repeat([1, 0], [len(near), len(strange)])
-            energies = np.concatenate([energy(logits[own]), energy(their_logits)])
-            sums[kind] += (
-                roc_auc_score(which, np.concatenate([near, strange])),
-                (strange < threshold).mean(),
-                roc_auc_score(which, energies),
-            )
-    kinds = {
-        kind: {"pictures": len(strangers[kind][0])}
-        | dict(zip(("auroc", "refused", "auroc_of_energy"), rounded(figures / 2)))
-        for kind, figures in sums.items()
-    }
-    return {"passing": round(float(passed.mean()), 6), "kinds": kinds}
+    return roc_auc_score(np.repeat([1, 0], [len(near), len(strange)]), np.concatenate([near, strange]))
 
 
 def rounded(values: Iterable[float]) -> list[float]:

@@ -30,12 +30,13 @@ ANSWERING = (
     "probabilities: softmax of the logits divided by the temperature. A set for a confidence of p percent: add up the "
     "probabilities from the largest on; to the sum before each class add the penalty times its place (from 1) less "
     "free, if that is above 0; take the classes up to the last at which this is not above set_thresholds[p - 1]. A "
-    "picture looks like none of the classes if its familiarity is below familiar_from."
+    "picture looks like none of the classes if its familiarity is below familiar_from, or its energy, log sum exp of "
+    "the logits, below energy_from."
 )
 
 
 class Answering(nn.Module):
-    """A network with what an evaluated run says of its logits: the probabilities, and the familiarity."""
+    """A network with what an evaluated run says of its logits: the probabilities, the familiarity and the energy."""
 
     def __init__(self, network: nn.Module, answering: fitted.Answering):
         super().__init__()
@@ -43,15 +44,16 @@ class Answering(nn.Module):
         means = set_to_length_one(unpack(answering.class_means, len(FINE_NAMES)))
         self.register_buffer("means", torch.tensor(means, dtype=torch.float32))
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.network.features(images)
         logits = self.network.classify(features)
-        return logits, (logits / self.temperature).softmax(1), (F.normalize(features) @ self.means.T).amax(1)
+        probabilities, familiarity = (logits / self.temperature).softmax(1), F.normalize(features) @ self.means.T
+        return logits, probabilities, familiarity.amax(1), logits.logsumexp(1)
 
 
 def export_onnx(run: Path, path: Path) -> None:
     """Write a finished run's network as an ONNX file: images (N, 3, 32, 32) float32, normalised -> logits (N, 100);
-    of an evaluated run also probabilities (N, 100), after its temperature, and familiarity (N,).
+    of an evaluated run also probabilities (N, 100), after its temperature, familiarity (N,) and energy (N,).
 
     Its metadata says how a picture becomes an input ("preprocessing") and what is done with the outputs ("answers"),
     and has as JSON the class names in the order of the logits, the recipe, and what `evaluate --write` fitted
@@ -71,7 +73,7 @@ def export_onnx(run: Path, path: Path) -> None:
         Answering(network, answering).eval() if answering else network,
         (example,),
         input_names=["images"],
-        output_names=["logits", "probabilities", "familiarity"] if answering else ["logits"],
+        output_names=["logits", "probabilities", "familiarity", "energy"] if answering else ["logits"],
         dynamic_shapes=(batch,),
         dynamo=True,
         verbose=False,

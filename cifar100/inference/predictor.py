@@ -19,7 +19,7 @@ from torch import nn
 from cifar100.device import choose_device
 from cifar100.errors import UserError, brief
 from cifar100.evaluation.calibration import softmax
-from cifar100.evaluation.familiarity import familiarity, unpack
+from cifar100.evaluation.familiarity import both_scores, unpack
 from cifar100.evaluation.logits import compute_both
 from cifar100.evaluation.sets import MOST, set_sizes
 from cifar100.files import check_regular
@@ -89,7 +89,8 @@ class Predictor:
         else:
             threshold = fitted.set_thresholds[percent - 1]
             enough = set_sizes(shares, threshold, fitted.penalty, fitted.free).tolist()
-            familiar = (familiarity(features, self.means) >= fitted.familiar_from).tolist()
+            cosines, energies = both_scores(logits, features, self.means)
+            familiar = ((cosines >= fitted.familiar_from) & (energies >= fitted.energy_from)).tolist()
         return [Answer(*parts) for parts in zip(self.rank(shares, len(self.classes)), enough, familiar)]
 
     def probabilities(self, images: Sequence[Picture] | np.ndarray) -> np.ndarray:

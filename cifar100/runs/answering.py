@@ -25,10 +25,18 @@ class Answering:
     free: int
     set_thresholds: tuple[float, ...]  # PERCENTS of them, rising
     class_means: str  # packed by `familiarity.pack`
-    familiar_from: float  # the score from which on a picture may be of one of the classes
+    familiar_from: float  # the cosine from which on a picture may be of one of the classes ...
+    energy_from: float = -LARGEST  # ... and the energy, which earlier releases did not look at
 
     def __post_init__(self):
-        numbers = (self.temperature, self.penalty, self.free, self.familiar_from, *self.set_thresholds)
+        numbers = (
+            self.temperature,
+            self.penalty,
+            self.free,
+            self.familiar_from,
+            self.energy_from,
+            *self.set_thresholds,
+        )
         if not all(type(number) in (int, float) and -LARGEST <= number <= LARGEST for number in numbers):
             raise ValueError("a number")
         if not (0 < self.temperature and 0 <= self.penalty and 0 <= self.free):
@@ -44,7 +52,7 @@ class Answering:
     @classmethod
     def from_dict(cls, values) -> "Answering":
         """Of what JSON has brought. Raises ValueError for anything but what `to_dict` gives."""
-        if not isinstance(values, dict) or values.keys() != {field.name for field in fields(cls)}:
+        if not isinstance(values, dict) or values.keys() | {"energy_from"} != {field.name for field in fields(cls)}:
             raise ValueError("its names")
         if not isinstance(values["set_thresholds"], list):
             raise ValueError("its thresholds")

@@ -5,13 +5,18 @@ import pytest
 from PIL import Image
 
 from cifar100.evaluation.familiarity import (
+    LEAST,
     PASSING,
+    both_scores,
     class_means,
+    energy,
     familiarity,
+    find_least,
     fit_familiarity,
     pack,
     set_to_length_one,
     unpack,
+    worse_share,
 )
 from cifar100.evaluation.strangers import COUNT, PATCH, THINGS, draw_thing, make_strangers
 from tests.conftest import tiny_split
@@ -49,14 +54,43 @@ def test_packed_means_keep_their_direction():
             unpack(wrong, 10)
 
 
-def test_new_pictures_pass_as_promised_and_strangers_do_not():
-    kept, threshold = fit_familiarity(*draw_features(2000, 2), 10)
-    means = unpack(kept, 10)
-    passed = (familiarity(draw_features(4000, 3)[0], means) >= threshold).mean()
-    assert abs(passed - PASSING) < 0.03
-    strangers = np.random.default_rng(4).normal(size=(500, 64))
-    assert (familiarity(strangers, means) < threshold).mean() > 0.95
-    assert familiarity(strangers[:3], unpack(fit_familiarity(*draw_features(0, 0), 10)[0], 10)).tolist() == [0, 0, 0]
+def draw_known(count, seed):
+    """Logits of large values beside those features."""
+    features, labels = draw_features(count, seed)
+    return np.random.default_rng(seed).normal(5, 1, (count, 10)), features, labels
+
+
+def test_new_pictures_pass_as_promised_and_strangers_to_either_score_do_not():
+    kept, known = fit_familiarity(*draw_known(2000, 2))
+    means, least = unpack(kept, 10), find_least(known)[:, None]
+    logits, features, _ = draw_known(4000, 3)
+    scores = both_scores(logits, features, means)
+    assert abs((scores >= least).all(0).mean() - PASSING) < 0.03
+    alone = (scores < least).mean(1)
+    assert np.all((0.01 < alone) & (alone < 0.05))  # either score refuses its part
+    elsewhere = np.random.default_rng(4).normal(size=(4000, 64))
+    for strangers in ((logits, elsewhere), (logits - 5, features)):
+        assert (both_scores(*strangers, means) < least).any(0).mean() > 0.95
+
+
+def test_a_picture_is_judged_by_the_worse_of_both_scores():
+    known = np.array([[1.0, 2.0, 3.0, 4.0], [8.0, 7.0, 6.0, 5.0]])
+    scores = np.array([[2.5, 9.0, 0.0, 4.0], [9.0, 5.5, 9.0, 7.0]])
+    assert worse_share(scores, known).tolist() == [0.5, 0.25, 0.0, 0.5]
+    np.testing.assert_allclose(energy([[1.0, 2.0], [1000.0, 1000.0]]), [np.log(np.e + np.e**2), 1000 + np.log(2)])
+
+
+def test_a_picture_passes_where_its_worse_share_does():
+    known = np.random.default_rng(6).normal(size=(2, 1000))
+    passing = (known >= find_least(known)[:, None]).all(0)
+    worse = worse_share(known, known)
+    assert abs(passing.mean() - PASSING) < 0.005 and worse[passing].min() > worse[~passing].max()
+
+
+def test_without_images_nothing_is_refused():
+    kept, known = fit_familiarity(*draw_known(0, 0))
+    assert find_least(known).tolist() == [LEAST, LEAST]
+    assert familiarity(np.ones((3, 64)), unpack(kept, 10)).tolist() == [0, 0, 0]
 
 
 def test_strangers_are_the_same_each_time_and_of_many_kinds():

@@ -11,7 +11,7 @@ import torch
 from cifar100.__main__ import main
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import FINE_NAMES, MEAN, STD
-from cifar100.evaluation.familiarity import familiarity
+from cifar100.evaluation.familiarity import energy, familiarity
 from cifar100.evaluation.logits import compute_both
 from cifar100.inference import load_predictor
 from cifar100.inference.onnx_export import export_onnx
@@ -66,12 +66,13 @@ def test_an_evaluated_run_brings_its_answers(tmp_path):
     predictor = load_predictor(run, "cpu")
     inputs = to_input(torch.from_numpy(IMAGES)).numpy()
     names = [output.name for output in session.get_outputs()]
-    assert names == ["logits", "probabilities", "familiarity"]
-    logits, probabilities, scores = session.run(names, {"images": inputs})
+    assert names == ["logits", "probabilities", "familiarity", "energy"]
+    logits, probabilities, scores, energies = session.run(names, {"images": inputs})
     np.testing.assert_allclose(probabilities, predictor.probabilities(IMAGES), atol=1e-5)
     expected, features = compute_both(predictor.network, IMAGES)
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     np.testing.assert_allclose(scores, familiarity(features, predictor.means), atol=1e-5)
+    np.testing.assert_allclose(energies, energy(expected), atol=1e-4)
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["answering"]) == predictor.answering.to_dict()
     assert "divided by the temperature" in facts["answers"]

@@ -44,7 +44,7 @@ def make_run(output, recipe=SMOKE, accuracy=0.5):
     return folder
 
 
-def make_answering(temperature=0.5, familiar_from=0.9, channels=64):
+def make_answering(temperature=0.5, familiar_from=0.9, energy_from=-100.0, channels=64):
     """As of a network whose classes lie in the directions of the channels, over and over."""
     means = pack(np.eye(100, channels) + np.eye(100, channels, k=-channels))
     thresholds = tuple(np.linspace(0, 0.98, 99).round(6).tolist())
@@ -55,6 +55,7 @@ def make_answering(temperature=0.5, familiar_from=0.9, channels=64):
         set_thresholds=thresholds,
         class_means=means,
         familiar_from=familiar_from,
+        energy_from=energy_from,
     )
 
 
@@ -290,12 +291,18 @@ def test_an_answer_says_how_many_are_enough_and_whether_it_is_of_any_class(evalu
             shares = [prediction.probability for prediction in answer.ranking]
             before = [sum(shares[:k]) + 0.01 * max(0, k - 4) for k in range(100)]
             assert answer.enough == sum(value <= threshold + 1e-12 for value in before)
-    features = compute_both(predictor.network, IMAGES)[1]
+    logits, features = compute_both(predictor.network, IMAGES)
     cosines = (features / np.linalg.norm(features, axis=1, keepdims=True)).max(1)  # to the nearest channel
     middle = float(np.median(cosines))
     predictor = load_predictor(evaluated, "cpu")
     predictor.answering = replace(predictor.answering, familiar_from=middle)
     assert [answer.familiar for answer in predictor.answer_batch(IMAGES)] == (cosines >= middle).tolist()
+    energies = np.log(np.exp(logits.astype(float)).sum(1))
+    least = float(np.median(energies))
+    predictor.answering = replace(predictor.answering, energy_from=least)
+    expected = (cosines >= middle) & (energies >= least)
+    assert [answer.familiar for answer in predictor.answer_batch(IMAGES)] == expected.tolist()
+    assert 0 < expected.sum() < len(IMAGES)
     assert predictor.answer_batch([]) == []
 
 

@@ -136,6 +136,7 @@ def test_a_run_that_is_being_trained_is_not_changed(folder, tmp_path):
         {"class_means": "<b>"},
         {"class_means": None},
         {"familiar_from": True},
+        {"energy_from": "much"},
         {"more": 1},
     ],
     ids=str,
@@ -146,3 +147,9 @@ def test_what_cannot_be_is_refused(change):
     with pytest.raises(ValueError):
         Answering.from_dict(values | change)
     assert replace(make_answering(), temperature=2.0).temperature == 2.0
+
+
+def test_an_evaluation_of_before_the_energy_refuses_nothing_by_it():
+    values = make_answering().to_dict()
+    del values["energy_from"]
+    assert Answering.from_dict(values).energy_from < -1e299
