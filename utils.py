@@ -44,13 +44,13 @@ from cifar100.figures.style import display_name
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import open_picture, shrink
 from cifar100.notebook.session import start_session
+from cifar100.notebook.settings import explain_settings
 from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.notebook.tables import (
     as_markdown,
     compare_corruptions,
     compare_recipes,
     compare_reports,
-    explain_settings,
     list_results,
     list_targets,
     summarise_ranges,

@@ -3,13 +3,12 @@ from dataclasses import replace
 import numpy as np
 
 from cifar100.evaluation.corruption_table import SEVERITIES, STRENGTHS, save_corruptions, table_file
+from cifar100.notebook.settings import MEANINGS, explain_settings
 from cifar100.notebook.tables import (
-    MEANINGS,
     as_markdown,
     compare_corruptions,
     compare_recipes,
     compare_reports,
-    explain_settings,
     list_results,
     list_targets,
     summarise_ranges,
