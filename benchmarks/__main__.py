@@ -11,6 +11,7 @@ from benchmarks.ablation import format_ablation, render_ablation, run_ablation
 from benchmarks.layers import format_layers, render_layers, run_layers
 from benchmarks.peers import format_peers, measure_peers, render_peers
 from benchmarks.serving import describe_serving, format_serving, measure_serving
+from benchmarks.tries import format_tries, measure_tries, render_tries
 from benchmarks.unseen import format_unseen, measure_unseen, render_unseen
 from cifar100.__main__ import carry_out
 from cifar100.commands import options as shared
@@ -67,6 +68,13 @@ KINDS = {
         lambda o: measure_serving(o.folder, o.data, device=o.device).to_dict(),
         format_serving,
         describe_serving,
+    ),
+    "tries": Kind(
+        "Train what was tried for resnet56_fast, on the hold-out: hours without a GPU; what is finished is kept.",
+        (shared.add_data,),
+        lambda o: measure_tries(o.output, o.data, o.device, say),
+        format_tries,
+        render_tries,
     ),
     "unseen": Kind(
         "Train a recipe without two superclasses, and measure how well it tells their pictures: as long as a run.",
