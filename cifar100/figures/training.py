@@ -141,7 +141,7 @@ def plot_accuracy_over_computation(
         ax.plot(cost, accuracy, color=colour, linewidth=1.6, marker=marker, markersize=4)
         ax.plot(*end, "o", color=colour, markersize=7, zorder=3)
         label = f"{display_name(name)}, {accuracy[-1]:.2%}"
-        if cost[-1] < 0.1 * max(costs.values()):  # far to the left, below its end where another ends above it
+        if cost[-1] < 0.05 * max(costs.values()):  # far to the left, below its end where another ends above it
             below = any(accuracies[o] > accuracy[-1] and 0.5 < costs[o] / cost[-1] < 2 for o in curves)
             place_of = {"xytext": (4, -8), "ha": "left", "va": "top"} if below else {"xytext": (0, 8), "ha": "center"}
             words = label.replace(", ", ",\n") if below else label

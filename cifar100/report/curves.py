@@ -39,18 +39,19 @@ def save_curves(runs: Iterable[Run], root: Path) -> list[Path]:
 
 def draw_over_computation(runs: Iterable[Run]) -> Picture | None:
     """The accuracy of the runs over what their training computed, which is the same on every machine; None if there are
-    none. runs: one per recipe. A recipe that another one has in full, with more epochs, is left out."""
+    none. runs: one per recipe. Of a recipe and its forms with other epochs only the former is shown."""
     runs = list(runs)
-    whole = [run for run in runs if not any(is_shorter(run.recipe, other.recipe) for other in runs)]
+    whole = [run for run in runs if not any(is_form(run.recipe, other.recipe) for other in runs)]
     curves = {
         run.recipe.name: (list_costs(run), np.array([record.eval_accuracy for record in run.history])) for run in whole
     }
     return plot_accuracy_over_computation(curves, list_points()) if curves else None
 
 
-def is_shorter(recipe: Recipe, other: Recipe) -> bool:
-    """Whether a recipe is the other one with fewer epochs."""
-    return recipe.epochs < other.epochs and replace(recipe, name=other.name, epochs=other.epochs) == other
+def is_form(recipe: Recipe, other: Recipe) -> bool:
+    """Whether a recipe is the other one with another number of epochs, as its name says: resnet18_onecycle_30."""
+    named = recipe.name.startswith(f"{other.name}_")
+    return named and replace(recipe, name=other.name, epochs=other.epochs) == other
 
 
 def list_costs(run: Run) -> np.ndarray:

@@ -10,7 +10,7 @@ from cifar100.figures.training import plot_accuracy_over_computation, plot_histo
 from cifar100.files import write_text
 from cifar100.recipes import RECIPES, SMOKE, SPRINT
 from cifar100.report import pages as report
-from cifar100.report.curves import is_shorter, list_costs, list_points, save_curves
+from cifar100.report.curves import is_form, list_costs, list_points, save_curves
 from cifar100.report.describe import describe_recipe, list_events
 from cifar100.report.readme import (
     OVERVIEW,
@@ -115,9 +115,9 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     costs, accuracy = np.array([1e14, 2e14]), np.array([0.5, 0.7])
     (axes,) = plot_accuracy_over_computation({"sprint": (costs, accuracy)}, [(1e15, 0.75)]).axes
     assert [np.ravel(line.get_ydata())[-1] for line in axes.lines] == [0.7, 0.7, 0.75]
-    names = ("resnet18_cutmix", "resnet18_cutmix_50", "resnet18_onecycle")
-    shorter = [[name for name in names if is_shorter(RECIPES[name], RECIPES[other])] for other in names]
-    assert shorter == [["resnet18_cutmix_50"], [], []]
+    names = ("resnet18_cutmix", "resnet18_cutmix_50", "resnet56_fast", "resnet56_fast_100")
+    forms = [[name for name in names if is_form(RECIPES[name], RECIPES[other])] for other in names]
+    assert forms == [["resnet18_cutmix_50"], [], ["resnet56_fast_100"], []]
     loss, top1, rate = plot_history(load_history(folders[0]), "x", {1: "rate 0.02"}, reported=0.6).axes
     assert [list(line.get_ydata()) for line in top1.lines][:3] == [[0.55, 0.75], [0.5, 0.7], [0.6, 0.6]]
     assert "rate 0.02" in [text.get_text() for text in top1.texts] and rate.get_ylabel().startswith("learning rate")
