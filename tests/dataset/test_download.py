@@ -81,9 +81,11 @@ def serving(content, path=f"/{ARCHIVE}", **manner):
             setattr(server, name, value)
         server.address = f"http://127.0.0.1:{server.server_port}{path}"
         Thread(target=server.serve_forever, args=[0.01]).start()
-        yield server
-        server.over.set()
-        server.shutdown()
+        try:
+            yield server
+        finally:  # a thread that is left would spin on the closed socket, and slow every test behind it
+            server.over.set()
+            server.shutdown()
 
 
 @pytest.fixture
