@@ -27,3 +27,5 @@ def test_left_out_superclasses_are_not_trained_and_are_told(monkeypatch):
         assert own["pictures"] == held and 0 <= own["auroc"] <= 1
         for show in (KINDS["unseen"].show, KINDS["unseen"].render):
             assert kind in show(figures) and f"{own['auroc']:.3f}" in show(figures)
+    alone = {kind: {"pictures": 5, "auroc_of_cosine": 0.5, "auroc_of_energy": 0.75} for kind in figures["kinds"]}
+    assert KINDS["unseen"].render(figures | {"kinds": alone}).count("| - | 0.500 | 0.750 | - |") == 2
