@@ -27,11 +27,11 @@ def few() -> Images:
     return Images(sample.images, sample.fine, sample.coarse).take(np.arange(100))
 
 
-def test_on_a_working_machine_every_row_says_yes_within_a_minute(capsys, tmp_path):
+def test_on_a_working_machine_every_row_says_yes_and_soon(capsys, tmp_path):
     """The whole of it, training included, which compares REFERENCE with this machine."""
     start = time.monotonic()
     assert main(["check", "--device", "cpu", "--data", "sample", "--output", str(tmp_path)]) == 0
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 200  # 17 s on two good cores, 69 s on two without AVX512
     *rows, last = capsys.readouterr().out.splitlines()
     found = {row[:22].strip(): row[22:].split()[0] for row in rows}
     assert set(found.values()) == {"yes"}
