@@ -43,7 +43,7 @@ class Muon(Optimizer):
                 self.step_alike(banks, group["lr"], group["momentum"])
 
     def step_alike(self, banks: list[Tensor], lr: float, momentum: float) -> None:
-        """The step of filter banks of one shape, made orthogonal as one batch of matrices."""
+        """The step of filter banks of one shape; where there are several, made orthogonal as one batch of matrices."""
         gradients = [filters.grad for filters in banks]
         for filters in banks:
             if "momentum_buffer" not in self.state[filters]:
@@ -52,7 +52,8 @@ class Muon(Optimizer):
         torch._foreach_mul_(velocities, momentum)
         torch._foreach_add_(velocities, gradients)
         directions = torch._foreach_add(gradients, velocities, alpha=momentum)  # Nesterov
-        update = orthogonalise(torch.stack(directions).flatten(2), dtype=self.dtype)
+        direction = torch.stack(directions) if len(banks) > 1 else directions[0]
+        update = orthogonalise(direction.flatten(-3), dtype=self.dtype)
         scale = len(banks[0]) ** 0.5 / torch.stack(torch._foreach_norm(banks))
         torch._foreach_mul_(banks, list(scale.unbind()))
         torch._foreach_sub_(banks, list(update.view(-1, *banks[0].shape).unbind()), alpha=lr)
@@ -61,16 +62,17 @@ class Muon(Optimizer):
 def orthogonalise(matrices: Tensor, steps: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
     """Move all singular values towards 1 by Newton-Schulz steps of fifth order, computed in `dtype`.
 
-    matrices: (B, M, K) float32 -> the same. The coefficients trade accuracy for speed: the values end
-    between about 0.5 and 1.5.
+    matrices: (M, K) float32, or a batch (B, M, K) of them, -> the same. The coefficients trade accuracy for speed: the
+    values end between about 0.5 and 1.5.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrices.size(1) > matrices.size(2)
+    add_product = torch.addmm if matrices.ndim == 2 else torch.baddbmm
+    tall = matrices.size(-2) > matrices.size(-1)
     x = matrices.mT if tall else matrices
-    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(dtype)
     for _ in range(steps):
         gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        x = add_product(x, add_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).float()
 
 

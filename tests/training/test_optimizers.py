@@ -28,7 +28,7 @@ def test_triangle_equals_its_closed_form_at_every_step():
 
 def test_orthogonalise_brings_singular_values_near_one():
     torch.manual_seed(0)
-    for shape in ((3, 64, 216), (2, 256, 192)):
+    for shape in ((64, 216), (256, 192), (3, 64, 216), (2, 256, 192)):
         values = torch.linalg.svdvals(orthogonalise(torch.randn(shape), steps=5))
         assert 0.4 < values.min() and values.max() < 1.3
 
@@ -40,13 +40,20 @@ def test_muon_steps_by_an_orthogonal_matrix_from_a_scaled_filter():
     for filters in banks:
         filters.grad = torch.randn_like(filters)
         scaled = filters.detach() * len(filters) ** 0.5 / filters.detach().norm()
-        update = orthogonalise(1.6 * filters.grad.flatten(1)[None])  # Nesterov, first step
+        update = orthogonalise(1.6 * filters.grad.flatten(1))  # Nesterov, first step
         expected.append(scaled - 0.1 * update.view_as(filters))
     unused = torch.nn.Parameter(torch.ones(8, 4, 3, 3))
     Muon([*banks, unused], lr=0.1, momentum=0.6).step()
     for filters, moved in zip(banks, expected):
         torch.testing.assert_close(filters.detach(), moved)
     assert (unused == 1).all()
+
+
+def test_a_batch_is_made_orthogonal_as_its_matrices_are():
+    torch.manual_seed(0)
+    for shape in ((3, 16, 144), (2, 64, 16)):
+        batch = torch.randn(shape)
+        torch.testing.assert_close(orthogonalise(batch), torch.stack([orthogonalise(matrix) for matrix in batch]))
 
 
 def test_every_trained_parameter_has_one_optimizer_and_its_decay():
