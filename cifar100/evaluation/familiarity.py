@@ -1,11 +1,11 @@
 """Whether a picture looks like one of any class at all.
 
-Two scores, since each misses what the other notices. The cosine between what the head sees and the nearest class's mean
-tells noise, writing and drawings: class means as in Lee, Lee, Lee and Shin 2018, arXiv:1807.03888, of features set to
-one length as in Sun, Ming, Zhu and Li 2022, arXiv:2204.06507. The energy, log sum exp of the logits (Liu, Wang, Owens
-and Li 2020, arXiv:2010.03759), tells photographs of things that the network has never seen. A picture is judged by the
-worse of them: by the smaller of the shares of known pictures that score less (Tippett's rule for joining tests, as in
-Haroush, Frostig, Heller and Soudry 2022, arXiv:2102.12967).
+Two scores, since each misses kinds that the other tells; which, depends on the network (see the model cards). The
+cosine between what the head sees and the nearest class's mean: class means as in Lee, Lee, Lee and Shin 2018,
+arXiv:1807.03888, of features set to one length as in Sun, Ming, Zhu and Li 2022, arXiv:2204.06507. And the energy, log
+sum exp of the logits (Liu, Wang, Owens and Li 2020, arXiv:2010.03759). A picture is judged by the worse of them: by the
+smaller of the shares of known pictures that score less (Tippett's rule for joining tests, as in Haroush, Frostig,
+Heller and Soudry 2022, arXiv:2102.12967).
 
 features: (N, channels), what the head sees; logits: (N, classes); labels: (N,). All is computed in float64.
 """
@@ -16,10 +16,10 @@ import numpy as np
 from scipy import special
 
 from cifar100.evaluation.calibration import split_halves
+from cifar100.runs.answering import LARGEST
 
 PASSING = 0.95  # share of the pictures of known classes that are to be taken for such
 STEPS = 127  # the largest number in a kept mean, which has one byte for each channel
-LEAST = -1e300  # below every score
 
 
 def set_to_length_one(vectors: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def find_least(known: np.ndarray) -> np.ndarray:
     """(2,): from which cosine and which energy on a picture may be of a class. Both leave out the same share of the
     known images, and a share of PASSING of these reaches both. known: (2, K)."""
     if not known.shape[1]:
-        return np.full(2, LEAST)
+        return np.full(2, -LARGEST)  # nothing is refused
     share = np.quantile(worse_share(known, known), 1 - PASSING, method="lower")
     return np.sort(known, axis=1)[:, round(share * known.shape[1])]
 

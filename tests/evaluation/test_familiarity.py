@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from cifar100.evaluation.familiarity import (
-    LEAST,
     PASSING,
     both_scores,
     class_means,
@@ -19,6 +18,7 @@ from cifar100.evaluation.familiarity import (
     worse_share,
 )
 from cifar100.evaluation.strangers import COUNT, PATCH, THINGS, draw_thing, make_strangers
+from cifar100.runs.answering import LARGEST
 from tests.conftest import tiny_split
 
 
@@ -89,7 +89,7 @@ def test_a_picture_passes_where_its_worse_share_does():
 
 def test_without_images_nothing_is_refused():
     kept, known = fit_familiarity(*draw_known(0, 0))
-    assert find_least(known).tolist() == [LEAST, LEAST]
+    assert find_least(known).tolist() == [-LARGEST, -LARGEST]
     assert familiarity(np.ones((3, 64)), unpack(kept, 10)).tolist() == [0, 0, 0]
 
 
