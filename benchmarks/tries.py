@@ -39,8 +39,8 @@ def measure_tries(output: str | Path, data: str | None, device: str | None, say:
         for record in fit(recipe, data=data, output=output, device=device, holdout=True, resume=True, say=say):
             say(f"{text}: {format_record(record, EPOCHS)}")
         run = Run.load(run_folder(recipe, output, is_sample(data), holdout=True))
-        last, facts = run.history[-1], {key: run.metrics[key] for key in ("seconds", "hardware")}
-        figures[text] = {"train": last.train_accuracy, "validation": last.eval_accuracy, **facts}
+        last, hardware = run.history[-1], run.metrics["hardware"]
+        figures[text] = {"train": last.train_accuracy, "validation": last.eval_accuracy, "hardware": hardware}
     return {"epochs": EPOCHS, "tries": figures}
 
 
