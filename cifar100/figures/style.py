@@ -20,6 +20,7 @@ from cifar100.files import write_bytes
 
 DPI = 100
 TITLE = {"fontsize": 13, "x": 0.01, "ha": "left"}
+SMALLEST = 7  # points
 TRAINING, HELD = "#4477aa", "#cc3311"  # of what was learned, and of what was held against it
 COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
 BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
@@ -67,9 +68,17 @@ def make_figure(
     title, which states what is seen, is its text for those who cannot see it, too."""
     title = f"SAMPLE: {title}" if is_sample() and not published else title
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
-    fig.palette, fig.alt = palette, title
-    fig.suptitle(title, **TITLE)
+    fig.palette = palette
+    set_title(fig, title)
     return fig, fig.subplots(rows, columns, **options)
+
+
+def set_title(fig: Picture, title: str) -> None:
+    """Write it above the figure, smaller where it would not fit into its width."""
+    fig.alt, heading = title, fig.suptitle(title, **TITLE)
+    room = (1 - 2 * TITLE["x"]) * fig.bbox.width
+    while heading.get_window_extent().width > room and heading.get_fontsize() > SMALLEST:
+        heading.set_fontsize(heading.get_fontsize() - 0.5)  # letters do not shrink in proportion
 
 
 def save_figure(fig: Picture, path: str | Path) -> Picture:
@@ -77,8 +86,7 @@ def save_figure(fig: Picture, path: str | Path) -> Picture:
     begins with a number has that number in its title, too. Raises UserError if the file cannot be written."""
     number = re.match(r"(\d\d)_", Path(path).name)
     if number:
-        fig.alt = f"Figure {int(number[1])}. {fig.get_suptitle()}"
-        fig.suptitle(fig.alt, **TITLE)
+        set_title(fig, f"Figure {int(number[1])}. {fig.get_suptitle()}")
     write_bytes(Path(path), fig.png)
     return fig
 

@@ -85,6 +85,12 @@ def test_every_figure_shows_its_data(split, tmp_path):
         path = tmp_path / "new" / f"{name}.png"
         assert figures.save_figure(fig, path) is fig and path.read_bytes().startswith(b"\x89PNG")
 
+    long = figures.style.make_figure(6, 2, "From one class to another: " + "large omnivores and herbivores, " * 2)[0]
+    figures.save_figure(long, tmp_path / "16_long.png")
+    (heading,) = [text for text in long.texts if text.get_text() == long.alt]
+    assert long.alt.startswith("Figure 16. From") and heading.get_window_extent().x1 < 600
+    assert drawn["balance"].texts[0].get_fontsize() == 13  # one that fits keeps its size
+
     assert sorted(bar.get_height() for bar in drawn["balance"].axes[0].patches) == [3] * 200
     shown = {ax.get_title(): ax.images[0].get_array() for ax in drawn["classes"].axes}
     np.testing.assert_array_equal(shown["apple"], means[0].round())
