@@ -7,7 +7,15 @@ import pandas as pd
 from matplotlib.patheffects import withStroke
 
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
-from cifar100.figures.style import BY_SUPERCLASS, COLOURS, Picture, add_superclass_legend, make_figure, show_pictures
+from cifar100.figures.style import (
+    BY_SUPERCLASS,
+    COLOURS,
+    Picture,
+    add_superclass_legend,
+    keep_apart,
+    make_figure,
+    show_pictures,
+)
 
 
 def plot_class_balance(counts: np.ndarray) -> Picture:
@@ -134,16 +142,20 @@ def plot_distances(distances: np.ndarray, share: float) -> Picture:
 
 
 def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool = False) -> Picture:
-    """points: (N, 2) places of pictures; fine: (N,) their classes; named: write each superclass's name in its
-    middle."""
+    """points: (N, 2) places of pictures; fine: (N,) their classes; named: write each superclass's name in its middle,
+    or a little above where another name stands there; what finds no place is left to the legend."""
     fig, ax = make_figure(9, 6.5, title, palette="flat")
     ax.scatter(*points.T, s=7, c=[COLOURS[COARSE_OF_FINE[k]] for k in fine], linewidths=0)
     ax.set(xticks=[], yticks=[])
-    for number in np.unique(COARSE_OF_FINE[fine]) if named else ():
-        middle = np.median(points[COARSE_OF_FINE[fine] == number], axis=0)
+    if named:
+        numbers = np.unique(COARSE_OF_FINE[fine])
+        middles = np.stack([np.median(points[COARSE_OF_FINE[fine] == number], axis=0) for number in numbers])
+        width, height = np.ptp(points, axis=0) * (0.3, 0.03)  # about a name's
         halo = [withStroke(linewidth=2.5, foreground="white")]
         words = {"ha": "center", "va": "center", "fontsize": 7.5, "path_effects": halo}
-        ax.annotate(readable(COARSE_NAMES[number]), middle, **words)
+        for number, middle, place in zip(numbers, middles, keep_apart(middles, height, width)):
+            if place[1] - middle[1] < 3 * height:
+                ax.annotate(readable(COARSE_NAMES[number]), place, **words)
     add_superclass_legend(fig)
     return fig
 

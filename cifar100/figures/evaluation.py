@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
 from cifar100.evaluation.metrics import order_by_confusion
 from cifar100.explain.receptive_field import effective_extent
-from cifar100.figures.style import HELD, TRAINING, Picture, make_figure, show_pictures
+from cifar100.figures.style import HELD, TRAINING, Picture, keep_apart, make_figure, show_pictures
 
 
 def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Picture:
@@ -155,21 +155,12 @@ def plot_corruptions(accuracies: dict[str, list[float]], clean: float) -> Pictur
     ax.set_xticks(range(6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y", color="0.9")
-    for (name, values), height in zip(
-        accuracies.items(), spread_labels([values[-1] for values in accuracies.values()])
-    ):
-        ax.annotate(name, (len(values), values[-1]), (len(values) + 0.15, height), fontsize=9, va="center",
+    ends = [(len(values), values[-1]) for values in accuracies.values()]
+    for name, end, (right, up) in zip(accuracies, ends, keep_apart(ends, height=0.07)):
+        ax.annotate(name, end, (right + 0.15, up), fontsize=9, va="center",
                     arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.7, "relpos": (0, 0.5)})  # fmt: skip
     ax.set_xlim(-0.15, 6.2)
     return fig
-
-
-def spread_labels(heights: list[float], gap: float = 0.07) -> list[float]:
-    """The heights, moved upwards where two are nearer than `gap`, so that words at them keep clear of one another."""
-    moved, least = list(heights), -np.inf
-    for k in np.argsort(heights):
-        moved[k] = least = max(heights[k], least + gap)
-    return moved
 
 
 def plot_effective_field(gradients: dict[str, np.ndarray], fields: dict[str, int]) -> Picture:

@@ -108,6 +108,18 @@ def show_pictures(ax, pictures: np.ndarray, columns: int, gap: int = 2) -> None:
     ax.set_axis_off()
 
 
+def keep_apart(places: np.ndarray, height: float, width: float = np.inf) -> np.ndarray:
+    """The places of words, (N, 2), right and up: moved upwards where two are nearer than `height` and `width`."""
+    moved, done = np.array(places, np.float64), []
+    for k in np.argsort(moved[:, 1], kind="stable"):
+        near = sorted(up for right, up in moved[done] if abs(right - moved[k, 0]) < width)
+        for up in near:  # from the lowest on
+            if abs(up - moved[k, 1]) < height:
+                moved[k, 1] = up + height
+        done.append(k)
+    return moved
+
+
 def add_superclass_legend(fig: Picture) -> None:
     """The colours of the superclasses, at the right."""
     handles = [matplotlib.lines.Line2D([], [], marker="o", linestyle="", color=colour) for colour in COLOURS]

@@ -70,7 +70,9 @@ def plot_history(
     if reported:
         accuracy.axhline(reported, color="0.3", linestyle="--", linewidth=1, label=f"the report's best: {reported:.2%}")
     loss.legend(frameon=False, fontsize=9, loc="upper right")
-    accuracy.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.08))
+    high = history[-1].eval_accuracy > 0.5  # then there is room below the curves, else above them
+    place = {"loc": "lower right", "bbox_to_anchor": (1, 0.08)} if high else {"loc": "upper left"}
+    accuracy.legend(frameon=False, fontsize=9, **place)
     loss.set_ylabel("loss (cross-entropy)")
     accuracy.set(ylabel="top-1 accuracy", ylim=(0, 1))
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))

@@ -110,3 +110,15 @@ def test_balance_title_is_computed():
     even, uneven = np.full((2, 100), 5), np.arange(200).reshape(2, 100)
     titles = [figures.plot_class_balance(counts).get_suptitle() for counts in (even, uneven)]
     assert titles == ["Every class has as many images as any other", "The classes differ in size"]
+
+
+def test_words_keep_clear_of_one_another():
+    places = [(0, 0.31), (0, 0.10), (0, 0.12), (9, 0.12), (0, 0.30)]
+    moved = figures.style.keep_apart(places, height=0.07, width=2)
+    np.testing.assert_allclose(moved, [(0, 0.37), (0, 0.10), (0, 0.17), (9, 0.12), (0, 0.30)])
+    np.testing.assert_allclose(figures.style.keep_apart(places[1:4], height=0.07)[:, 1], [0.10, 0.17, 0.24])
+
+    fine = np.repeat(np.arange(100), 2)  # two of each class, all superclasses in one spot but for the first
+    points = np.where(COARSE_OF_FINE[fine] == 0, 1.0, 0.0)[:, None] + np.zeros(2)
+    (axes, *_) = figures.plot_embedding(points, fine, "title", named=True).axes
+    assert [text.get_text() for text in axes.texts] == ["aquatic mammals", "fish", "flowers", "food containers"]

@@ -120,6 +120,9 @@ def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
     assert forms == [["resnet18_cutmix_50"], [], ["resnet56_fast_100"], []]
     loss, top1, rate = plot_history(load_history(folders[0]), "x", {1: "rate 0.02"}, reported=0.6).axes
     assert [list(line.get_ydata()) for line in top1.lines][:3] == [[0.55, 0.75], [0.5, 0.7], [0.6, 0.6]]
+    low = [replace(record, eval_accuracy=0.2) for record in load_history(folders[0])]
+    ends = [ax.get_legend().get_window_extent().y0 for ax in (top1, plot_history(low, "x").axes[1])]
+    assert ends[0] < ends[1]  # where nothing reaches the upper half, the legend is there
     assert "rate 0.02" in [text.get_text() for text in top1.texts] and rate.get_ylabel().startswith("learning rate")
     assert list_events(RECIPES["resnet56_multistep"]) == {40: "rate 0.02", 70: "rate 0.004", 85: "rate 0.0008"}
     assert list_events(SPRINT) == {1.5: "24 px", 5: "32 px"}
