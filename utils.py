@@ -6,7 +6,7 @@
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, readable
 from cifar100.demo.examples import load_drawings
-from cifar100.evaluation.calibration import accuracy_by_coverage, softmax
+from cifar100.evaluation.calibration import accuracy_by_coverage
 from cifar100.evaluation.corruptions import corruptions_of
 from cifar100.evaluation.logits import compute_logits, extract_features
 from cifar100.evaluation.metrics import (
@@ -19,6 +19,7 @@ from cifar100.evaluation.metrics import (
     top_accuracy,
     wilson_interval,
 )
+from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.summary import pick_confused, reliability
 from cifar100.explain.grad_cam import explain_stages, grad_cam, stage_layers
 from cifar100.explain.gradient_flow import gradient_norms, without_shortcuts
@@ -67,7 +68,7 @@ from cifar100.runs.weights import load_network
 from cifar100.training.check import format_findings, list_choices
 from cifar100.training.lr_curve import load_curve
 from cifar100.training.lr_finder import curve_file, find_recipe_lr
-from cifar100.training.optimizers import trace_rates
+from cifar100.training.schedules import trace_rates
 from cifar100.training.speed import format_bench, run_bench
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,7 +1,6 @@
 """Find, verify and read CIFAR-100 (Krizhevsky 2009, "Learning Multiple Layers of Features from
 Tiny Images")."""
 
-import hashlib
 import io
 import os
 import pickle
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar100.dataset.official import CHECKSUMS, MOST_BYTES, WAYS_OUT
+from cifar100.dataset.official import CHECKSUMS, WAYS_OUT, read_checked
 from cifar100.errors import UserError
 
 # Both label sets number their names in alphabetical order, so this table holds all four facts:
@@ -147,23 +146,6 @@ def read_file(split: str, path: Path) -> Images:
         coarse, fine, pixels = content[b"coarse_labels"], content[b"fine_labels"], content[b"data"]
     images = np.ascontiguousarray(np.asarray(pixels).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     return Images(images, np.asarray(fine, np.int64), np.asarray(coarse, np.int64))
-
-
-def read_checked(path: Path, name: str) -> bytes:
-    """The content of an official file. Raises UserError if its checksum is another one."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MOST_BYTES)
-        size = f"{path.stat().st_size:,} bytes"
-    except OSError as error:
-        raise UserError(f"The data file {path} cannot be read ({error.strerror}): make it readable.") from error
-    algorithm, expected = CHECKSUMS[name]
-    if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != expected:
-        raise UserError(
-            f"The data file {path} ({size}) is not the official one, its {algorithm.upper()} differs: "
-            f"delete it and fetch it again. {WAYS_OUT}"
-        )
-    return content
 
 
 def stratified_holdout(fine: np.ndarray, count: int = 5_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ from cifar100.errors import UserError
 from cifar100.explain.grad_cam import explain_stages, overlay
 from cifar100.files import read_regular
 from cifar100.inference import Answer, Prediction, Predictor
-from cifar100.inference.decoder import open_safely
 from cifar100.inference.pictures import SIDE
+from cifar100.inference.safe_opening import open_safely
 from cifar100.runs.find import find_usable
 from cifar100.runs.run import load_metrics
 

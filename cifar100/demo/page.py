@@ -105,7 +105,7 @@ def was_received(path: str) -> bool:
 
 
 class PictureInput(gr.Image):
-    """An upload whose file is opened by `decoder` alone. Gradio's own would decode it first, without our limits, and
+    """An upload whose file `safe_opening` alone opens. Gradio's own would decode it first, without our limits, and
     fail in its own words."""
 
     is_template = True  # in the browser it is an Image

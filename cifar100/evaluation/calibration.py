@@ -1,4 +1,4 @@
-"""How sure a network is, held against how often it is right: probabilities, calibration, coverage.
+"""How sure a network is, held against how often it is right: calibration, coverage.
 
 logits: (N, classes) finite floats; labels: (N,) whole numbers. All is computed in float64. Nothing is checked here:
 see `metrics.check_predictions`.
@@ -7,26 +7,11 @@ see `metrics.check_predictions`.
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import special
+
+from cifar100.evaluation.probabilities import negative_log_likelihood, softmax
 
 BINS = 15  # of equal width, as in Guo et al. 2017
 TEMPERATURES = (0.05, 20.0)  # searched between these: far beyond what a trained network needs
-
-
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """The probabilities of the classes: (N, classes) float64. All that the project shows are computed here."""
-    return special.softmax(np.asarray(logits, np.float64) / temperature, axis=1)
-
-
-def image_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The negative log-likelihood of each image's label, (N,), in nats. Not by way of `softmax`, which rounds to 0."""
-    likelihoods = special.log_softmax(np.asarray(logits, np.float64), axis=1)
-    return -np.take_along_axis(likelihoods, labels[:, None], 1)[:, 0]
-
-
-def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The mean of `image_losses`, in nats: the cross-entropy without label smoothing."""
-    return float(image_losses(logits, labels).mean())
 
 
 def mean_by_group(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from cifar100.evaluation.calibration import split_halves
-from cifar100.runs.answering import LARGEST
+from cifar100.runs.answering import LARGEST, Answering
 
 PASSING = 0.95  # share of the pictures of known classes that are to be taken for such
 STEPS = 127  # the largest number in a kept mean, which has one byte for each channel
@@ -47,6 +47,13 @@ def energy(logits: np.ndarray) -> np.ndarray:
 def both_scores(logits: np.ndarray, features: np.ndarray, means: np.ndarray) -> np.ndarray:
     """(2, N): cosine and energy of each picture."""
     return np.stack([familiarity(features, means), energy(logits)])
+
+
+def is_familiar(logits: np.ndarray, features: np.ndarray, means: np.ndarray, fitted: Answering) -> np.ndarray:
+    """Whether each picture may be of one of the classes, (N,) bool, and is not "none of these". means: those of
+    `fitted`, unpacked."""
+    cosines, energies = both_scores(logits, features, means)
+    return (cosines >= fitted.familiar_from) & (energies >= fitted.energy_from)
 
 
 def fit_familiarity(logits: np.ndarray, features: np.ndarray, labels: np.ndarray) -> tuple[str, np.ndarray]:

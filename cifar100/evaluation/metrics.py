@@ -12,8 +12,9 @@ import numpy as np
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration
-from cifar100.evaluation.answering import measure_sets
 from cifar100.evaluation.calibration import mean_by_group
+from cifar100.evaluation.fit_answering import measure_sets
+from cifar100.evaluation.probabilities import negative_log_likelihood
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95)  # shares of the images, the surest first, at which a summary gives the accuracy
 
@@ -176,7 +177,7 @@ def summarise_predictions(logits: np.ndarray, labels: np.ndarray, coarse_of_fine
         "top1": plain(right.mean()),
         "top1_interval": [plain(end) for end in wilson_interval(right.sum(), len(right))],
         "top5": plain(top_accuracy(logits, labels, 5)),
-        "nll": plain(calibration.negative_log_likelihood(logits, labels)),
+        "nll": plain(negative_log_likelihood(logits, labels)),
         "per_class": dict(zip(FINE_NAMES, map(plain, accuracies_by_class(logits, labels)))),
         "superclass": {
             "accuracy": plain(superclass_accuracy(logits, labels, coarse_of_fine)),
@@ -193,7 +194,7 @@ def summarise_predictions(logits: np.ndarray, labels: np.ndarray, coarse_of_fine
             "bins": calibration.BINS,
             "after_temperature": {
                 "ece": plain(calibration.expected_calibration_error(scaled, labels)),
-                "nll": plain(calibration.negative_log_likelihood(scaled, labels)),
+                "nll": plain(negative_log_likelihood(scaled, labels)),
             },
         },
         "temperature": {

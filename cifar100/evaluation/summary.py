@@ -8,10 +8,11 @@ import numpy as np
 from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration, metrics
-from cifar100.evaluation.answering import fit_answering
 from cifar100.evaluation.familiarity import both_scores, find_least, fit_familiarity, unpack, worse_share
+from cifar100.evaluation.fit_answering import fit_answering
 from cifar100.evaluation.logits import Evaluation, compute_both, compute_logits
 from cifar100.evaluation.near_duplicates import load_pairs
+from cifar100.evaluation.probabilities import image_losses, softmax
 from cifar100.evaluation.strangers import make_strangers
 from cifar100.files import write_bytes, write_text
 from cifar100.runs.answering import as_trained, insert_answering
@@ -31,8 +32,8 @@ def summarise_evaluation(result: Evaluation) -> dict:
     summary = metrics.summarise_predictions(result.logits, labels)
     summary["temperature"]["method"] = f"two-fold on the {result.run.split} set"
     mirrored = np.ascontiguousarray(result.data.images[:, :, ::-1])
-    both = calibration.softmax(result.logits) + calibration.softmax(compute_logits(result.network, mirrored))
-    losses = calibration.image_losses(result.logits, labels)
+    both = softmax(result.logits) + softmax(compute_logits(result.network, mirrored))
+    losses = image_losses(result.logits, labels)
     summary["nll_interval"] = rounded(metrics.bootstrap_interval(losses))
     related = COARSE_OF_FINE[result.logits.argmax(1)] == COARSE_OF_FINE[labels]
     summary["superclass"]["interval"] = rounded(metrics.bootstrap_interval(related.astype(float)))
@@ -143,7 +144,7 @@ def pick_confused(
     logits: np.ndarray, labels: np.ndarray, images: np.ndarray, pairs: list[tuple[int, int, int]], count: int = 8
 ) -> list[np.ndarray]:
     """For each pair of classes its mistaken pictures, the surest mistakes first: (count or fewer, 32, 32, 3) each."""
-    guesses, sure = logits.argmax(1), calibration.softmax(logits).max(1)
+    guesses, sure = logits.argmax(1), softmax(logits).max(1)
     examples = []
     for first, second, _ in pairs:
         mistaken = ((labels == first) & (guesses == second)) | ((labels == second) & (guesses == first))

@@ -33,7 +33,7 @@ def open_picture(picture: Picture) -> np.ndarray:
 
     Raises UserError if it is missing, damaged or none of FORMATS, if it has more than MAX_PIXELS, more than MAX_SCANS
     or run lengths (by its header: nothing is decoded before), or if its numbers have another range or shape. What a
-    stranger sends may still take long: see `decoder`.
+    stranger sends may still take long: see `safe_opening`.
     """
     name = printable(str(picture)[:200]) if isinstance(picture, (str, os.PathLike)) else "The picture"
     try:

@@ -18,9 +18,9 @@ from torch import nn
 
 from cifar100.device import choose_device
 from cifar100.errors import UserError, brief
-from cifar100.evaluation.calibration import softmax
-from cifar100.evaluation.familiarity import both_scores, unpack
+from cifar100.evaluation.familiarity import is_familiar, unpack
 from cifar100.evaluation.logits import compute_both
+from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import MOST, set_sizes
 from cifar100.files import check_regular
 from cifar100.inference.pictures import Picture, stack_pictures
@@ -89,8 +89,7 @@ class Predictor:
         else:
             threshold = fitted.set_thresholds[percent - 1]
             enough = set_sizes(shares, threshold, fitted.penalty, fitted.free).tolist()
-            cosines, energies = both_scores(logits, features, self.means)
-            familiar = ((cosines >= fitted.familiar_from) & (energies >= fitted.energy_from)).tolist()
+            familiar = is_familiar(logits, features, self.means, fitted).tolist()
         return [Answer(*parts) for parts in zip(self.rank(shares, len(self.classes)), enough, familiar)]
 
     def probabilities(self, images: Sequence[Picture] | np.ndarray) -> np.ndarray:

@@ -13,10 +13,11 @@ from cifar100.files import write_text
 from cifar100.parallel.group import Group
 from cifar100.recipe import Recipe
 from cifar100.runs import place
+from cifar100.runs.checkpoint import load_checkpoint, save_checkpoint
 from cifar100.runs.find import running_folder
 from cifar100.runs.history import EpochRecord, save_history
 from cifar100.runs.run import Run, is_finished, make_metrics, save_recipe
-from cifar100.runs.weights import load_checkpoint, load_weights, save_checkpoint, save_weights
+from cifar100.runs.weights import load_weights, save_weights
 
 
 def by_first(method: Callable) -> Callable:

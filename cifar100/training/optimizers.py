@@ -1,20 +1,10 @@
-"""The optimizers and the learning-rate schedule that a recipe names."""
+"""The optimizers that a recipe names."""
 
-import math
 from collections import defaultdict
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import (
-    CosineAnnealingLR,
-    LambdaLR,
-    LinearLR,
-    LRScheduler,
-    MultiStepLR,
-    OneCycleLR,
-    SequentialLR,
-)
 
 from cifar100.recipe import Recipe
 
@@ -91,51 +81,3 @@ def make_optimizers(model: nn.Module, recipe: Recipe, dtype: torch.dtype = torch
     if filters:
         optimizers.append(Muon(filters, recipe.muon_lr, recipe.muon_momentum, dtype))
     return optimizers
-
-
-def make_schedulers(optimizers: list[Optimizer], recipe: Recipe, steps_per_epoch: int) -> list[LRScheduler]:
-    """The recipe's schedule for each optimizer, to be stepped once a training step."""
-    return [make_scheduler(optimizer, recipe, steps_per_epoch) for optimizer in optimizers]
-
-
-def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
-    """Step s of S, w of them warm-up, multiplies the optimizer's rate by
-
-    multistep: gamma to the power of the milestones that lie behind
-    cosine: from 1/w to 1 in a line, then (1 + cos(pi * (s - w) / (S - w))) / 2
-    onecycle: half a cosine from 1/25 up to 1 over the warm-up, half a cosine down to 4e-6
-    triangle: in a line from 0 to 1 over the warm-up, then in a line to 0
-    """
-    total = math.ceil(recipe.epochs * steps_per_epoch)
-    rising = round(recipe.warmup * total)
-    if recipe.schedule == "multistep":
-        return MultiStepLR(optimizer, [round(m * steps_per_epoch) for m in recipe.milestones], recipe.gamma)
-    if recipe.schedule == "cosine":
-        falling = CosineAnnealingLR(optimizer, total - rising)
-        if not rising:
-            return falling
-        return SequentialLR(optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising])
-    if recipe.schedule == "onecycle":
-        rates = [group["lr"] for group in optimizer.param_groups]
-        # cycle_momentum would replace the recipe's momentum by 0.85 to 0.95.
-        return OneCycleLR(optimizer, rates, total_steps=total, pct_start=recipe.warmup, cycle_momentum=False)
-    return LambdaLR(optimizer, lambda step: triangle(step, total, recipe.warmup))
-
-
-def trace_rates(recipe: Recipe, points: int = 400) -> list[float]:
-    """The rate of a recipe's schedule over its training, as shares of the largest: about so many points, evenly
-    spaced."""
-    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    each = max(1, round(points / recipe.epochs))  # steps that stand for an epoch
-    scheduler, rates = make_scheduler(optimizer, recipe, each), []
-    for _ in range(math.ceil(recipe.epochs * each)):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return rates
-
-
-def triangle(step: int, total: int, warmup: float) -> float:
-    """The factor in a step, the first being 0: taken in its middle, so that none is wasted at rate 0."""
-    progress = (step + 0.5) / total
-    return progress / warmup if progress < warmup else max(0.0, (1 - progress) / (1 - warmup))

@@ -19,7 +19,8 @@ from cifar100.errors import UserError
 from cifar100.parallel.group import ALONE, Group
 from cifar100.recipe import Recipe
 from cifar100.runs.weights import make_network
-from cifar100.training.optimizers import make_optimizers, make_schedulers
+from cifar100.training.optimizers import make_optimizers
+from cifar100.training.schedules import make_schedulers
 from cifar100.training.small_convolution import Choice, choose_products, use_products
 from cifar100.training.step import LossStep
 from model import SprintNet

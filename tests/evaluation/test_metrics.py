@@ -12,6 +12,7 @@ from sklearn.calibration import calibration_curve
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration, metrics
+from cifar100.evaluation.probabilities import image_losses, negative_log_likelihood, softmax
 
 
 @pytest.fixture
@@ -33,15 +34,15 @@ def of_confidence(shares):
 
 def test_probabilities_and_likelihood(predictions):
     logits, labels = predictions
-    probabilities = calibration.softmax(logits)
+    probabilities = softmax(logits)
     powers = np.exp(logits.astype(np.float64))
     np.testing.assert_allclose(probabilities, powers / powers.sum(1, keepdims=True))
-    losses = calibration.image_losses(logits, labels)
+    losses = image_losses(logits, labels)
     expected = oracle.log_loss(labels, probabilities, labels=range(100))
-    assert calibration.negative_log_likelihood(logits, labels) == pytest.approx(expected) == losses.mean()
+    assert negative_log_likelihood(logits, labels) == pytest.approx(expected) == losses.mean()
     sure = np.array([[0.0, 1000.0], [0.0, 0.0]])  # a probability of 0 in float64, and one of a half
-    assert calibration.softmax(sure).dtype == np.float64
-    assert calibration.image_losses(sure, np.array([0, 1])) == pytest.approx([1000, log(2)])
+    assert softmax(sure).dtype == np.float64
+    assert image_losses(sure, np.array([0, 1])) == pytest.approx([1000, log(2)])
 
 
 @pytest.mark.parametrize("count", [1, 5, 100])
@@ -104,7 +105,7 @@ def test_confused_pairs_by_hand():
 
 def test_reliability(predictions):
     logits, labels = predictions
-    confidence, right = calibration.softmax(logits).max(1), logits.argmax(1) == labels
+    confidence, right = softmax(logits).max(1), logits.argmax(1) == labels
     found_confidence, found_accuracy, count = calibration.reliability_curve(logits, labels)
     accuracy, mean = calibration_curve(right, confidence, n_bins=15)  # leaves empty bins out
     np.testing.assert_allclose(found_accuracy[count > 0], accuracy)
@@ -135,12 +136,10 @@ def test_confidence_on_an_edge_belongs_to_the_bin_below():
 def test_temperature(predictions):
     logits, labels = predictions
     best = calibration.fit_temperature(logits, labels)
-    around = [
-        oracle.log_loss(labels, calibration.softmax(logits / best / t), labels=range(100)) for t in (0.98, 1, 1.02)
-    ]
+    around = [oracle.log_loss(labels, softmax(logits / best / t), labels=range(100)) for t in (0.98, 1, 1.02)]
     assert np.argmin(around) == 1
     # Where the loss is flat, the labels' logits are in the mean what the probabilities make expect.
-    expected = (calibration.softmax(logits / best) * logits).sum(1).mean()
+    expected = (softmax(logits / best) * logits).sum(1).mean()
     assert np.take_along_axis(logits, labels[:, None], 1).mean() == pytest.approx(expected, rel=1e-4)
     # Right in three of four, by the same margin of 6: the best confidence is 3/4, so the margin becomes log 3.
     margins, answers = np.tile([6.0, 0.0], (4, 1)), np.array([0, 0, 0, 1])
@@ -166,7 +165,7 @@ def test_each_half_is_scaled_by_what_the_other_tells(predictions):
 def test_coverage(predictions):
     logits, labels = predictions
     coverage, accuracy = calibration.accuracy_by_coverage(logits, labels)
-    confidence, right = calibration.softmax(logits).max(1), logits.argmax(1) == labels
+    confidence, right = softmax(logits).max(1), logits.argmax(1) == labels
     for count in (1, 2, 777, 2_000):
         kept = confidence >= np.sort(confidence)[-count]
         assert (coverage[count - 1], accuracy[count - 1]) == (count / 2_000, pytest.approx(right[kept].mean()))
@@ -271,7 +270,7 @@ def test_summary(predictions):
     low, high = sorted(summary["temperature"]["folds"])
     assert 0.9 * low < summary["temperature"]["value"] < 1.1 * high
     assert summary["sets"]["0.9"]["coverage"] == pytest.approx(0.9, abs=0.03)
-    kept = np.argsort(-calibration.softmax(logits).max(1))[:1_600]
+    kept = np.argsort(-softmax(logits).max(1))[:1_600]
     assert summary["coverage"]["0.8"] == pytest.approx((logits.argmax(1) == labels)[kept].mean())
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from cifar100.evaluation.answering import REPORTED, measure_sets
-from cifar100.evaluation.calibration import softmax
+from cifar100.evaluation.fit_answering import REPORTED, measure_sets
+from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import FREE, PENALTY, fit_thresholds, set_scores, set_sizes, true_places
 
 

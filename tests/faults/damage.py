@@ -26,10 +26,11 @@ from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
 from cifar100.report.pages import load_published
 from cifar100.report.training_log import render_run
+from cifar100.runs.checkpoint import load_checkpoint, save_checkpoint
 from cifar100.runs.find import RUN_FILES, run_folder
 from cifar100.runs.history import EpochRecord, load_history, save_history
 from cifar100.runs.run import load_metrics, load_recipe, make_metrics, save_recipe
-from cifar100.runs.weights import load_checkpoint, load_network, make_network, save_checkpoint, save_weights
+from cifar100.runs.weights import load_network, make_network, save_weights
 from cifar100.training import fit as train
 from tests.faults.children import few
 from tests.faults.tally import Tally

@@ -24,14 +24,15 @@ from cifar100.dataset import cifar as data
 from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.inference import load_predictor
-from cifar100.inference.decoder import open_safely
 from cifar100.inference.pictures import MAX_PIXELS, open_picture
+from cifar100.inference.safe_opening import open_safely
 from cifar100.recipes import SMOKE
 from cifar100.report.training_log import render_run
+from cifar100.runs.checkpoint import load_checkpoint, seal
 from cifar100.runs.history import load_history
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, load_recipe, save_recipe
-from cifar100.runs.weights import load_checkpoint, make_network, save_weights, seal
+from cifar100.runs.weights import make_network, save_weights
 from tests.faults.children import fork
 from tests.faults.damage import Late, deadline, make_run
 from tests.faults.tally import Tally

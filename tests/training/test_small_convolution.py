@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from cifar100.recipes import RECIPES
-from cifar100.runs.weights import load_checkpoint, make_network
+from cifar100.runs.checkpoint import load_checkpoint
+from cifar100.runs.weights import make_network
 from cifar100.training import small_convolution
 from cifar100.training.fit import fit
 from cifar100.training.small_convolution import TapConv2d, TapProducts, choose_products, use_products

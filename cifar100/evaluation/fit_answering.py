@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
-from cifar100.evaluation.calibration import fit_temperature, softmax, split_halves
+from cifar100.evaluation.calibration import fit_temperature, split_halves
 from cifar100.evaluation.familiarity import find_least, fit_familiarity
+from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import FREE, PENALTY, fit_thresholds, set_sizes, true_places
 from cifar100.runs.answering import Answering
 

@@ -64,7 +64,7 @@ def take_process() -> subprocess.Popen:
             end(process)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "cifar100.inference.decoder"],
+            [sys.executable, "-m", "cifar100.inference.safe_opening"],
             cwd=ROOT,
             env=os.environ | ENVIRONMENT,
             stdin=subprocess.PIPE,
