@@ -3,7 +3,7 @@
 `python utils.py` lists the recipes' augmentations and draws a batch through the pipeline of each.
 """
 
-from cifar100.dataset.augment_image import to_input
+from cifar100.dataset.augment_image import make_albumentations, to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, readable
 from cifar100.demo.examples import load_drawings
 from cifar100.evaluation.calibration import accuracy_by_coverage
@@ -57,11 +57,11 @@ from cifar100.notebook.tables import (
     summarise_ranges,
 )
 from cifar100.recipes import RECIPES, find_recipe
-from cifar100.report.curves import draw_over_computation, list_costs
+from cifar100.report.curves import count_training, draw_over_computation
 from cifar100.report.describe import list_events
 from cifar100.report.pages import load_published
 from cifar100.report.readme import group_by_recipe, render_results
-from cifar100.report.reported import REPORTED
+from cifar100.report.reported import list_levels
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
 from cifar100.runs.weights import load_network

@@ -142,12 +142,12 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[dict, dict]:
 
 def pick_confused(
     logits: np.ndarray, labels: np.ndarray, images: np.ndarray, pairs: list[tuple[int, int, int]], count: int = 8
-) -> list[np.ndarray]:
-    """For each pair of classes its mistaken pictures, the surest mistakes first: (count or fewer, 32, 32, 3) each."""
+) -> dict[tuple[int, int], np.ndarray]:
+    """By (true class, predicted class), for each pair in both directions: the mistaken pictures, the surest mistakes
+    first, (count or fewer, 32, 32, 3) each."""
     guesses, sure = logits.argmax(1), softmax(logits).max(1)
-    examples = []
-    for first, second, _ in pairs:
-        mistaken = ((labels == first) & (guesses == second)) | ((labels == second) & (guesses == first))
-        places = np.flatnonzero(mistaken)
-        examples.append(images[places[np.argsort(-sure[places], kind="stable")[:count]]])
+    examples = {}
+    for true, guess in (pair for first, second, _ in pairs for pair in ((first, second), (second, first))):
+        places = np.flatnonzero((labels == true) & (guesses == guess))
+        examples[true, guess] = images[places[np.argsort(-sure[places], kind="stable")[:count]]]
     return examples

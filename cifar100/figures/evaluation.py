@@ -3,9 +3,9 @@
 import matplotlib
 import numpy as np
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES, readable
+from cifar100.dataset.cifar import COARSE_NAMES, FINE_NAMES, readable
 from cifar100.evaluation.metrics import order_by_confusion
 from cifar100.explain.receptive_field import effective_extent
 from cifar100.figures.style import HELD, TRAINING, Picture, keep_apart, make_figure, show_pictures
@@ -26,8 +26,8 @@ def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Pictur
             ax.plot(intervals[k], (place, place), color=TRAINING, linewidth=2.5, alpha=0.4, solid_capstyle="butt")
             ax.plot(accuracies[k], place, "o", color=TRAINING, markersize=5)
         ax.set_yticks(range(25), [readable(FINE_NAMES[k]) for k in part], fontsize=8)
-        least = np.floor(10 * np.nanmin(intervals[known])) / 10
-        ax.set(xlim=(least, 1.02), ylim=(24.6, -0.6))
+        ax.set(xlim=(np.nanmin(intervals[known]) - 0.03, 1.02), ylim=(24.6, -0.6))
+        ax.xaxis.set_major_locator(MultipleLocator(0.25))
         ax.grid(axis="x", color="0.92")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.spines[["top", "right"]].set_visible(False)
@@ -67,22 +67,22 @@ def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
     return fig
 
 
-def plot_confused_pairs(pairs: list[tuple[int, int, int]], examples: list[np.ndarray]) -> Picture:
-    """The most confused pairs of classes, each with mistaken pictures.
+def plot_confused_pairs(confusion: np.ndarray, examples: dict[tuple[int, int], np.ndarray]) -> Picture:
+    """The most confused pairs of classes, a row each, a column for each direction, with mistaken pictures.
 
-    pairs: (class, class, mistakes in both directions); examples: (n, 32, 32, 3) uint8 for each pair.
+    confusion: (100, 100) counts, a row a true class; examples: (true class, predicted class) -> (n, 32, 32, 3) uint8,
+    the most confused pair first, both directions in turn.
     """
-    first, second, count = pairs[0]
+    (first, second), *_ = examples
+    count = confusion[first, second] + confusion[second, first]
     title = f"Most confused: {readable(FINE_NAMES[first])} and {readable(FINE_NAMES[second])}, {count} times"
-    rows = -(-len(pairs) // 2)
-    fig, axes = make_figure(9, 0.5 + 1.0 * rows, title, rows, 2, palette="flat", squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for ax, (first, second, count), pictures in zip(axes.T.flat, pairs, examples):
-        show_pictures(ax, pictures, len(pictures))
-        related = " (one superclass)" if COARSE_OF_FINE[first] == COARSE_OF_FINE[second] else ""
-        names = f"{readable(FINE_NAMES[first])} and {readable(FINE_NAMES[second])}"
-        ax.set_title(f"{names}: {count}{related}", fontsize=8.5, pad=3, loc="left")
+    rows, across = len(examples) // 2, max(map(len, examples.values()))
+    fig, axes = make_figure(9, 0.4 + 0.85 * rows, title, rows, 2, palette="flat", squeeze=False)
+    for ax, ((true, guess), pictures) in zip(axes.flat, examples.items()):
+        blank = np.full((across - len(pictures), 32, 32, 3), 255, np.uint8)
+        show_pictures(ax, np.concatenate([pictures, blank]), across)
+        words = f"{readable(FINE_NAMES[true])} taken for {readable(FINE_NAMES[guess])}: {confusion[true, guess]}"
+        ax.set_title(words, fontsize=8.5, pad=3, loc="left")
     return fig
 
 

@@ -1,11 +1,11 @@
 """Figures of a training: the range test, the curves of a run, and what it predicts."""
 
-import matplotlib
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from cifar100.dataset.cifar import FINE_NAMES, readable
-from cifar100.figures.style import HELD, TRAINING, Picture, display_name, make_figure
+from cifar100.figures.style import HELD, TRAINING, Picture, display_name, keep_apart, make_figure
+from cifar100.recipes import RECIPES
 from cifar100.runs.run import THRESHOLDS, EpochRecord
 from cifar100.training.lr_curve import SKIPPED, LrCurve
 
@@ -50,13 +50,16 @@ def plot_losses(losses: list[float], title: str, drops: list[int]) -> Picture:
 
 
 def plot_history(
-    history: list[EpochRecord], title: str, changes: dict[float, str] | None = None, reported: float | None = None
+    history: list[EpochRecord],
+    title: str,
+    changes: dict[float, str] | None = None,
+    levels: dict[str, float] | None = None,
 ) -> Picture:
     """Loss, accuracy and learning rate over the epochs on one page; the first epoch that reaches a round accuracy is
     marked.
 
-    changes: after which epochs something changes, and what, as dotted lines. reported: the accuracy, 0..1, that a
-    report gives, as a dashed one.
+    changes: after which epochs something changes, and what, as dotted lines. levels: accuracies, 0..1, to compare with,
+    by their names, as dashed lines.
     """
     fig, axes = make_figure(9, 7.5, title, 3, 1, palette="flat", sharex=True, height_ratios=(3, 3, 1.6))
     loss, accuracy, rate = axes
@@ -67,8 +70,8 @@ def plot_history(
         for kind, label, colour in (("train", "training", TRAINING), ("eval", held, HELD)):
             values = [getattr(record, f"{kind}_{quantity}") for record in history]
             ax.plot(epochs, values, color=colour, label=label, marker=marker, markersize=3)
-    if reported:
-        accuracy.axhline(reported, color="0.3", linestyle="--", linewidth=1, label=f"the report's best: {reported:.2%}")
+    for (name, level), shade in zip((levels or {}).items(), ("0.2", "0.6")):
+        accuracy.axhline(level, color=shade, linestyle="--", linewidth=1, label=f"{name}: {level:.2%}")
     loss.legend(frameon=False, fontsize=9, loc="upper right")
     high = history[-1].eval_accuracy > 0.5  # then there is room below the curves, else above them
     place = {"loc": "lower right", "bbox_to_anchor": (1, 0.08)} if high else {"loc": "upper left"}
@@ -121,44 +124,35 @@ def plot_rates(rates: dict[str, list[float]]) -> Picture:
 
 
 def plot_accuracy_over_computation(
-    curves: dict[str, tuple[np.ndarray, np.ndarray]], reported: list[tuple[float, float]]
+    points: dict[str, tuple[float, float]], reported: dict[str, tuple[float, float]]
 ) -> Picture:
-    """Test accuracy over what a training computes, with the reports' numbers as diamonds.
-
-    curves: recipe -> (multiply-adds at the end of each epoch, accuracy 0..1 there); reported: the same of
-    one end each.
-    """
-    best = max(curves, key=lambda name: curves[name][1][-1])
-    least = min(curves, key=lambda name: curves[name][0][-1])
-    costs, accuracies = ({name: values[part][-1] for name, values in curves.items()} for part in (0, 1))
-    title = f"{display_name(best)}: {accuracies[best]:.1%}"
+    """Test accuracy over what a training computes, a colour for each network; diamonds for what the reports of these
+    recipes say. points, reported: recipe -> (multiply-adds, accuracy 0..1)."""
+    best, least = max(points, key=lambda name: points[name][1]), min(points, key=lambda name: points[name][0])
+    title = f"{display_name(best)}: {points[best][1]:.1%}"
     if least != best:
-        title += f"; {display_name(least)}: {accuracies[least]:.1%} for 1/{costs[best] / costs[least]:.0f} of the work"
+        share = points[best][0] / points[least][0]
+        title += f"; {display_name(least)}: {points[least][1]:.1%} for 1/{share:.0f} of the work"
     fig, ax = make_figure(9, 4.6, title, published=True)
-    colours = dict(zip(curves, matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(curves)))))
-    place, mixed = 0.0, ax.get_yaxis_transform()  # across in fractions of the axes, up in accuracy
-    for name, (cost, accuracy) in sorted(curves.items(), key=lambda item: item[1][1][-1]):
-        colour, end = colours[name], (cost[-1], accuracy[-1])
-        marker = "o" if len(cost) <= 20 else None
-        ax.plot(cost, accuracy, color=colour, linewidth=1.6, marker=marker, markersize=4)
-        ax.plot(*end, "o", color=colour, markersize=7, zorder=3)
-        label = f"{display_name(name)}, {accuracy[-1]:.2%}"
-        if cost[-1] < 0.05 * max(costs.values()):  # far to the left, below its end where another ends above it
-            below = any(accuracies[o] > accuracy[-1] and 0.5 < costs[o] / cost[-1] < 2 for o in curves)
-            place_of = {"xytext": (4, -8), "ha": "left", "va": "top"} if below else {"xytext": (0, 8), "ha": "center"}
-            words = label.replace(", ", ",\n") if below else label
-            ax.annotate(words, end, textcoords="offset points", fontsize=9, color=colour, **place_of)
-            continue
-        place = max(accuracy[-1], place + 0.035)  # labels that keep clear of one another, in the right margin
-        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4}
-        ax.annotate(label, end, (1.03, place), textcoords=mixed, arrowprops=line, va="center", fontsize=9, color=colour)
+    networks = list(dict.fromkeys(RECIPES[name].network for name in points))
+    right = np.log10([cost for cost, _ in points.values()])
+    words = keep_apart(np.stack([right, [accuracy for _, accuracy in points.values()]], 1), height=0.008, width=0.6)
+    for (name, end), (_, up) in zip(points.items(), words):
+        colour = f"C{networks.index(RECIPES[name].network)}"
+        ax.plot(*end, "o", color=colour, markersize=8, zorder=3)
+        if name in reported:
+            ax.plot(*zip(end, reported[name]), color=colour, linewidth=1.2)
+            ax.plot(*reported[name], "D", color=colour, markersize=7, markerfacecolor="white", zorder=4)
+        place = {"xytext": (end[0] * 1.13, up), "va": "center"}
+        ax.annotate(f"{display_name(name)}, {end[1]:.2%}", end, **place, fontsize=9, color=colour)
     if reported:
-        label = "what a report's network reached"
-        ax.plot(*zip(*reported), "D", color="0.35", markersize=6, markerfacecolor="white", zorder=4, label=label)
+        ax.plot([], [], "D", color="0.35", markersize=7, markerfacecolor="white", label="what its report says")
         ax.legend(frameon=False, fontsize=9, loc="lower right")
     ax.set(xscale="log", xlabel="multiply-adds of the training (logarithmic)", ylabel="top-1 on the test set")
-    ax.set_ylim(0, 0.85)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    accuracies = [accuracy for _, accuracy in (*points.values(), *reported.values())]
+    ax.set_ylim(min(accuracies) - 0.015, max(accuracies) + 0.015)
+    ax.set_xlim(10 ** (right.min() - 0.2), 10 ** (right.max() + 0.9))  # room for the words
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.grid(color="0.93")
     ax.set_axisbelow(True)
     return fig

@@ -9,14 +9,15 @@ from cifar100.exploration.augmentations import list_transforms
 from cifar100.recipe import Augmentation, Recipe
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import list_events
-from cifar100.report.readme import format_accuracy, format_hardware, format_times, list_accuracies
-from cifar100.report.reported import REPORTED
+from cifar100.report.readme import format_accuracy, format_times, list_accuracies
+from cifar100.report.reported import COURSE, REPORTED
 from cifar100.runs.history import EpochRecord, format_seconds
 from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import Run
 
 FIRST_EPOCHS = 10  # that are told by themselves where the first range is long
 EDGE = 5  # epochs whose mean stands for the beginning or the end of a range
+GAINED = f"first epoch, against the {EDGE} before it"
 
 
 def as_markdown(rows: list[dict[str, str]]) -> str:
@@ -30,9 +31,11 @@ def as_markdown(rows: list[dict[str, str]]) -> str:
 
 def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[str, str]]:
     """A row for each range of epochs between two changes of the recipe, and for the first epochs: the rate, what
-    training and test accuracy do within it, and the gap between them at both ends. Both ends are means of EDGE epochs,
-    or of half the range, since single epochs jump; but those of the very first."""
-    ends = {round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)} | {len(history)}
+    training and test accuracy do within it, what the first epoch after a change gains over the EDGE before, and the gap
+    between training and test at both ends. Ends are means of EDGE epochs, or of half the range, since single epochs
+    jump; but the very first epoch stands alone."""
+    changes = {round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)}
+    ends = changes | {len(history)}
     ends = sorted(ends | ({FIRST_EPOCHS} if min(ends) > 2 * FIRST_EPOCHS else set()))
     rows = []
     for first, last in zip([0, *ends], ends):
@@ -46,8 +49,8 @@ def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[st
                 "rate at the end": f"{history[last - 1].lr:.2g}",
                 "training accuracy": f"{start['train']:.1%} to {end['train']:.1%}",
                 "test accuracy": f"{start['eval']:.1%} to {end['eval']:.1%}",
-                "gained in its first epoch": f"{100 * (history[first].eval_accuracy - before['eval']):+.1f} points"
-                if first
+                GAINED: f"{100 * (history[first].eval_accuracy - before['eval']):+.1f} points"
+                if first in changes
                 else "-",
                 "typical change from epoch to epoch": f"{100 * median(steps):.1f} points" if steps else "-",
                 "gap": " to ".join(f"{100 * (m['train'] - m['eval']):+.1f}" for m in (start, end)) + " points",
@@ -70,7 +73,7 @@ def list_targets(recipe: Recipe, history: list[EpochRecord], runs: list[Run]) ->
     """The course's target and the report's numbers, each with what this run reached, and what the mean of the recipe's
     published runs reached where there are several seeds."""
     final, best = history[-1].eval_accuracy, max(record.eval_accuracy for record in history)
-    targets = {"the course asks for": (0.73, final, "final")}
+    targets = {"the course asks for": (COURSE, final, "final")}
     if recipe.name in REPORTED:
         reported = REPORTED[recipe.name]
         targets["the report's best epoch"] = (reported.best, best, "best")
@@ -95,13 +98,14 @@ def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
     rows = []
     for name, reported in REPORTED.items():
         recipe, runs = RECIPES[name], groups.get(name)
-        if not runs and recipe.epochs != reported.epochs:  # the shorter forms only where they have a result
+        if recipe.epochs != reported.epochs:  # a shorter form
             continue
-        row = {"recipe": f"`{name}`", "the report": reported.describe(), "ours, last epoch": "not trained here"}
+        row = {"the report": reported.cite(), "its numbers": reported.describe(), "our recipe": f"`{name}`"}
+        row |= {"ours, last epoch": "not trained here"}
         row |= {"against the report's best": "-", "training accuracy": "-"}
         if runs:
             ours = list_accuracies(runs)
-            row["ours, last epoch"] = f"{format_accuracy(runs)}, {recipe.epochs:g} epochs"
+            row["ours, last epoch"] = format_accuracy(runs)
             row["against the report's best"] = f"{100 * (mean(ours) - reported.best):+.2f} points"
             if not reported.measured:
                 row["against the report's best"] += " (expected)"
@@ -117,7 +121,7 @@ def compare_corruptions(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
     for name, (run, *_) in groups.items():
         if table := find_table(run):
             means = {kind: f"{value:.1%}" for kind, value in table.means.items()}
-            rows.append({"recipe": f"`{name}`", "clean": f"{table.clean:.1%}", **means})
+            rows.append({"recipe": f"`{name}`", "images": f"{table.images:,}", "clean": f"{table.clean:.1%}", **means})
     return rows
 
 
@@ -134,8 +138,7 @@ def compare_recipes(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
             "batch": str(recipe.batch_size),
             "also": ", ".join(f"{what} {value:g}" for what, value in also.items() if value) or "-",
             "augmentation": ", ".join(name_transforms(recipe.augmentation)),
-            "time": format_times(runs),
-            "hardware": format_hardware(runs),
+            "time a run, and on what": format_times(runs),
         }
         rows.append(row)
     return rows

@@ -71,7 +71,7 @@ def save_evaluation_figures(result: Evaluation) -> list[Path]:
     """Save the evaluation's figures beside the run's seed folder. Returns their files."""
     logits, labels, pictures = result.logits, result.data.fine, result.data.images
     confusion = metrics.confusion_matrix(logits, labels)
-    pairs = metrics.confused_pairs(confusion)
+    pairs = metrics.confused_pairs(confusion, 5)
     curves, errors = reliability(logits, labels)
     figures = {
         "superclass_confusion": plot_superclass_confusion(metrics.superclass_confusion(confusion)),
@@ -82,7 +82,8 @@ def save_evaluation_figures(result: Evaluation) -> list[Path]:
         ),
     }
     if pairs:
-        figures["confused_pairs"] = plot_confused_pairs(pairs, pick_confused(logits, labels, pictures, pairs))
+        examples = pick_confused(logits, labels, pictures, pairs)
+        figures["confused_pairs"] = plot_confused_pairs(confusion, examples)
     folder = result.run.folder.parent / "evaluation"
     paths = {folder / f"{name}.png": figure for name, figure in figures.items()}
     for path, figure in paths.items():

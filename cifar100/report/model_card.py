@@ -43,6 +43,7 @@ def list_values(run: Run) -> dict:
         "time": format_seconds(run.metrics["seconds"]),
         "hardware": describe_machines(run.metrics),
         "torch": run.metrics["versions"]["torch"],
+        "logged": run.history[-1].eval_accuracy,
         "split": "held-out" if run.split == "validation" else "test",
         "e": evaluation,
         "damaged": [table for official in (False, True) if (table := find_table(run, official))],

@@ -66,6 +66,5 @@ def draw_curves(root: Path, runs: list[Run], anew: bool) -> list[Path]:
     """Draw the pages' figures where they are wanted anew, or one of them is missing. Returns the files."""
     from cifar100.report.curves import CURVES, save_curves  # here, because it imports matplotlib
 
-    first = list({run.recipe.name: run for run in reversed(runs)}.values())[::-1]
-    wanted = [*(run.folder.parent / CURVES for run in first), root / OVERVIEW]
-    return save_curves(first, root) if anew or not all(path.is_file() for path in wanted) else []
+    wanted = [*(run.folder.parent / CURVES for run in runs), root / OVERVIEW]
+    return save_curves(runs, root) if anew or not all(path.is_file() for path in wanted) else []

@@ -13,7 +13,7 @@ LOGS_TITLE = """# Training logs
 
 Every epoch of every published run, rendered from `output/<recipe>/seed<k>/` by `python -m cifar100 report`.
 Training figures are taken while the network learns, on augmented images; the test figures are plain.
-The last word on the hardware is the precision of training, which each machine chooses (`--precision`).
+The hardware line ends with the precision of training, which each machine chooses (`--precision`).
 """
 
 

@@ -72,7 +72,7 @@ def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
         if first - lowest > max(MIN_FALL * first, MIN_ERRORS * math.hypot(errors[0], errors[until])):
             slopes = np.gradient(smoothed[counted], decades)
             steepest = float(rates[SKIPPED + slopes[:until].argmin()])
-            reason = f"The smoothed loss falls from {first:.3g} to {lowest:.3g}, and fastest at this rate."
+            reason = f"The smoothed loss falls from {first:.3g} to {lowest:.3g}, fastest at a rate of {steepest:.2g}."
         else:
             reason = f"The smoothed loss never falls clearly below the {first:.3g} of its start."
     points = (tuple(values.tolist()) for values in (rates, losses, smoothed))

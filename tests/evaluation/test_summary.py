@@ -164,7 +164,7 @@ def test_every_figure_shows_its_data_of_few_images_too(count, tmp_path):
     drawn = {
         "classes": figures.plot_class_accuracy(by_class, metrics.class_intervals(logits, labels)),
         "superclasses": figures.plot_superclass_confusion(between),
-        "pairs": figures.plot_confused_pairs(pairs, assessment.pick_confused(logits, labels, images, pairs)),
+        "pairs": figures.plot_confused_pairs(confusion, assessment.pick_confused(logits, labels, images, pairs)),
         "reliability": figures.plot_reliability(curves, errors),
         "coverage": figures.plot_coverage(coverage, accuracy),
         "corruptions": figures.plot_corruptions(worse, 0.6),
@@ -178,8 +178,13 @@ def test_every_figure_shows_its_data_of_few_images_too(count, tmp_path):
     shares = between / np.maximum(between.sum(1, keepdims=True), 1)
     off_diagonal = drawn["superclasses"].axes[0].images[0].get_array().compressed()
     np.testing.assert_allclose(np.sort(off_diagonal), np.sort(shares[~np.eye(20, dtype=bool)]))
-    titles = [ax.get_title(loc="left") for ax in drawn["pairs"].axes]
-    assert all(any(f": {number}" in title for title in titles) for _, _, number in pairs)
+    shown = [int(ax.get_title(loc="left").rpartition(": ")[2]) for ax in drawn["pairs"].axes]
+    assert [one + other for one, other in zip(shown[::2], shown[1::2])] == [number for _, _, number in pairs]
+    (true, guess), *_ = ((a, b) for a, b, _ in pairs if confusion[a, b])
+    chosen = assessment.pick_confused(logits, labels, images, pairs)[true, guess]
+    mistaken = np.flatnonzero((labels == true) & (logits.argmax(1) == guess))
+    assert len(chosen) == min(8, confusion[true, guess])
+    assert all(any((picture == images[k]).all() for k in mistaken) for picture in chosen)
     _, heights, used = next(iter(curves.values()))
     bars = [bar.get_height() for bar in drawn["reliability"].axes[0].patches]
     np.testing.assert_allclose(bars, heights[used > 0])
