@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from cifar100.errors import UserError
 from cifar100.files import ROOT
 
+WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 wrongly on this processor"
+
 
 def choose_device(name: str | None = None) -> torch.device:
     """The named device, else the best there is. Raises UserError if it is not there, or has no memory left."""
@@ -86,9 +88,6 @@ def convolves_rightly(dtype: torch.dtype) -> bool:
             if not (exact - rounded.float()).norm() <= 0.03 * exact.norm():
                 return False
     return True
-
-
-WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 wrongly on this processor"
 
 
 def read_cpu(key: str) -> str:

@@ -81,8 +81,7 @@ RESNET18_WARMUP_COSINE = Recipe(
     weights_precision="float16",
 )
 
-# The report says "with some probability"
-# of CutMix (0.5 here) and gives no strength for the jitter.
+# The report says "with some probability" of CutMix (0.5 here) and gives no strength for the jitter.
 RESNET18_CUTMIX = Recipe(
     name="resnet18_cutmix",
     network="resnet18",

@@ -17,12 +17,14 @@ from torch import Tensor
 from cifar100.dataset.cifar import MEAN, STD
 from cifar100.recipe import Augmentation
 
+ERASING_AREA = (0.02, 0.3)  # fractions of the picture. 0.33 would not fit a 32x32 picture at every ratio
+ERASING_RATIO = (0.3, 3.3)  # width to height
+
 
 def make_generator(*key: int) -> torch.Generator:
     """A CPU generator that depends on all the numbers of the key, and on nothing else."""
-    state = np.random.SeedSequence((len(key), *key)).generate_state(
-        1, np.uint64
-    )  # (1,) and (1, 0) count as one without
+    seeds = np.random.SeedSequence((len(key), *key))  # without the length (1,) and (1, 0) would count as one
+    state = seeds.generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
@@ -91,10 +93,6 @@ def make_albumentations(augmentation: Augmentation):
     if a.noise:
         transforms.append(A.GaussNoise(std_range=(0.0, a.noise), p=a.noise_probability))
     return A.Compose(transforms, strict=True)
-
-
-ERASING_AREA = (0.02, 0.3)  # fractions of the picture. 0.33 would not fit a 32x32 picture at every ratio
-ERASING_RATIO = (0.3, 3.3)  # width to height
 
 
 class ImageAugmentation:

@@ -103,9 +103,8 @@ class Predictor:
         the network answers nothing."""
         pixels = stack_pictures(images)
         if not len(pixels):
-            return np.empty((0, len(self.classes)), np.float32), np.empty(
-                (0, self.network.head.in_features), np.float32
-            )
+            sizes = len(self.classes), self.network.head.in_features
+            return tuple(np.empty((0, size), np.float32) for size in sizes)
         logits, features = compute_both(self.network, pixels)
         if not np.isfinite(logits).all():
             raise UserError("The network answers with no finite numbers: restore its weights, or train the run again.")

@@ -13,11 +13,8 @@ from cifar100.runs.history import format_seconds
 from cifar100.runs.run import Run
 
 OVERVIEW = "assets/accuracy_over_computation.png"
-HEADLINE = (
-    "resnet56_multistep",
-    "sprint",
-    "resnet18_fast",
-)  # recipes that the README's first lines name, and whose figures it shows
+# Recipes that the README's first lines name, and whose figures it shows.
+HEADLINE = ("resnet56_multistep", "sprint", "resnet18_fast")
 
 # What the README shows of a run, and the words for those who cannot see it.
 README_PICTURES = {

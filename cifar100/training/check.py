@@ -87,8 +87,8 @@ def list_choices(
 def check(
     device: str | None = None, data: str | Path | None = None, output: str | Path = "output"
 ) -> Iterator[Finding]:
-    """Try everything that a training needs, in less than a minute, and yield what was found, row by row. Ends with the
-    rows of `list_choices`. Raises UserError if the device is not there."""
+    """Try everything that a training needs, in about a minute, and yield what was found, row by row. Ends with the rows
+    of `list_choices`. Raises UserError if the device is not there."""
     choices = list_choices(device, data, output)
     chosen = choose_device(device)
     training, held = load_split("train", "sample"), load_split("test", "sample")
