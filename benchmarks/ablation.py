@@ -144,13 +144,18 @@ def render_ablation(figures: dict) -> str:
     seconds = figures["seconds"]
     first, *others = seconds.items()
     lines = [
-        f"A step of `{figures['recipe']}`, {figures['batch_size']:,} images of 32x32 pixels, on {figures['hardware']}:",
+        f"A step of `{figures['recipe']}`, {figures['batch_size']:,} images of 32x32 pixels, on {figures['hardware']}, "
+        f"PyTorch {figures['torch']}:",
         "",
         "| the step | seconds | images/s | times the first |",
         "| --- | ---: | ---: | ---: |",
     ]
     for name, value in (first, *others):
-        speed = f"{value:.2f} | {figures['batch_size'] / value:.0f} | {value / first[1]:.2f}" if value else "- | - | -"
+        speed = (
+            f"{value:.2f} | {figures['batch_size'] / value:.0f} | {value / first[1]:.2f}"
+            if value
+            else "does not run here | - | -"
+        )
         lines.append(f"| {name} | {speed} |")
     sizes = ", ".join(f"{value:.2f} s at {pixels}" for pixels, value in figures["sizes"].items() if value)
     return "\n".join(lines) + f"\n\nBy the pictures' side in pixels: {sizes}.\n"

@@ -140,8 +140,8 @@ def describe_layers(figures: dict) -> str:
     total = sum(layer["forward_seconds"] + layer["backward_seconds"] for layer in figures["layers"])
     return (
         f"{figures['batch_size']:,} pictures of {figures['pixels']}x{figures['pixels']} pixels on "
-        f"{figures['hardware']}, {figures['precision']}: {total:.2f} s in all layers; a product of two "
-        f"{MATRIX}x{MATRIX} matrices reaches {figures['matrix_product_gflops']:.0f} GFLOP/s."
+        f"{figures['hardware']}, {figures['precision']}, PyTorch {figures['torch']}: {total:.2f} s in all layers; "
+        f"a product of two {MATRIX}x{MATRIX} matrices reaches {figures['matrix_product_gflops']:.0f} GFLOP/s."
     )
 
 
