@@ -66,5 +66,6 @@ def draw_curves(root: Path, runs: list[Run], anew: bool) -> list[Path]:
     """Draw the pages' figures where they are wanted anew, or one of them is missing. Returns the files."""
     from cifar100.report.curves import CURVES, save_curves  # here, because it imports matplotlib
 
-    wanted = [*(run.folder.parent / CURVES for run in runs), root / OVERVIEW]
+    wanted = [run.folder.parent / CURVES for run in runs]
+    wanted += [root / OVERVIEW] if group_by_recipe(runs) else []  # in which only recipes as they are have a place
     return save_curves(runs, root) if anew or not all(path.is_file() for path in wanted) else []
