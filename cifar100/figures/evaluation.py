@@ -26,8 +26,9 @@ def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Pictur
             ax.plot(intervals[k], (place, place), color=TRAINING, linewidth=2.5, alpha=0.4, solid_capstyle="butt")
             ax.plot(accuracies[k], place, "o", color=TRAINING, markersize=5)
         ax.set_yticks(range(25), [readable(FINE_NAMES[k]) for k in part], fontsize=8)
-        ax.set(xlim=(np.nanmin(intervals[known]) - 0.03, 1.02), ylim=(24.6, -0.6))
-        ax.xaxis.set_major_locator(MultipleLocator(0.25))
+        least = np.nanmin(intervals[known]) - 0.03
+        ax.set(xlim=(least, 1.02), ylim=(24.6, -0.6))
+        ax.xaxis.set_major_locator(MultipleLocator(0.25 if least > 0.2 else 0.5))
         ax.grid(axis="x", color="0.92")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.spines[["top", "right"]].set_visible(False)
