@@ -53,4 +53,7 @@ def test_the_figures_are_those_of_the_workers_and_the_table_compares_with_the_fi
     table = render_ablation(figures)
     assert "| as it trains | 2.00 | 512 | 1.00 |" in table
     assert "| float32 in place of the processor's fast precision | 4.00 | 256 | 2.00 |" in table
-    assert "| compiled by inductor | does not run here | - | - |" in table and "1.25 s at 20, 1.50 s at 24, 2.00 s at 32" in table
+    assert (
+        "| compiled by inductor | does not run here | - | - |" in table
+        and "1.25 s at 20, 1.50 s at 24, 2.00 s at 32" in table
+    )
