@@ -1,5 +1,6 @@
 """Fetch CIFAR-100 from the first of several sources that gives it in good time. Only its checksum is trusted."""
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -235,10 +236,11 @@ def check_beginning(chunk: bytes) -> None:
 
 def keep_archive(part: Path, folder: Path) -> None:
     """Give an official archive its name in `folder`, whatever its address was called. Raises Left for any other."""
-    content = part.read_bytes()
-    for name in official.CHECKSUMS:
-        if name.endswith(".tar.gz") and official.is_official(name, content):
+    with open(part, "rb") as file:
+        digest = hashlib.file_digest(file, "md5") if hasattr(hashlib, "file_digest") else hashlib.md5(file.read())
+    for name, expected in official.CHECKSUMS.items():
+        if name.endswith(".tar.gz") and expected == ("md5", digest.hexdigest()):
             os.replace(part, folder / name)
             return
     part.unlink()
-    raise Left("sends a file whose checksum is not the official one")
+    raise Left(f"sends a file whose checksum is not the official one (MD5 {digest.hexdigest()})")

@@ -68,8 +68,8 @@ def plot_classes(pictures: np.ndarray, title: str) -> Picture:
 
 def plot_channels(histograms: np.ndarray, means: np.ndarray, deviations: np.ndarray) -> Picture:
     """histograms: (3, 256) share of the pixels at each value; means, deviations: (3,) in 0..1."""
-    name = ("red", "green", "blue")[means.argmax()]
-    title = f"{name.capitalize()} is the brightest channel; {histograms[:, -1].mean():.1%} of all values are 1"
+    brightest = ("Red", "Green", "Blue")[means.argmax()]
+    title = f"{brightest} is the brightest channel; {histograms[:, -1].mean():.1%} of all values are 1"
     fig, ax = make_figure(9, 3.2, title)
     for k, (name, colour) in enumerate((("red", "#c03028"), ("green", "#2e8b57"), ("blue", "#3060c0"))):
         label = f"{name}: mean {means[k]:.3f}, deviation {deviations[k]:.3f}"

@@ -63,15 +63,15 @@ def plot_history(
     """
     fig, axes = make_figure(9, 7.5, title, 3, 1, palette="flat", sharex=True, height_ratios=(3, 3, 1.6))
     loss, accuracy, rate = axes
-    epochs, changes = [record.epoch for record in history], changes or {}
+    epochs, changes, levels = [record.epoch for record in history], changes or {}, levels or {}
     held = history[0].eval_split
     marker = "o" if len(history) <= 20 else None
     for ax, quantity in ((loss, "loss"), (accuracy, "accuracy")):
         for kind, label, colour in (("train", "training", TRAINING), ("eval", held, HELD)):
             values = [getattr(record, f"{kind}_{quantity}") for record in history]
             ax.plot(epochs, values, color=colour, label=label, marker=marker, markersize=3)
-    for (name, level), shade in zip((levels or {}).items(), ("0.2", "0.6")):
-        accuracy.axhline(level, color=shade, linestyle="--", linewidth=1, label=f"{name}: {level:.2%}")
+    for (name, level), shade in zip(levels.items(), np.linspace(0.2, 0.6, len(levels))):
+        accuracy.axhline(level, color=str(shade), linestyle="--", linewidth=1, label=f"{name}: {level:.2%}")
     loss.legend(frameon=False, fontsize=9, loc="upper right")
     high = history[-1].eval_accuracy > 0.5  # then there is room below the curves, else above them
     place = {"loc": "lower right", "bbox_to_anchor": (1, 0.08)} if high else {"loc": "upper left"}

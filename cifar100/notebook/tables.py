@@ -10,7 +10,7 @@ from cifar100.recipe import Augmentation, Recipe
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import list_events
 from cifar100.report.readme import format_accuracy, format_times, list_accuracies
-from cifar100.report.reported import COURSE, REPORTED
+from cifar100.report.reported import ASKED_FOR, REPORTED
 from cifar100.runs.history import EpochRecord, format_seconds
 from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import Run
@@ -73,7 +73,7 @@ def list_targets(recipe: Recipe, history: list[EpochRecord], runs: list[Run]) ->
     """The course's target and the report's numbers, each with what this run reached, and what the mean of the recipe's
     published runs reached where there are several seeds."""
     final, best = history[-1].eval_accuracy, max(record.eval_accuracy for record in history)
-    targets = {"the course asks for": (COURSE, final, "final")}
+    targets = {"the course asks for": (ASKED_FOR, final, "final")}
     if recipe.name in REPORTED:
         reported = REPORTED[recipe.name]
         targets["the report's best epoch"] = (reported.best, best, "best")
@@ -100,9 +100,14 @@ def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
         recipe, runs = RECIPES[name], groups.get(name)
         if recipe.epochs != reported.epochs:  # a shorter form
             continue
-        row = {"the report": reported.cite(), "its numbers": reported.describe(), "our recipe": f"`{name}`"}
-        row |= {"ours, last epoch": "not trained here"}
-        row |= {"against the report's best": "-", "training accuracy": "-"}
+        row = {
+            "the report": reported.cite(),
+            "its numbers": reported.describe(),
+            "our recipe": f"`{name}`",
+            "ours, last epoch": "not trained here",
+            "against the report's best": "-",
+            "training accuracy": "-",
+        }
         if runs:
             ours = list_accuracies(runs)
             row["ours, last epoch"] = format_accuracy(runs)

@@ -8,7 +8,7 @@ from pathlib import Path
 from cifar100.errors import UserError
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import describe_changes
-from cifar100.report.reported import COURSE, REPORTED, Reported
+from cifar100.report.reported import ASKED_FOR, REPORTED, Reported
 from cifar100.runs.history import format_seconds
 from cifar100.runs.run import Run
 
@@ -66,11 +66,11 @@ def render_headline(groups: dict[str, list[Run]]) -> str:
             f"- `python -m cifar100 train {name}`: **{format_accuracy(runs)}** top-1 on the test set after "
             f"{RECIPES[name].epochs:g} epochs{report}, in {format_times(runs)}.\n"
         )
-    missed = [f"`{name}` ({mean:.2%})" for name, mean in means.items() if mean < COURSE]
+    missed = [f"`{name}` ({mean:.2%})" for name, mean in means.items() if mean < ASKED_FOR]
     if means:
         lines.append(
-            f"- The course asks for {COURSE:.0%}. {len(means) - len(missed)} of these {len(means)} recipes reach it as "
-            f"the mean of their runs{', not ' + join_words(missed) if missed else ''}."
+            f"- The course asks for {ASKED_FOR:.0%}. {len(means) - len(missed)} of these {len(means)} recipes reach it "
+            f"as the mean of their runs{', not ' + join_words(missed) if missed else ''}."
             f"{describe_seeds(HEADLINE[0], groups)}\n"
         )
     return "".join(lines)
