@@ -183,6 +183,6 @@ def plot_effective_field(gradients: dict[str, np.ndarray], fields: dict[str, int
             corner = (columns[0], rows[0])
             ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1))
         ax.set(xticks=[], yticks=[])
-        ax.set_title(f"{stage}: {fields[stage]} px in theory", fontsize=9)
+        ax.set_title(f"{stage}: {fields[stage]} px in theory{' (frame)' if height < 32 else ''}", fontsize=9)
     fig.colorbar(shown, ax=axes, shrink=0.8, label="mean |gradient|, scaled")
     return fig
