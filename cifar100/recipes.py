@@ -209,6 +209,17 @@ RESNET18_BEST = Recipe(
 )
 RESNET18_BEST_200 = replace(RESNET18_BEST, name="resnet18_best_200", epochs=200, warmup=0.025)
 
+# The notebook's own: the report's network and augmentation with Muon for the filters. SGD ends at 80 % on its own
+# training images under this augmentation, Muon at 95 % without it: it has room for it.
+RESNET56_MUON = replace(
+    RESNET56_MULTISTEP,
+    name="resnet56_muon",
+    batch_size=256,
+    norm_weight_decay=False,
+    muon_lr=0.1,
+    label_smoothing=0.1,
+)
+
 # For tests and `make run`: a minute on two CPU cores, on the embedded sample.
 SMOKE = Recipe(
     name="smoke",
@@ -228,7 +239,7 @@ RECIPES = {
         *(RESNET56_MULTISTEP, RESNET56_COSINE, RESNET18_ONECYCLE, RESNET18_WARMUP_COSINE, RESNET18_CUTMIX),
         *(RESNET18_ONECYCLE_30, RESNET18_WARMUP_COSINE_30, RESNET18_CUTMIX_50),
         *(SPRINT, SPRINT_ROBUST, RESNET18_FAST, RESNET56_FAST, RESNET56_FAST_100),
-        *(RESNET56_BEST, RESNET18_BEST, RESNET18_BEST_200, SMOKE),
+        *(RESNET56_MUON, RESNET56_BEST, RESNET18_BEST, RESNET18_BEST_200, SMOKE),
     )
 }
 
