@@ -13,7 +13,7 @@ from cifar100.errors import UserError
 from cifar100.files import ROOT, check_writable
 from cifar100.report.hand_in import pack, render_list
 from cifar100.report.pages import write_all
-from cifar100.report.submission import Submission
+from cifar100.report.submission import load_details, save_details
 from cifar100.runs.find import find_run
 
 TEXTS = {
@@ -40,8 +40,7 @@ def run(options: Namespace) -> None:
         raise UserError(f"{folder} is not in {ROOT / 'output'}: copy the folder of its recipe there, and name that.")
     check_writable(options.to)
     given = {name: getattr(options, name) for name in TEXTS}
-    submission = Submission.load(ROOT).change(**given, date=f"{date.today()}", run="/".join(folder.parts[-2:]))
-    submission.save(ROOT)
+    save_details(run="/".join(folder.parts[-2:]), date=load_details()["date"] or f"{date.today()}", **given)
     for path in write_all(ROOT):
         print(f"{path} is rendered anew.")
     with TemporaryDirectory() as temporary:

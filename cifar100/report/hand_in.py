@@ -6,91 +6,79 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cifar100.errors import UserError
-from cifar100.files import write_bytes
+from cifar100.files import ROOT, write_bytes
+from cifar100.recipe import Recipe
 from cifar100.report.published import is_published
-from cifar100.report.reported import ASKED_FOR
-from cifar100.report.submission import Submission
+from cifar100.report.readme import format_accuracy, format_times, list_accuracies
+from cifar100.report.reported import ASKED_FOR, REPORTED
+from cifar100.report.submission import DETAILS, load_details
 from cifar100.runs.run import Run
 
 NOTEBOOK, LOG = "CIFAR100_ResNet.ipynb", "training_logs.md"
 PAGES = (NOTEBOOK, "cifar100_eda.ipynb", LOG, "README.md", "submission.json")
 
 
-def load_own(root: Path, submission: Submission) -> Run | None:
-    """The run that is handed in; None while there is none. Raises UserError if it is damaged, or gone."""
-    return Run.load(root / "output" / submission.run) if submission.run else None
+def load_handed(root: Path = ROOT) -> Run | None:
+    """The run that is handed in; None before there is one. Raises UserError if it is damaged, or gone."""
+    name = load_details(root)["run"]
+    return Run.load(root / "output" / name) if name else None
 
 
-def list_items(root: Path, submission: Submission) -> Iterator[tuple[bool, str]]:
+def list_items(root: Path) -> Iterator[tuple[bool, str]]:
     """All that the course asks for, each with whether it is there."""
-    run = load_own(root, submission)
+    run, details = load_handed(root), load_details(root)
     accuracy = run.history[-1].eval_accuracy if run else 0.0
-    reached = f" ({accuracy:.2%})" if run else ""
-    yield bool(run and not is_published(run)), "a network that you have trained yourself, from random weights"
-    yield accuracy >= ASKED_FOR, f"at least {ASKED_FOR:.0%} top-1 on the test set after the last epoch{reached}"
-    yield bool(run and shows(root / NOTEBOOK, f"{accuracy:.2%}")), f"`{NOTEBOOK}`, executed with this run and saved"
-    yield bool(run), f"`{LOG}` with every epoch of it, and no runs but your own (`python -m cifar100 hand-in RUN`)"
-    yield (
-        bool(submission.repository),
-        "a public repository with all of this, and its address (`--repository OWNER/NAME`)",
-    )
-    yield bool(submission.space), "the demo as a Hugging Face Space, and its address (`--space USER/NAME`)"
-    yield bool(submission.assistants), "which AI assistants have helped (`--assistants TEXT`)"
-    yield bool(submission.name and submission.course), "your name and the course (`--name TEXT --course TEXT`)"
+    yield run is not None and not is_published(run), "a network that you have trained yourself, from random weights"
+    yield accuracy >= ASKED_FOR, f"at least {ASKED_FOR:.0%} top-1 on the test set after its last epoch"
+    yield run is not None and shows(root / NOTEBOOK, f"{accuracy:.2%}"), f"`{NOTEBOOK}`, executed with it and saved"
+    yield run is not None, f"`{LOG}` with each of its epochs, and no runs but your own"
+    yield bool(details["repository"]), "the address of a public repository with all of this (`--repository OWNER/NAME`)"
+    yield bool(details["space"]), "the address of the demo as a Hugging Face Space (`--space USER/NAME`)"
+    yield bool(details["assistants"]), "the AI assistants that have helped (`--assistants TEXT`)"
+    yield bool(details["name"] and details["course"]), "your name and the course (`--name TEXT --course TEXT`)"
 
 
 def shows(notebook: Path, text: str) -> bool:
     """Whether a notebook was executed from top to bottom without an error, and has this text in an output."""
-    if not notebook.is_file():
-        return False
-    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"] if notebook.is_file() else []
+    cells = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
     outputs = [output for cell in cells for output in cell["outputs"]]
-    done = all(cell["execution_count"] for cell in cells if "".join(cell["source"]).strip())
-    return done and not any(o["output_type"] == "error" for o in outputs) and text in json.dumps(outputs)
+    whole = all(cell["execution_count"] for cell in cells) and not any(o["output_type"] == "error" for o in outputs)
+    return whole and text in json.dumps(outputs)
 
 
-def render_list(root: Path) -> str:
-    """The list in Markdown, for the README, the notebook, the log and the zip file."""
-    items = list_items(root, Submission.load(root))
-    return "".join(f"- [{'x' if done else ' '}] {text}\n" for done, text in items)
+def render_list(root: Path = ROOT) -> str:
+    """The list in Markdown: for the README, the notebook, the log and the zip file."""
+    return "".join(f"- [{'x' if done else ' '}] {text}\n" for done, text in list_items(root))
 
 
-def render_block(root: Path) -> str:
-    """What stands at the top of the log that is handed in; nothing before that."""
-    submission = Submission.load(root)
-    run = load_own(root, submission)
-    if run is None:
-        return ""
-    last = run.history[-1]
-    result = f"{last.eval_accuracy:.2%} top-1 on the test set after {last.epoch} epochs of `{run.recipe.name}`"
-    facts = {
-        "Name": submission.name,
-        "Course": submission.course,
-        "Date": submission.date,
-        "Repository": submission.repository,
-        "Hugging Face Space": submission.space,
-        "AI assistants": submission.assistants,
-        "Result": result,
-    }
-    lines = [f"- {name}: {text}" for name, text in facts.items() if text]
-    return "\n".join(["## Submission", "", *lines, "", render_list(root)])
+def render_submission(recipe: Recipe, runs: list[Run], root: Path = ROOT) -> str:
+    """What stands at the top of the notebook and of the log, in Markdown: whose work it is, and what it has reached.
+    runs: of the recipe, maybe none."""
+    details = load_details(root)
+    lines = [f"- {DETAILS[name]}: {text}" for name, text in details.items() if text and name != "run"]
+    if runs:
+        each = [f"{accuracy:.2%} (seed {run.recipe.seed})" for run, accuracy in zip(runs, list_accuracies(runs))]
+        enough = sum(accuracy >= ASKED_FOR for accuracy in list_accuracies(runs))
+        lines.append(f"- Result: {format_accuracy(runs)} top-1 on the test set with `{recipe.name}`: {', '.join(each)}")
+        lines.append(f"- {enough} of {len(runs)} reach the {ASKED_FOR:.0%} that the course asks for")
+        lines += [f"- The report: {REPORTED[recipe.name].describe()}"] if recipe.name in REPORTED else []
+        lines.append(f"- Time: {format_times(runs)}")
+    return "\n".join([*lines, "", render_list(root)])
 
 
 def pack(root: Path, target: Path, space: Path | None) -> list[str]:
     """Write pages, run, figures and the exported Space into one zip file, with the list as HAND_IN.md. Returns the
     names in it. Raises UserError if the file cannot be written."""
-    run = load_own(root, Submission.load(root))
-    if run is None:
-        raise UserError("Nothing is handed in yet: name a run.")
-    files = [root / name for name in PAGES]
-    files += [*run.folder.iterdir(), *run.folder.parent.glob("*.*"), *(root / "assets").rglob("*.*")]
-    packed = {path.relative_to(root).as_posix(): path for path in files if path.is_file()}
-    if space:
-        packed |= {f"space/{path.relative_to(space).as_posix()}": path for path in space.rglob("*") if path.is_file()}
+    run = load_handed(root)
+    files = [*(root / name for name in PAGES), *(root / "assets").rglob("*")]
+    files += [*run.folder.parent.glob("*"), *run.folder.glob("*")] if run else []
+    packed = {path.relative_to(root).as_posix(): path for path in files}
+    packed |= {f"space/{path.relative_to(space).as_posix()}": path for path in space.rglob("*")} if space else {}
+    packed = {name: path for name, path in packed.items() if path.is_file()}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("HAND_IN.md", "# What is handed in\n\n" + render_list(root))
+        archive.writestr("HAND_IN.md", f"# What is handed in\n\n{render_list(root)}")
         for name, path in packed.items():
             archive.write(path, name)
     write_bytes(target, content.getvalue())

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from cifar100.files import write_text
-from cifar100.report.hand_in import NOTEBOOK, render_block, render_list
+from cifar100.report.hand_in import NOTEBOOK, load_handed, render_list, render_submission
 from cifar100.report.model_card import render_card
 from cifar100.report.published import group_by_recipe, is_published, load_published
 from cifar100.report.readme import CURVES, render_figures, render_headline, render_results, replace_block
-from cifar100.report.submission import Submission, insert_address, render_notebook
+from cifar100.report.submission import insert_address, load_details, render_notebook
 from cifar100.report.training_log import render_logs
 from cifar100.runs.run import Run
 
@@ -35,11 +35,12 @@ def write_all(root: Path) -> list[Path]:
 def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
     """Each rendered file of the project and its text. runs: all that lie in root/output. What is handed in shows a
     user's own runs alone."""
-    submission = Submission.load(root)
-    handed = root / "output" / submission.run
-    shown = [run for run in runs if not submission.run or run.folder == handed or not is_published(run)]
+    handed, address = load_handed(root), load_details(root)["repository"]
+    shown = [run for run in runs if not handed or run.folder == handed.folder or not is_published(run)]
     groups, readme = group_by_recipe(shown), root / "README.md"
-    text = insert_address(readme.read_text(encoding="utf-8"), submission.repository, NOTEBOOK)
+    own = [run for run in shown if handed and run.recipe.name == handed.recipe.name]
+    submission = f"## Submission\n\n{render_submission(handed.recipe, own, root)}" if handed else ""
+    text = insert_address(readme.read_text(encoding="utf-8"), address, NOTEBOOK)
     blocks = {
         "headline": render_headline(groups),
         "figures": render_figures(groups, root),
@@ -49,9 +50,9 @@ def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
     for name, content in blocks.items():
         text = replace_block(text, name, content)
     return {
-        root / "training_logs.md": render_logs(shown, render_block(root)),
+        root / "training_logs.md": render_logs(shown, submission),
         readme: text,
-        **{path: render_notebook(path, submission.repository) for path in sorted(root.glob("*.ipynb"))},
+        **{path: render_notebook(path, address) for path in sorted(root.glob("*.ipynb"))},
         **render_cards(runs),
     }
 

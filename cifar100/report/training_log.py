@@ -20,7 +20,7 @@ The hardware line ends with the precision of training, which each machine choose
 
 
 def render_logs(runs: Iterable[Run], submission: str = "") -> str:
-    """The page's text. submission: what stands at its top, as `hand_in.render_block` gives it."""
+    """The page's text. submission: what stands at its top, as `hand_in.render_submission` gives it."""
     return "\n".join([TITLE, *filter(None, [submission]), *map(render_section, runs)])
 
 
