@@ -57,10 +57,11 @@ from cifar100.notebook.tables import (
     summarise_ranges,
 )
 from cifar100.recipes import RECIPES, find_recipe
-from cifar100.report.curves import count_training, draw_over_computation
+from cifar100.report.curves import draw_overview
 from cifar100.report.describe import list_events
-from cifar100.report.pages import load_published
-from cifar100.report.readme import group_by_recipe, render_results
+from cifar100.report.hand_in import render_list, render_submission, save_details
+from cifar100.report.published import group_by_recipe, load_published
+from cifar100.report.readme import render_results
 from cifar100.report.reported import list_levels
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run

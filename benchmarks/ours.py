@@ -9,8 +9,6 @@ from cifar100.recipe import Recipe
 from cifar100.training.speed import draw_noise, each_input, whole_batches
 from cifar100.training.trainer import Trainer, make_trainer, train_step
 
-MATRIX = 2048  # rows and columns of the product that stands for the best a processor can do
-
 
 def training_steps(recipe: Recipe, device: torch.device, compile: str, precision: str) -> Iterator[int]:
     """Our steps without end, on four batches that lie ready; yields each one's number of images."""
@@ -26,7 +24,7 @@ def training_steps(recipe: Recipe, device: torch.device, compile: str, precision
 
 
 def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterator[int]:
-    """Our predictions without end, from pictures in uint8."""
+    """Our predictions without end, from images in uint8."""
     network = start_trainer(recipe, device).result
     images = torch.from_numpy(draw_noise(batch_size).images).to(device)
     while True:
@@ -40,12 +38,3 @@ def augmented_batches(recipe: Recipe, device: torch.device) -> Iterator[int]:
 
 def start_trainer(recipe: Recipe, device: torch.device, precision: str = "auto") -> Trainer:
     return make_trainer(recipe, draw_noise(1000), device, precision=precision)
-
-
-def matrix_products(side: int, precision: str, device: torch.device) -> Iterator[float]:
-    """Products of square matrices without end; yields each one's GFLOP."""
-    left, right = (torch.randn(side, side, device=device).to(getattr(torch, precision)) for _ in range(2))
-    result = torch.empty_like(left)
-    while True:
-        torch.mm(left, right, out=result)
-        yield 2 * side**3 / 1e9

@@ -191,3 +191,32 @@ def plot_predictions(images: np.ndarray, labels: np.ndarray, probabilities: np.n
             caption += f"\nis: {readable(FINE_NAMES[label])}"
         ax.set_title(caption, fontsize=7.5, pad=3, color="black" if guess == label else HELD)
     return fig
+
+
+def plot_overview(accuracies: dict[str, list[float]], reported: dict[str, float]) -> Picture:
+    """Test accuracy by recipe, the best at the top: a dot for each seed, a diamond for what the recipe's report says.
+
+    accuracies: recipe -> of each seed after the last epoch, 0..1; reported: recipe -> of the report's best epoch.
+    """
+    means = {name: float(np.mean(accuracies[name])) for name in accuracies}
+    order = sorted(means, key=means.get)
+    best, beaten = order[-1], sum(means[name] >= level for name, level in reported.items())
+    title = f"{display_name(best)}: {means[best]:.1%}"
+    if reported:
+        title += f"; {beaten} of {len(reported)} reports matched by the mean of our seeds"
+    fig, ax = make_figure(9, 1.3 + 0.33 * len(order), title, published=True)
+    for row, name in enumerate(order):
+        ax.plot(accuracies[name], [row] * len(accuracies[name]), "o", color=TRAINING, markersize=7, alpha=0.7,
+                label=None if row else "a seed, after the last epoch")  # fmt: skip
+        ax.annotate(f"{means[name]:.2%}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    if reported:
+        rows = [order.index(name) for name in reported]
+        look = {"color": HELD, "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 1.5}
+        ax.plot(list(reported.values()), rows, "D", label="the report, its best epoch", **look)
+    ax.set_yticks(range(len(order)), map(display_name, order), fontsize=9)
+    ax.set(xlabel="top-1 on the test set (at the right: the mean)", ylim=(-0.6, len(order) - 0.4))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.grid(color="0.92")
+    ax.set_axisbelow(True)
+    ax.legend(frameon=False, fontsize=9, loc="lower right")
+    return fig

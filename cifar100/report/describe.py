@@ -30,7 +30,7 @@ def describe_augmentation(recipe: Recipe) -> str:
 
 
 def list_events(recipe: Recipe) -> dict[float, str]:
-    """After which epochs the recipe changes its rate by a step, or the pictures' size, and to what."""
+    """After which epochs the recipe changes its rate by a step, or the images' size, and to what."""
     rates = {m: f"rate {recipe.lr * recipe.gamma**k:.2g}" for k, m in enumerate(recipe.milestones, start=1)}
     sides = [*(pixels for _, pixels in recipe.resolutions[1:]), 32]
     return rates | {until * recipe.epochs: f"{side} px" for (until, _), side in zip(recipe.resolutions, sides)}
