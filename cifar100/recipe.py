@@ -77,15 +77,14 @@ class Augmentation:
     scale: tuple[float, float] = (1.0, 1.0)  # smallest and largest, one factor for both axes
     rotation: float = 0.0  # at most so many degrees, either way
     affine_probability: float = 1.0  # of shift, scale and rotation together
-    cutout: int = 0  # side in pixels of one square hole, wholly inside
+    cutout: int = 0  # side in pixels of one square hole
     cutout_probability: float = 1.0
+    cutout_anywhere: bool = False  # its centre anywhere in the image, cut off at the border; else wholly inside
+    hole_color: str = "black"  # of cutout and erasing; "mean": the training set's mean colour, after the jitter
     jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue
     jitter_probability: float = 1.0
     erasing: float = 0.0  # probability of one rectangular hole of 2 to 30 % of the area (Zhong et al. 2020)
-    noise: float = 0.0  # largest deviation of Gaussian noise, of the range 0..1; evenly drawn from 0 on
-    noise_probability: float = 1.0
     cutmix_alpha: float | None = None  # Beta(alpha, alpha) for the share of each image (Yun et al. 2019)
-    mixup_alpha: float | None = None  # likewise (Zhang et al. 2018); with both, a batch takes one at random
     mix_probability: float = 1.0  # of mixing a batch at all
 
     def __post_init__(self):
@@ -100,11 +99,11 @@ class Augmentation:
         check(0 <= self.cutout <= 32, "cutout", "from 0 to 32 pixels")
         check(all(0 <= j < 1 for j in self.jitter[:3]), "jitter", "from 0 up to, but not, 1, and hue up to 0.5")
         check(0 <= self.jitter[3] <= 0.5, "jitter", "from 0 up to, but not, 1, and hue up to 0.5")
-        shares = ("affine_probability", "cutout_probability", "jitter_probability", "noise_probability")
-        for name in (*shares, "erasing", "noise", "mix_probability"):
+        check(self.hole_color in ("black", "mean"), "hole_color", "black or mean")
+        shares = ("affine_probability", "cutout_probability", "jitter_probability")
+        for name in (*shares, "erasing", "mix_probability"):
             check(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
-        for name in ("cutmix_alpha", "mixup_alpha"):
-            check(getattr(self, name) is None or getattr(self, name) > 0, name, "more than 0, or None")
+        check(self.cutmix_alpha is None or self.cutmix_alpha > 0, "cutmix_alpha", "more than 0, or None")
         if self.pipeline == "albumentations":
             check(self.flip != "alternating", "flip", "none or random in the albumentations pipeline")
 

@@ -134,16 +134,6 @@ SPRINT = Recipe(
     weights_precision="float16",
 )
 
-# Noise, and contrast turned up and down, on half of the pictures each; two epochs more, since that is harder.
-SPRINT_ROBUST = replace(
-    SPRINT,
-    name="sprint_robust",
-    epochs=12,
-    augmentation=replace(
-        SPRINT.augmentation, jitter=(0.0, 0.5, 0.0, 0.0), jitter_probability=0.5, noise=0.1, noise_probability=0.5
-    ),
-)
-
 # The way of `sprint` with ResNet-18 as it is: about an hour on two CPU cores.
 RESNET18_FAST = replace(
     SPRINT,
@@ -201,7 +191,7 @@ RESNET18_BEST = Recipe(
     schedule="cosine",
     warmup=0.05,
     augmentation=Augmentation(
-        crop_padding=4, crop_border="reflect", flip="random", cutmix_alpha=1.0, mixup_alpha=0.2, mix_probability=0.5
+        crop_padding=4, crop_border="reflect", flip="random", cutmix_alpha=1.0, mix_probability=0.5
     ),
     label_smoothing=0.1,
     ema_decay=0.999,
@@ -238,7 +228,7 @@ RECIPES = {
     for recipe in (
         *(RESNET56_MULTISTEP, RESNET56_COSINE, RESNET18_ONECYCLE, RESNET18_WARMUP_COSINE, RESNET18_CUTMIX),
         *(RESNET18_ONECYCLE_30, RESNET18_WARMUP_COSINE_30, RESNET18_CUTMIX_50),
-        *(SPRINT, SPRINT_ROBUST, RESNET18_FAST, RESNET56_FAST, RESNET56_FAST_100),
+        *(SPRINT, RESNET18_FAST, RESNET56_FAST, RESNET56_FAST_100),
         *(RESNET56_MUON, RESNET56_BEST, RESNET18_BEST, RESNET18_BEST_200, SMOKE),
     )
 }

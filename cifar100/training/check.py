@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -15,8 +14,7 @@ import torch
 from cifar100.dataset import cifar
 from cifar100.dataset.augment_batch import BatchAugmentation
 from cifar100.dataset.augment_image import ImageAugmentation
-from cifar100.dataset.cifar import Images, find_file, find_folder, is_sample, load_split
-from cifar100.dataset.download import list_addresses
+from cifar100.dataset.cifar import Images, find_folder, find_split, is_sample, load_split
 from cifar100.dataset.loader import TrainingLoader
 from cifar100.device import (
     choose_device,
@@ -149,14 +147,13 @@ def judge_data(data: str | Path | None) -> tuple[bool, str]:
     if is_sample(data):
         return True, "the embedded sample"
     folder, named = find_folder(data), data or os.environ.get("CIFAR100_DATA")
-    found = {split: find_file(split, folder) for split in cifar.SIZES}
-    if all(found.values()):
-        counts = {split: len(load_split(split, folder)) for split in found}
+    found = {split: find_split(split, folder) for split in cifar.SIZES}
+    if None not in found.values():
+        counts = {split: len(images) for split, images in found.items()}
         return True, f"{counts['train']:,} + {counts['test']:,} images in {folder}, with the official checksums"
     if named:
         return False, f"{folder} holds no CIFAR-100"
-    hosts = ", ".join(dict.fromkeys(urlsplit(address).netloc for address in list_addresses()))
-    return True, f"none in {folder} yet: the first training fetches it from the first that is quick of {hosts}"
+    return True, f"none in {folder} yet: the first training run downloads it"
 
 
 def describe_use(recipe: Recipe, device: torch.device) -> str:

@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import TqdmWarning, tqdm
 
+from cifar100.dataset.augment_batch import mix
 from cifar100.dataset.augment_image import make_generator
 from cifar100.dataset.cifar import is_sample, load_training_and_held
 from cifar100.dataset.loader import TrainingLoader
-from cifar100.dataset.mixing import mix
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.recipe import Recipe

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from cifar100.dataset.augment_batch import mix
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE, SIZES, Images, load_split
-from cifar100.dataset.mixing import mix
 from cifar100.device import choose_device, describe_hardware
 from cifar100.evaluation.logits import predict_logits
 from cifar100.recipe import Recipe

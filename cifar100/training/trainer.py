@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cifar100.dataset.augment_batch import BatchAugmentation
+from cifar100.dataset.augment_batch import BatchAugmentation, mix
 from cifar100.dataset.augment_image import make_generator, to_input
 from cifar100.dataset.cifar import Images
 from cifar100.dataset.loader import TrainingLoader
-from cifar100.dataset.mixing import mix
 from cifar100.device import choose_precision, describe_hardware, is_out_of_memory, keep_freed_memory, name_precision
 from cifar100.errors import UserError
 from cifar100.parallel.group import ALONE, Group
