@@ -63,8 +63,7 @@ def list_causes(error: BaseException) -> list[BaseException]:
 
 
 def fetch_from_hub() -> dict[str, bytes]:
-    """The two binary files, made from the hub's Parquet files. What has come stays in the hub's cache: a download that
-    was interrupted goes on from there."""
+    """The two binary files, made from the hub's Parquet files, which stay in the hub's own cache."""
     from huggingface_hub import hf_hub_download
     from tqdm import tqdm  # a plain bar: the hub's own leaves widgets in a notebook, and GitHub refuses to show it
 
