@@ -6,10 +6,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from cifar100.dataset.augment_batch import BatchAugmentation
+from cifar100.dataset.augment_batch import BatchAugmentation, mix
 from cifar100.dataset.augment_image import ImageAugmentation
 from cifar100.dataset.cifar import FINE_NAMES, load_split, readable
-from cifar100.dataset.mixing import mix
 from cifar100.errors import UserError
 from cifar100.recipe import Augmentation
 from cifar100.recipes import RECIPES
@@ -21,10 +20,9 @@ TRANSFORMS = {
     "crop": ("crop_padding", "crop_border"),
     "flip": ("flip",),
     "shift, scale, rotate": ("shift", "scale", "rotation"),
-    "cutout": ("cutout",),
+    "cutout": ("cutout", "cutout_anywhere", "hole_color"),
     "colour jitter": ("jitter",),
-    "erasing": ("erasing",),
-    "noise": ("noise",),
+    "erasing": ("erasing", "hole_color"),
 }
 
 
@@ -34,8 +32,8 @@ def list_transforms(augmentation: Augmentation) -> dict[str, Augmentation]:
     alone = {}
     for name, used in TRANSFORMS.items():
         only = replace(nothing, **{field: getattr(augmentation, field) for field in used})
-        # The border without a crop does nothing.
-        if replace(only, crop_border=nothing.crop_border) != nothing:
+        # The border without a crop does nothing, nor does the colour without a hole.
+        if replace(only, crop_border="black", hole_color="black") != nothing:
             alone[name] = replace(only, erasing=1.0 if only.erasing else 0.0)
     return alone
 
@@ -52,7 +50,6 @@ def label_transform(name: str, augmentation: Augmentation) -> str:
         "cutout": f"hole of {a.cutout}x{a.cutout}",
         "colour jitter": f"brightness, contrast, satu-\nration ±{a.jitter[0]:.0%}, hue ±{a.jitter[3]:g}",
         "erasing": "one hole of any shape",
-        "noise": f"noise, deviation to {a.noise:g}",
     }
     return labels[name]
 
@@ -83,8 +80,8 @@ def draw_mixed(augmentation: Augmentation, images: np.ndarray, labels: np.ndarra
     images: (N, 32, 32, 3) uint8; labels: (N,) -> (N, 32, 32, 3) uint8 and "apple 62%, bowl 38%". Raises UserError if
     the augmentation mixes nothing.
     """
-    if not augmentation.cutmix_alpha and not augmentation.mixup_alpha:
-        raise UserError("This augmentation mixes nothing: name one with cutmix_alpha or mixup_alpha.")
+    if not augmentation.cutmix_alpha:
+        raise UserError("This augmentation mixes nothing: name one with cutmix_alpha.")
     batch = torch.tensor(images).permute(0, 3, 1, 2).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

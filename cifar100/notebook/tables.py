@@ -153,8 +153,6 @@ def name_transforms(augmentation: Augmentation) -> Iterator[str]:
         yield "rotation" if name == "shift, scale, rotate" and not moved else name
     if augmentation.cutmix_alpha:
         yield "CutMix"
-    if augmentation.mixup_alpha:
-        yield "mixup"
 
 
 def format_fall(first: float, last: float) -> str:

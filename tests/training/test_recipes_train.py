@@ -15,8 +15,8 @@ import torch.nn.functional as F
 
 from cifar100.__main__ import main
 from cifar100.dataset import cifar as data
+from cifar100.dataset.augment_batch import mix
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
-from cifar100.dataset.mixing import mix
 from cifar100.dataset.sample import make_sample
 from cifar100.errors import UserError
 from cifar100.recipe import Augmentation
