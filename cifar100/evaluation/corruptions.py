@@ -75,10 +75,7 @@ def make_corruption(name: str, severity: int):
 
 
 def corrupt(images: np.ndarray, name: str, severity: int) -> np.ndarray:
-    """images: (N, 32, 32, 3) uint8 -> the same, corrupted; the same result each time. Raises UserError for an unknown
-    name or severity."""
-    if name not in STRENGTHS or severity not in SEVERITIES:
-        raise UserError(f"There is no {name!r} of severity {severity}: choose from {', '.join(STRENGTHS)}, 1 to 5.")
+    """images: (N, 32, 32, 3) uint8 -> the same, corrupted; the same result each time. name: of STRENGTHS."""
     corruption = make_corruption(name, severity)
     return np.stack([corruption(image=image)["image"] for image in images])
 
