@@ -52,7 +52,6 @@ def test_an_evaluation_is_kept_beside_what_was_there(two_runs):
     assert after.pop("evaluation") == json.loads(json.dumps(evaluation)) and after == before
     assert evaluation["top1"] == pytest.approx(before["final"]["test_accuracy"], abs=1e-6)
     assert evaluation["nll"] == pytest.approx(before["final"]["test_loss"], rel=1e-4)
-    assert evaluation["temperature"]["method"] == "two-fold on the test set"
     assert evaluation["answering"]["temperature"] == evaluation["temperature"]["value"]
 
 
@@ -96,7 +95,6 @@ def test_runs_are_compared_on_the_same_images(two_runs):
     assert f"{difference:+.2f}" in second and f"{two_runs[0].accuracy:.2%}" in first
     guesses = [result.logits.argmax(1) == result.data.fine for result in two_runs]
     assert f"Only the first is right {(guesses[0] & ~guesses[1]).sum()} times" in mcnemar
-    assert len(list(compare([*two_runs, two_runs[0]]))) == 4  # no test among three
 
 
 def test_evaluate_from_the_command_line(two_runs, capsys):
@@ -151,7 +149,7 @@ def test_misclassified_images_come_with_the_most_confident_first():
     assert {pair: own[:, 0].tolist() for pair, own in found.items()} == {(0, 1): [1, 0], (1, 0): [3]}
 
 
-def test_every_figure_shows_its_data_of_few_images_too(tmp_path):
+def test_every_figure_shows_its_data_of_few_images_too():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 100, 60)
     logits = generator.normal(size=(60, 100)) + 3 * np.eye(100)[labels]
@@ -171,9 +169,6 @@ def test_every_figure_shows_its_data_of_few_images_too(tmp_path):
         "coverage": figures.plot_coverage(coverage, accuracy),
         "corruptions": figures.plot_corruptions(worse, 0.6),
     }
-    for name, fig in drawn.items():
-        figures.save_figure(fig, tmp_path / f"{name}.png")
-
     points = [line.get_xdata()[0] for ax in drawn["classes"].axes for line in ax.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(np.sort(points), np.sort(by_class))  # NaN for a class without images
     shares = between / np.maximum(between.sum(1, keepdims=True), 1)
