@@ -86,7 +86,7 @@ def test_an_evaluation_is_not_put_into_a_run_that_was_trained_meanwhile(folder):
     run = Run.load(folder)
     trained_anew = replace(run, metrics=run.metrics | {"sha256": {"weights": "0" * 64, "history": "0" * 64}})
     logits = np.zeros((100, 100), np.float32)
-    result = Evaluation(trained_anew, nn.Identity(), tiny_split("test"), logits, 1.0, 0.1, logits)
+    result = Evaluation(trained_anew, nn.Identity(), tiny_split("test"), logits, 1.0, 0.1)
     before = (folder / "metrics.json").read_bytes()
     with pytest.raises(UserError, match="trained anew in the meantime"):
         save_evaluation(result, {})
