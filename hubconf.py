@@ -17,7 +17,7 @@ from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.inference.pictures import Picture, stack_pictures
 from cifar100.runs.find import find_run
-from cifar100.runs.weights import load_network
+from cifar100.network import load_network
 from model import NETWORKS
 
 dependencies = ["torch", "numpy", "PIL", "safetensors"]

@@ -65,12 +65,12 @@ from cifar100.report.readme import render_results
 from cifar100.report.reported import list_levels
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
-from cifar100.runs.weights import load_network
+from cifar100.network import load_network
 from cifar100.training.check import format_findings, list_choices
-from cifar100.training.lr_curve import load_curve
-from cifar100.training.lr_finder import curve_file, find_recipe_lr
+from cifar100.lr_finder import load_curve
+from cifar100.lr_finder import curve_file, find_recipe_lr
 from cifar100.training.schedules import trace_rates
-from cifar100.training.speed import format_bench, run_bench
+from cifar100.bench import format_bench, run_bench
 
 __all__ = [name for name in dir() if not name.startswith("_")]
 

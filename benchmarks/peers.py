@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 def measure_peers(
     device: str | None = None,
-    compile: str = "auto",
+    compile: bool = True,
     precision: str = "auto",
     rounds: int = 5,
     seconds: float = 1.5,
@@ -53,7 +53,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def compare_network(sides: Sides, recipe: Recipe, compile: str, precision: str) -> list[Row]:
+def compare_network(sides: Sides, recipe: Recipe, compile: bool, precision: str) -> list[Row]:
     """The training step, in our fastest precision and in float32, and the evaluation of a recipe's network."""
     kinds = {"ours": precision} | ({"ours, float32": "float32"} if precision != "float32" else {})
     steps = {side: (ours.training_steps, recipe, sides.device, compile, kind) for side, kind in kinds.items()}

@@ -6,6 +6,7 @@ Every function but the networks' is work without end: it yields the number of im
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -13,9 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import models, transforms
 from torchvision.models.resnet import BasicBlock
 
-from cifar100.dataset.cifar import MEAN, STD, Images
+from cifar100.dataset.cifar import COARSE_OF_FINE, MEAN, SIZES, STD, Images
 from cifar100.recipe import Recipe
-from cifar100.training.speed import draw_noise
 
 
 def make_resnet18(num_classes: int = 100) -> nn.Module:
@@ -105,3 +105,10 @@ def augmented_batches(recipe: Recipe, device: torch.device, num_workers: int) ->
         for images, labels in loader:
             images, labels = images.to(device), labels.to(device)
             yield len(images)
+
+
+def draw_noise(count: int = SIZES["train"]) -> Images:
+    """Random pixels and labels, which cost what CIFAR-100's cost; by default as many as there are to train on."""
+    generator = np.random.default_rng(0)
+    fine = generator.integers(0, len(COARSE_OF_FINE), count)
+    return Images(generator.integers(0, 256, (count, 32, 32, 3), np.uint8), fine, COARSE_OF_FINE[fine])

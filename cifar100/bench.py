@@ -16,7 +16,7 @@ from cifar100.recipe import Recipe
 from cifar100.runs.history import format_seconds
 from cifar100.train import Training, build, evaluate, make_inputs
 
-SECONDS, WARM_UP = 5.0, 5  # that each part is measured; batches before it, which compile and fetch memory
+SECONDS, WARM_UP = 5.0, 5  # that each part is measured; batches before it
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,22 @@ def evaluate_all(training: Training, held) -> int:
     return len(held)
 
 
-def measure_rate(items: Iterable, work: Callable[..., int], device: torch.device) -> float:
-    """Images per second of `work`, which takes an item and returns its number of images."""
-    done, start = 0, 0.0
-    for number, item in enumerate(items):
-        if number == WARM_UP:
-            synchronise(device)
-            done, start = 0, time.perf_counter()
-        done += work(item)
-        if number > WARM_UP and time.perf_counter() - start > SECONDS:
-            break
+def measure_rate(
+    items: Iterable,
+    work: Callable[..., int],
+    device: torch.device,
+    seconds: float = SECONDS,
+    warm_up: int = WARM_UP,
+) -> float:
+    """Images per second of `work`, which takes an item and returns its number of images, over about so many seconds
+    after the first `warm_up` items, which compile and fetch memory."""
+    items = iter(items)
+    for item in itertools.islice(items, warm_up):
+        work(item)
+    synchronise(device)
+    start, done = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        done += work(next(items))
     synchronise(device)
     return done / (time.perf_counter() - start)
 

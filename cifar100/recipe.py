@@ -118,6 +118,10 @@ class Recipe:
         """`Recipe.from_json` of it equals the recipe."""
         return JSON.dump_json(self, indent=2).decode()
 
+    def to_dict(self) -> dict:
+        """As JSON holds it, lists for tuples."""
+        return JSON.dump_python(self, mode="json")
+
     @classmethod
     def from_json(cls, text: str | bytes) -> "Recipe":
         """Raises UserError if a field is unknown, missing or wrong."""

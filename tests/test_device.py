@@ -15,7 +15,7 @@ from cifar100.dataset.loader import TrainingLoader, count_cores
 from cifar100.device import choose_device, choose_precision, convolves_rightly
 from cifar100.errors import UserError
 from cifar100.recipes import RECIPES
-from cifar100.training.fit import fit
+from cifar100.train import fit
 from cifar100.training.step import LossStep
 from cifar100.training.trainer import Trainer, make_trainer
 

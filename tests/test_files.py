@@ -7,7 +7,7 @@ import pytest
 from cifar100.errors import UserError
 from cifar100.evaluation.corruptions import load_corruptions
 from cifar100.files import check_writable, load_json, read_regular, write_bytes
-from cifar100.training.lr_curve import load_curve
+from cifar100.lr_finder import load_curve
 
 
 def test_nothing_but_a_file_is_replaced_by_one(tmp_path):

@@ -19,7 +19,7 @@ from cifar100.report.model_card import render_card
 from cifar100.report.template import fill_in
 from cifar100.runs.find import RUN_FILES, find_run, run_folder
 from cifar100.runs.run import Run
-from cifar100.runs.weights import load_network
+from cifar100.network import load_network
 
 HUB = "https://huggingface.co/spaces"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)  # USER/NAME

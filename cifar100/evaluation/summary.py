@@ -13,7 +13,7 @@ from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import FREE, PENALTY, fit_thresholds
 from cifar100.files import write_text
 from cifar100.runs.answering import Answering
-from cifar100.runs.place import hold
+from cifar100.runs.place import locked
 from cifar100.runs.run import load_metrics
 
 NEAR_DUPLICATES = Path(__file__).with_name("near_duplicates.txt")  # its first lines name the source
@@ -66,7 +66,7 @@ def save_evaluation(result: Evaluation, summary: dict) -> None:
     """Put an evaluation's summary into the run's metrics.json; its other entries stay as they are. Raises UserError if
     the run was replaced since it was evaluated, or is being trained right now."""
     folder = result.run.folder
-    with hold(folder):
+    with locked(folder):
         content = load_metrics(folder)
         if content["sha256"] != result.run.metrics["sha256"]:
             raise UserError(f"{folder} was trained anew in the meantime: evaluate it again.")

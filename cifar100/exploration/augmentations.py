@@ -96,7 +96,7 @@ def draw_mixed(augmentation: Augmentation, images: np.ndarray, labels: np.ndarra
 def describe_pipelines(data: str | None = None) -> Iterator[str]:
     """Two lines a recipe: its augmentation, and the first batch that comes out of its pipeline. Raises UserError if
     there is no data."""
-    from cifar100.training.speed import each_input
+    from cifar100.bench import each_input
 
     training = load_split("train", data)
     for recipe in RECIPES.values():

@@ -7,7 +7,7 @@ from cifar100.dataset.cifar import FINE_NAMES, readable
 from cifar100.figures.style import HELD, TRAINING, Picture, display_name, keep_apart, make_figure
 from cifar100.recipes import RECIPES
 from cifar100.runs.run import THRESHOLDS, EpochRecord
-from cifar100.training.lr_curve import SKIPPED, LrCurve
+from cifar100.lr_finder import SKIPPED, LrCurve
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:

@@ -16,7 +16,7 @@ from cifar100.files import check_writable, write_bytes
 from cifar100.runs import answering as fitted
 from cifar100.runs.checks import load_answering
 from cifar100.runs.run import load_recipe
-from cifar100.runs.weights import load_network
+from cifar100.network import load_network
 
 PREPROCESSING = (
     "images: (batch, 3, 32, 32) float32, RGB. Turn the picture upright, as the orientation in its EXIF data says; cut "

@@ -28,7 +28,7 @@ from cifar100.recipe import Recipe
 from cifar100.runs.answering import KEY, Answering
 from cifar100.runs.checks import is_plain, load_answering
 from cifar100.runs.find import find_run
-from cifar100.runs.weights import load_network, load_weights, make_network
+from cifar100.network import load_network, load_weights, make_network
 
 PICKLED = (".pth", ".pt")  # what torch.save writes
 

@@ -11,7 +11,6 @@ from cifar100.evaluation.corruptions import find_table
 from cifar100.report.describe import describe_recipe
 from cifar100.report.template import fill_in
 from cifar100.runs.history import format_seconds
-from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import Run
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
@@ -32,7 +31,7 @@ def render_card(run: Run, hub: bool = False) -> str:
             recipe=run.recipe,
             settings=describe_recipe(run.recipe),
             time=format_seconds(run.metrics["seconds"]),
-            hardware=describe_machines(run.metrics),
+            hardware=run.machines,
             held_out=run.split == "validation",
             all_images=SIZES["train"],
             e=evaluation,

@@ -7,7 +7,6 @@ from cifar100.report.describe import describe_changes, describe_recipe
 from cifar100.report.reported import REPORTED
 from cifar100.report.template import fill_in
 from cifar100.runs.history import format_record, format_seconds
-from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import Run
 
 SECTION = Path(__file__).with_name("training_log.md.jinja")
@@ -41,7 +40,7 @@ def render_section(run: Run) -> str:
         best=run.history[run.metrics["best"]["epoch"] - 1],
         reached=", ".join(f"{float(t):.0%} in epoch {k}" for t, k in run.metrics["reached"].items() if k),
         time=format_seconds(run.metrics["seconds"]),
-        hardware=describe_machines(run.metrics),
+        hardware=run.machines,
         report=REPORTED.get(run.recipe.name),
         epochs="\n".join(format_record(record, len(run.history)) for record in run.history),
     )

@@ -21,7 +21,7 @@ from cifar100.recipes import SMOKE
 from cifar100.report.evaluation import compare
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics
-from cifar100.training.fit import fit
+from cifar100.train import fit
 from tests.conftest import tiny_split
 
 OPTIONS = ["--data", "x", "--device", "cpu"]

@@ -30,7 +30,7 @@ from cifar100.runs.checkpoint import load_checkpoint, save_checkpoint
 from cifar100.runs.find import RUN_FILES, run_folder
 from cifar100.runs.history import EpochRecord, load_history, save_history
 from cifar100.runs.run import load_metrics, load_recipe, make_metrics, save_recipe
-from cifar100.runs.weights import load_network, make_network, save_weights
+from cifar100.network import load_network, make_network, save_weights
 from cifar100.training import fit as train
 from tests.faults.children import few
 from tests.faults.tally import Tally

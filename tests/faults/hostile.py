@@ -32,7 +32,7 @@ from cifar100.runs.checkpoint import load_checkpoint, seal
 from cifar100.runs.history import load_history
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, load_recipe, save_recipe
-from cifar100.runs.weights import make_network, save_weights
+from cifar100.network import make_network, save_weights
 from tests.faults.children import fork
 from tests.faults.damage import Late, deadline, make_run
 from tests.faults.tally import Tally

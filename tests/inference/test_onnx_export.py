@@ -18,7 +18,7 @@ from cifar100.inference.onnx_export import export_onnx
 from cifar100.recipes import RECIPES, SMOKE
 from cifar100.runs.checks import checksum
 from cifar100.runs.run import save_recipe
-from cifar100.runs.weights import load_network, make_network, save_weights
+from cifar100.network import load_network, make_network, save_weights
 from tests.conftest import ROOT, randomise_norms
 from tests.inference.test_predictor import IMAGES, evaluate_made, make_run
 

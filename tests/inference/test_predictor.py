@@ -25,7 +25,7 @@ from cifar100.runs.answering import Answering, insert_answering
 from cifar100.runs.find import run_folder
 from cifar100.runs.history import EpochRecord, save_history
 from cifar100.runs.run import make_metrics, save_recipe
-from cifar100.runs.weights import load_network, make_network, save_weights
+from cifar100.network import load_network, make_network, save_weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
 

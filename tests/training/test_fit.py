@@ -27,7 +27,7 @@ from cifar100.runs.find import find_published, find_run, run_folder, running_fol
 from cifar100.runs.history import load_history, save_history
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, load_recipe, save_recipe
-from cifar100.runs.weights import load_network, make_network, save_weights
+from cifar100.network import load_network, make_network, save_weights
 from cifar100.training import fit as train
 from cifar100.training import trainer
 from cifar100.training.progress import OutOfTime, Progress

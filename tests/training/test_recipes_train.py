@@ -23,7 +23,7 @@ from cifar100.recipe import Augmentation
 from cifar100.recipes import RECIPES, SMOKE, find_recipe
 from cifar100.runs.find import find_run
 from cifar100.runs.history import load_history
-from cifar100.runs.weights import load_network
+from cifar100.network import load_network
 from cifar100.training import fit as train
 from cifar100.training import trainer
 from cifar100.training.trainer import make_trainer, train_one_epoch, train_step
