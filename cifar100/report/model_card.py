@@ -8,7 +8,7 @@ from jinja2 import UndefinedError
 
 from cifar100.dataset.cifar import SIZES
 from cifar100.errors import UserError
-from cifar100.evaluation.corruption_table import find_table
+from cifar100.evaluation.corruptions import find_table
 from cifar100.report.describe import describe_recipe
 from cifar100.report.template import fill_in
 from cifar100.runs.history import format_seconds

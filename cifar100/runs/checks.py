@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from cifar100.errors import UserError, printable
 from cifar100.files import check_regular, load_json
-from cifar100.runs.answering import LARGEST, Answering, as_trained, extract_answering
+from cifar100.runs.answering import LARGEST, Answering
 from cifar100.runs.machines import are_machines
 
 FILES = {"weights": "weights.safetensors", "history": "history.csv"}  # those whose SHA-256 metrics.json holds
@@ -35,11 +35,9 @@ def read_file(path: Path) -> bytes:
 
 def digest(content: bytes, path: Path) -> str:
     """The SHA-256 of a file's content in hexadecimal; of a table as it was written, since git gives it other line ends
-    on Windows; of weights as they were trained, since an evaluation adds to them."""
+    on Windows."""
     if path.suffix == ".csv":
         content = content.replace(b"\r\n", b"\n")
-    elif path.suffix == ".safetensors":
-        content = as_trained(content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -57,18 +55,13 @@ def compare_checksum(path: Path) -> None:
 
 
 def compare_digest(path: Path, content: bytes, metrics: dict) -> None:
-    """Raises UserError unless this is the content that metrics.json has the checksum of. The weights may hold no copy
-    of what `evaluate --write` fitted, but none of anything else. metrics: what metrics.json holds."""
+    """Raises UserError unless this is the content that metrics.json has the checksum of. metrics: what metrics.json
+    holds."""
     kind, recorded = next(kind for kind, name in FILES.items() if name == path.name), metrics.get("sha256")
     if not isinstance(recorded, dict) or recorded.get(kind) != digest(content, path):
         raise UserError(
             f"{path} is damaged or from another run (metrics.json has another checksum of it): restore both, or train "
             "the run again."
-        )
-    if kind == "weights" and extract_answering(content) not in (None, find_answering(metrics)):
-        raise UserError(
-            f"{path} holds another temperature and other thresholds than metrics.json: restore both, or train the run "
-            "again."
         )
 
 
