@@ -1,6 +1,5 @@
 """A run as a Hugging Face Space: a folder that holds the page, the weights and nothing that it does not need."""
 
-import ast
 import json
 import os
 import platform
@@ -100,7 +99,7 @@ def make_contents(folder: Path) -> dict[str, bytes]:
             python=".".join(platform.python_version_tuple()[:2]),
         ),
         "app.py": fill_in(APP, name=run.recipe.name, run=target),
-        "requirements.txt": "\n".join([INDEX, *pin(find_imports(code) & set(loaded)), ""]),
+        "requirements.txt": "\n".join([INDEX, *pin(loaded), ""]),
         ".gitattributes": "".join(f"*.{kind} filter=lfs diff=lfs merge=lfs -text\n" for kind in ("safetensors", "png")),
     }
     contents = {name: text.encode() for name, text in texts.items()}
@@ -120,23 +119,13 @@ def probe(run: Path) -> dict[str, str | None]:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def find_imports(code: Iterable[Path]) -> set[str]:
-    """The packages of others that files of Python name in an import, inside functions, too."""
-    names = set()
-    for path in code:
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module.partition(".")[0])
-    return names - sys.stdlib_module_names - {"model", "cifar100"}
-
-
-def pin(packages: Iterable[str]) -> list[str]:
-    """Lines of requirements.txt with what is installed here, without a build's suffix such as +cu132."""
+def pin(modules: Iterable[str]) -> list[str]:
+    """Lines of requirements.txt for what these modules belong to, of what the project's own requirements name: as it is
+    installed here, without a build's suffix such as +cu132."""
+    wanted = {re.match(r"[\w.-]*", line)[0].lower() for line in (ROOT / "requirements.txt").read_text().splitlines()}
     owners = packages_distributions()
-    distributions = {owner for package in packages for owner in owners[package]}
-    return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(distributions, key=str.lower)]
+    loaded = {owner for module in modules for owner in owners.get(module, ()) if owner.lower() in wanted}
+    return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(loaded, key=str.lower)]
 
 
 def check_push(name: str) -> str:

