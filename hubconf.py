@@ -16,8 +16,8 @@ from torch import nn
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.inference.pictures import Picture, stack_pictures
-from cifar100.runs.find import find_run
 from cifar100.network import load_network
+from cifar100.runs.find import find_run
 from model import NETWORKS
 
 dependencies = ["torch", "numpy", "PIL", "safetensors"]

@@ -11,8 +11,8 @@ from multiprocessing import get_context
 
 import torch
 
-from cifar100.errors import UserError
 from cifar100.bench import measure_rate
+from cifar100.errors import UserError
 
 WARM_UP = 2  # batches that are not timed: they fetch memory, and compile on a GPU
 

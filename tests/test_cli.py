@@ -17,8 +17,8 @@ from cifar100.__main__ import main, make_parser
 from cifar100.commands import NAMES
 from cifar100.commands.train import choose_recipes
 from cifar100.evaluation.corruptions import corruptions_of, table_file
-from cifar100.recipes import RECIPES, SPRINT
 from cifar100.lr_finder import load_curve, suggest_lr
+from cifar100.recipes import RECIPES, SPRINT
 from tests.conftest import ROOT, tiny_split
 from tests.report.test_pages import make_run
 

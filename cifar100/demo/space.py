@@ -14,11 +14,11 @@ from pathlib import Path
 from cifar100.demo.examples import DRAWINGS
 from cifar100.errors import UserError, brief
 from cifar100.files import ROOT
+from cifar100.network import load_network
 from cifar100.report.model_card import render_card
 from cifar100.report.template import fill_in
 from cifar100.runs.find import RUN_FILES, find_run, run_folder
 from cifar100.runs.run import Run
-from cifar100.network import load_network
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)  # USER/NAME
 MARK = "python -m cifar100 export-space"  # in the README of every export

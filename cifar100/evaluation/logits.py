@@ -12,9 +12,9 @@ from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
+from cifar100.network import load_network
 from cifar100.parallel import ALONE, Group
 from cifar100.runs.run import Run
-from cifar100.network import load_network
 
 
 @torch.no_grad()

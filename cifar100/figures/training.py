@@ -5,9 +5,9 @@ from matplotlib.ticker import PercentFormatter
 
 from cifar100.dataset.cifar import FINE_NAMES, readable
 from cifar100.figures.style import HELD, TRAINING, Picture, display_name, keep_apart, make_figure
+from cifar100.lr_finder import SKIPPED, LrCurve
 from cifar100.recipes import RECIPES
 from cifar100.runs.run import THRESHOLDS, EpochRecord
-from cifar100.lr_finder import SKIPPED, LrCurve
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:

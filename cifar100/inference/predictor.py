@@ -21,11 +21,11 @@ from cifar100.evaluation.logits import compute_logits
 from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import MOST, set_sizes
 from cifar100.inference.pictures import Picture, stack_pictures
+from cifar100.network import load_network, load_weights, make_network
 from cifar100.recipe import Recipe
 from cifar100.runs.answering import Answering
 from cifar100.runs.checks import load_answering, load_trained_recipe
 from cifar100.runs.find import find_run
-from cifar100.network import load_network, load_weights, make_network
 
 WEIGHTS = "weights.safetensors"  # of a run
 PICKLED = (".pth", ".pt")  # what torch.save writes

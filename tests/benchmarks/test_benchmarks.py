@@ -10,10 +10,10 @@ import torch
 from benchmarks import ours, peers, plain
 from benchmarks.__main__ import main
 from benchmarks.processes import Sides
+from cifar100.bench import draw_noise
 from cifar100.errors import UserError
 from cifar100.explain.receptive_field import count_multiply_adds
 from cifar100.recipes import RECIPES, find_recipe
-from cifar100.bench import draw_noise
 from model import NETWORKS
 
 CPU = torch.device("cpu")

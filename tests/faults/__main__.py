@@ -11,13 +11,13 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from tests.faults.memory import plot_long_run
 
 from cifar100.device import describe_hardware
 from cifar100.figures.style import save_figure
 from cifar100.files import write_text
 from cifar100.runs.history import format_seconds
 from tests.faults import crashes, damage, hostile, long_run, serving
-from tests.faults.memory import plot_long_run
 from tests.faults.tally import Tally, render_table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from cifar100.runs.checkpoint import load_checkpoint, save_checkpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,14 +24,13 @@ from cifar100.demo.answers import describe_model
 from cifar100.errors import UserError
 from cifar100.files import write_text
 from cifar100.inference import load_predictor
+from cifar100.network import load_network, make_network, save_weights
 from cifar100.recipes import SMOKE
 from cifar100.report.pages import load_published
 from cifar100.report.training_log import render_run
-from cifar100.runs.checkpoint import load_checkpoint, save_checkpoint
 from cifar100.runs.find import RUN_FILES, run_folder
 from cifar100.runs.history import EpochRecord, load_history, save_history
 from cifar100.runs.run import load_metrics, load_recipe, make_metrics, save_recipe
-from cifar100.network import load_network, make_network, save_weights
 from cifar100.training import fit as train
 from tests.faults.children import few
 from tests.faults.tally import Tally

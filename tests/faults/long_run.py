@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-
 from benchmarks.visitors import count_open_files, read_memory
-from cifar100.demo.examples import load_drawings
 from tests.faults.serving import ROOT, serve
+
+from cifar100.demo.examples import load_drawings
 from tests.faults.tally import Tally
 
 SAMPLES = 60  # a process, evenly over the time

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.faults.memory import plot_long_run
 
 from cifar100.errors import UserError
 from cifar100.recipes import SMOKE
@@ -17,7 +18,6 @@ from tests.faults import __main__ as full
 from tests.faults import crashes, damage, hostile, long_run, serving, supply
 from tests.faults.__main__ import PAGE, RESULTS, render_page
 from tests.faults.children import Run, Trap
-from tests.faults.memory import plot_long_run
 from tests.faults.tally import Tally, render_table
 
 ROOT = Path(__file__).resolve().parents[2]

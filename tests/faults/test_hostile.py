@@ -12,16 +12,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cifar100.runs.checkpoint import load_checkpoint, seal
 from safetensors.torch import save
 
 from cifar100.dataset.cifar import load_split
 from cifar100.errors import UserError
 from cifar100.inference import load_predictor
+from cifar100.network import make_network, save_weights
 from cifar100.recipes import SMOKE
-from cifar100.runs.checkpoint import load_checkpoint, seal
 from cifar100.runs.history import load_history
 from cifar100.runs.run import Run, load_metrics, load_recipe, save_recipe
-from cifar100.network import make_network, save_weights
 from tests.conftest import ROOT
 from tests.inference.test_predictor import make_run
 

@@ -15,12 +15,12 @@ from cifar100.errors import UserError
 from cifar100.evaluation.logits import predict_logits
 from cifar100.inference import load_predictor
 from cifar100.inference.predictor import UNKNOWN_FROM
+from cifar100.network import load_network, make_network, save_weights
 from cifar100.recipes import SMOKE
 from cifar100.runs.answering import Answering
 from cifar100.runs.find import run_folder
 from cifar100.runs.history import EpochRecord, save_history
 from cifar100.runs.run import make_metrics, save_recipe
-from cifar100.network import load_network, make_network, save_weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
 

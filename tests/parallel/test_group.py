@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 import model
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate
+from cifar100.network import load_network, make_network
 from cifar100.parallel import Group, joined
 from cifar100.recipes import SMOKE
 from cifar100.runs.history import load_history
 from cifar100.runs.run import load_metrics
-from cifar100.network import load_network, make_network
 from cifar100.training import fit as train
 from tests.conftest import ROOT, tiny_split
 from tests.parallel.normless import normless

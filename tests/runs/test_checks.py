@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cifar100.runs.checks import is_plain, make_plain
 from torch import nn
 
 from cifar100.errors import UserError
@@ -12,7 +13,6 @@ from cifar100.evaluation.logits import Evaluation
 from cifar100.evaluation.summary import save_evaluation
 from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
-from cifar100.runs.checks import is_plain, make_plain
 from cifar100.runs.run import Run, is_finished, load_metrics, read_settings
 from tests.conftest import tiny_split
 from tests.faults.damage import make_run

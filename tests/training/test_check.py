@@ -7,6 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from cifar100.training.check import Finding, attempt, format_findings, list_choices
+from cifar100.training.step import LossStep
+from cifar100.training.trainer import make_trainer
 
 from cifar100.__main__ import main
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
@@ -14,9 +17,6 @@ from cifar100.dataset.loader import TrainingLoader
 from cifar100.dataset.sample import make_sample
 from cifar100.recipes import SMOKE
 from cifar100.training import check
-from cifar100.training.check import Finding, attempt, format_findings, list_choices
-from cifar100.training.step import LossStep
-from cifar100.training.trainer import make_trainer
 
 CPU = torch.device("cpu")
 

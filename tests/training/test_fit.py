@@ -13,24 +13,24 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from cifar100.runs.checkpoint import load_checkpoint, save_checkpoint
+from cifar100.training.progress import OutOfTime, Progress
 from torch import nn
 
 from cifar100.dataset import cifar as data
 from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run, predict_logits
+from cifar100.network import load_network, make_network, save_weights
 from cifar100.recipes import SMOKE, SPRINT
 from cifar100.report.training_log import render_run
 from cifar100.runs import writer
-from cifar100.runs.checkpoint import load_checkpoint, save_checkpoint
 from cifar100.runs.find import find_published, find_run, run_folder, running_folder
 from cifar100.runs.history import load_history, save_history
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, load_recipe, save_recipe
-from cifar100.network import load_network, make_network, save_weights
 from cifar100.training import fit as train
 from cifar100.training import trainer
-from cifar100.training.progress import OutOfTime, Progress
 from tests.conftest import ROOT, tiny_split
 
 TINY_RUN = [sys.executable, str(ROOT / "tests" / "conftest.py")]

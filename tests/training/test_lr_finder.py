@@ -10,11 +10,10 @@ from torch import nn
 
 from cifar100.dataset.loader import TrainingLoader
 from cifar100.errors import UserError
-from cifar100.recipes import RECIPES, SMOKE
+from cifar100.lr_finder import LrCurve, load_curve, lr_range_test, save_curve, smooth, suggest_lr
 from cifar100.network import make_network
+from cifar100.recipes import RECIPES, SMOKE
 from cifar100.training import trainer
-from cifar100.lr_finder import LrCurve, load_curve, save_curve, smooth, suggest_lr
-from cifar100.lr_finder import lr_range_test
 from tests.conftest import tiny_split
 
 CPU = torch.device("cpu")

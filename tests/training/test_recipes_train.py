@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from cifar100.training.trainer import make_trainer, train_one_epoch, train_step
 
 from cifar100.__main__ import main
 from cifar100.dataset import cifar as data
@@ -19,14 +20,13 @@ from cifar100.dataset.augment_batch import mix
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
 from cifar100.dataset.sample import make_sample
 from cifar100.errors import UserError
+from cifar100.network import load_network
 from cifar100.recipe import Augmentation
 from cifar100.recipes import RECIPES, SMOKE, find_recipe
 from cifar100.runs.find import find_run
 from cifar100.runs.history import load_history
-from cifar100.network import load_network
 from cifar100.training import fit as train
 from cifar100.training import trainer
-from cifar100.training.trainer import make_trainer, train_one_epoch, train_step
 from tests.conftest import ROOT
 
 CPU = torch.device("cpu")

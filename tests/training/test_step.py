@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
-from cifar100.dataset.cifar import COARSE_OF_FINE, Images
-from cifar100.dataset.sample import make_sample
-from cifar100.recipes import RECIPES, SMOKE
-from cifar100.network import make_network
-from cifar100.train import fit
-from cifar100.bench import whole_batches
 from cifar100.training.step import TRIALS, LossStep, compile_options
 from cifar100.training.trainer import make_trainer, train_one_epoch
+
+from cifar100.bench import whole_batches
+from cifar100.dataset.cifar import COARSE_OF_FINE, Images
+from cifar100.dataset.sample import make_sample
+from cifar100.network import make_network
+from cifar100.recipes import RECIPES, SMOKE
+from cifar100.train import fit
 
 CPU = torch.device("cpu")
 SHORT = replace(SMOKE, epochs=2.5, batch_size=64)
