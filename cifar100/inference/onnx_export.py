@@ -11,8 +11,7 @@ from cifar100.dataset.cifar import FINE_NAMES, MEAN, STD
 from cifar100.errors import UserError
 from cifar100.files import check_writable, write_bytes
 from cifar100.network import load_network
-from cifar100.runs.checks import load_answering
-from cifar100.runs.run import load_recipe
+from cifar100.runs.run import load_answering, load_recipe
 
 PREPROCESSING = (
     "images: (batch, 3, 32, 32) float32, RGB. Turn the image upright, as the orientation in its EXIF data says; cut "

@@ -21,11 +21,10 @@ from cifar100.evaluation.logits import compute_logits
 from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import MOST, set_sizes
 from cifar100.inference.pictures import Picture, stack_pictures
-from cifar100.network import load_network, load_weights, make_network
-from cifar100.recipe import Recipe
+from cifar100.network import load_network, load_network_of_file
 from cifar100.runs.answering import Answering
-from cifar100.runs.checks import load_answering, load_trained_recipe
 from cifar100.runs.find import find_run
+from cifar100.runs.run import load_answering
 
 WEIGHTS = "weights.safetensors"  # of a run
 PICKLED = (".pth", ".pt")  # what torch.save writes
@@ -122,8 +121,8 @@ def check_confidence(confidence: float) -> int:
 
 
 def load_predictor(path: str | Path, device: str | torch.device | None = None) -> Predictor:
-    """A predictor from a run's folder, a recipe's folder (its lowest seed), or a weights.safetensors, which brings its
-    recipe along. Temperature and sets come from the metrics.json of a run. device: None for the best there is.
+    """A predictor from a run's folder, a recipe's folder (its lowest seed), or a weights.safetensors, which names its
+    network. Temperature and sets come from the metrics.json of a run. device: None for the best there is.
 
     Raises UserError if there is no run, if a file is damaged or belongs to another network, and for the pickles of
     torch.save, which can run code where they are opened.
@@ -132,31 +131,6 @@ def load_predictor(path: str | Path, device: str | torch.device | None = None) -
     if path.suffix in PICKLED:
         raise UserError(f"{path} is a pickle, which is not opened: name a run, or its weights.safetensors.")
     if path.suffix == ".safetensors" and not (path.name == WEIGHTS and path.with_name("metrics.json").is_file()):
-        refuse_pointer(path)
-        return Predictor(load_alone(path), chosen)
+        return Predictor(load_network_of_file(path), chosen)
     folder = path.parent if path.name == WEIGHTS else find_run(path)
-    refuse_pointer(folder / WEIGHTS)
     return Predictor(load_network(folder), chosen, load_answering(folder))
-
-
-def refuse_pointer(weights: Path) -> None:
-    """Raises UserError if this is the text that Git LFS leaves in place of a file, as in a clone without LFS."""
-    if (
-        weights.is_file()
-        and weights.stat().st_size < 1000
-        and weights.read_bytes().startswith(b"version https://git-lfs")
-    ):
-        raise UserError(f"{weights} is a pointer of Git LFS, not the weights themselves: run `git lfs pull`.")
-
-
-def load_alone(path: Path) -> nn.Module:
-    """The network of a weights.safetensors away from its run. Raises UserError if it does not say its recipe."""
-    settings = load_trained_recipe(path)
-    try:
-        network = make_network(Recipe.from_dict(settings))
-    except (UserError, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be read, or does not say its recipe: name weights that this project saved."
-        ) from error
-    load_weights(path, network)
-    return network
