@@ -95,7 +95,7 @@ def test_it_holds_the_run_and_only_the_code_that_it_needs(exported, run):
     assert all(files[name] == (ROOT / name).read_bytes() for name in (*code, "LICENSE"))
     assert {"model.py", "cifar100/__init__.py", "cifar100/demo/page.py", "cifar100/explain/grad_cam.py"} <= code
     folders = {name.split("/")[1] for name in code if name.startswith("cifar100/")}
-    assert not folders & {"__main__.py", "commands", "training", "figures", "notebook", "exploration"}
+    assert not folders & {"__main__.py", "commands", "training", "figures", "notebook", "eda"}
     assert not code & {"cifar100/dataset/sample.py", "cifar100/demo/space.py"}
     assert "MODEL_CARD.md" not in files  # the run has not been evaluated
     assert not [name for name in files if "__pycache__" in name or name.endswith(".pyi")]

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Quick, and with IMPORTS they use or import every package that requirements.txt names.
 TESTS = (
-    *("tests/test_model.py", "tests/test_recipe.py", "tests/dataset", "tests/explain", "tests/exploration"),
+    *("tests/test_model.py", "tests/test_recipe.py", "tests/dataset", "tests/explain", "tests/eda"),
     *("tests/evaluation/test_metrics.py", "tests/inference/test_pictures.py"),
     *("tests/training/test_optimizers.py", "tests/training/test_lr_finder.py"),
 )

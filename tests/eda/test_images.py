@@ -5,7 +5,7 @@ import pytest
 
 from cifar100 import figures
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
-from cifar100.exploration import images as eda
+from cifar100.eda import images as eda
 
 
 @pytest.fixture

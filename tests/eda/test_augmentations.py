@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cifar100.errors import UserError
-from cifar100.exploration.augmentations import draw_mixed
+from cifar100.eda.augmentations import draw_mixed
 from cifar100.figures import plot_mixed
 from cifar100.recipes import RECIPES
 
