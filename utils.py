@@ -5,7 +5,6 @@ from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sam
 from cifar100.demo.examples import load_drawings
 from cifar100.eda.augmentations import draw_augmented, label_transform, list_transforms
 from cifar100.eda.images import (
-    brightness_and_contrast,
     channel_histograms,
     channel_means_and_stds,
     count_classes,
@@ -15,6 +14,7 @@ from cifar100.eda.images import (
     find_duplicates,
     knn_accuracy,
     make_thumbnails,
+    mean_brightness,
     mean_images,
     superclass_share_of_nearest,
 )
@@ -53,7 +53,7 @@ from cifar100.notebook.tables import (
     summarise_ranges,
 )
 from cifar100.recipes import RECIPES, find_recipe
-from cifar100.report.curves import count_training, draw_over_computation
+from cifar100.report.curves import draw_overview
 from cifar100.report.describe import list_events
 from cifar100.report.pages import load_published
 from cifar100.report.readme import group_by_recipe, render_results

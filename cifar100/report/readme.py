@@ -12,7 +12,7 @@ from cifar100.report.reported import ASKED_FOR, REPORTED, Reported
 from cifar100.runs.history import format_seconds
 from cifar100.runs.run import Run
 
-OVERVIEW = "assets/accuracy_over_computation.png"
+OVERVIEW = "assets/accuracy_by_recipe.png"
 # Recipes that the README's first lines name, and whose figures it shows.
 HEADLINE = ("resnet56_multistep", "sprint", "resnet18_fast")
 
