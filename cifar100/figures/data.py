@@ -8,7 +8,6 @@ from cifar100.figures.style import (
     BY_SUPERCLASS,
     COLOURS,
     Picture,
-    add_superclass_legend,
     keep_apart,
     make_figure,
 )
@@ -43,7 +42,7 @@ def plot_channels(histograms: np.ndarray, means: np.ndarray, stds: np.ndarray) -
         ax.axvline(means[k], color=colour, linewidth=0.8, linestyle=":")
     ax.set(xlabel="value of a pixel, 0 to 1 (dotted: the mean)", ylabel="share of the pixels in %")
     ax.set(xlim=(0, 1.005), ylim=(0, None))
-    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.3, 1))
+    ax.legend(fontsize=9, loc="upper center", framealpha=1, edgecolor="white")
     return fig
 
 
@@ -54,20 +53,16 @@ def plot_brightness(brightness: np.ndarray, fine: np.ndarray, labelled: int = 4)
     """
     quartiles = np.array([np.quantile(brightness[fine == k], (0.25, 0.5, 0.75)) for k in range(100)])
     order, whole = quartiles[:, 1].argsort(), np.quantile(brightness, (0.25, 0.75))
-    darkest, lightest = (readable(FINE_NAMES[k]) for k in order[[0, -1]])
-    title = f"Brightness tells little: from {darkest} to {lightest}, most classes overlap"
+    names = [readable(FINE_NAMES[k]) for k in order]
+    title = f"Brightness tells little: from {names[0]} to {names[-1]}, most classes overlap"
     fig, ax = make_figure(9, 3.6, title)
     colours = [COLOURS[COARSE_OF_FINE[k]] for k in order]
     ax.axhspan(*whole, color="0.93", zorder=0, label="the middle half of all images")
     ax.vlines(range(100), *quartiles[order][:, [0, 2]].T, color=colours, linewidth=3)
     ax.scatter(range(100), quartiles[order, 1], s=14, color="black", zorder=3, label="median of a class")
-    for place in [*range(labelled), *range(100 - labelled, 100)]:
-        look = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8}
-        ax.text(place, quartiles[order[place], 2] + 0.01, readable(FINE_NAMES[order[place]]), **look)
-    ax.set(
-        xlabel="classes, the darkest first", ylabel="mean grey value of an image, 0 to 1", xticks=[], xlim=(-1.5, 100.5)
-    )
-    ax.set_ylim(0, quartiles.max() + 0.25)
+    ax.text(0, 0.22, "\n".join(names[:labelled]), ha="left", va="top", fontsize=8)
+    ax.text(92, 1.0, "\n".join(names[: -labelled - 1 : -1]), ha="right", va="top", fontsize=8)
+    ax.set(xlabel="classes, the darkest first", ylabel="mean grey value of an image, 0 to 1", xticks=[], ylim=(0, 1.03))
     ax.legend(frameon=False, fontsize=9, loc="upper center")
     return fig
 
@@ -77,15 +72,14 @@ def plot_distances(distances: np.ndarray, share: float, largest: float = 50) -> 
     superclass, 0..1; largest: what lies above it has one colour."""
     title = f"The class with the most similar mean image is of the same superclass in {share:.0%} (chance: 4%)"
     fig, ax = make_figure(9, 7.6, title)
-    ordered = distances[np.ix_(BY_SUPERCLASS, BY_SUPERCLASS)]
-    shown = ax.imshow(ordered, cmap="viridis", interpolation="nearest", vmin=0, vmax=largest)
+    look = {"cmap": "viridis", "interpolation": "nearest", "vmin": 0, "vmax": largest}
+    shown = ax.imshow(distances[np.ix_(BY_SUPERCLASS, BY_SUPERCLASS)], **look)
     ax.set_xticks(MIDDLES, SUPERCLASSES, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
     ax.set_yticks(MIDDLES, SUPERCLASSES, fontsize=7)
     for edge in np.arange(5, 100, 5) - 0.5:
         ax.axvline(edge, color="white", linewidth=0.3)
         ax.axhline(edge, color="white", linewidth=0.3)
-    label = "root mean square difference of the mean images (pixels 0 to 255)"
-    fig.colorbar(shown, ax=ax, shrink=0.7, label=label, extend="max")
+    fig.colorbar(shown, ax=ax, shrink=0.7, extend="max", label="root mean square difference (pixels: 0 to 255)")
     return fig
 
 
@@ -96,15 +90,19 @@ def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool
     ax.scatter(*points.T, s=7, c=[COLOURS[COARSE_OF_FINE[k]] for k in fine], linewidths=0)
     ax.set(xticks=[], yticks=[])
     if not named:
-        add_superclass_legend(fig)
+        handles = [ax.scatter([], [], color=colour) for colour in COLOURS]
+        fig.legend(handles, SUPERCLASSES, loc="outside right center", frameon=False, fontsize=8)
         return fig
     numbers = np.unique(COARSE_OF_FINE[fine])
     middles = np.stack([np.median(points[COARSE_OF_FINE[fine] == number], axis=0) for number in numbers])
     width, height = np.ptp(points, axis=0) * (0.0085, 0.035)  # about a letter's
     widths = width * np.array([len(SUPERCLASSES[number]) + 2 for number in numbers])
-    words = {"ha": "center", "va": "center", "fontsize": 8, "fontweight": "bold"}
+    look = {
+        "ha": "center",
+        "va": "center",
+        "fontsize": 8,
+        "path_effects": [withStroke(linewidth=3, foreground="white")],
+    }
     for number, place in zip(numbers, keep_apart(middles, height, widths)):
-        halo = [withStroke(linewidth=3, foreground="white")]
-        colour = [0.6 * part for part in COLOURS[number][:3]]  # dark enough to be read
-        ax.text(*place, SUPERCLASSES[number], color=colour, path_effects=halo, **words)
+        ax.text(*place, SUPERCLASSES[number], fontweight="bold", **look)
     return fig

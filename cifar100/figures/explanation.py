@@ -18,7 +18,7 @@ def plot_grad_cam(
     -> (N, h, w) in 0..1, of any resolution.
     """
     count = len(images)
-    fig, axes = make_figure(9, 0.9 + 9.0 / count * (1 + len(maps)), title, 1 + len(maps), count, squeeze=False)
+    fig, axes = make_figure(9, 0.75 + 8.6 / count * (1 + len(maps)), title, 1 + len(maps), count, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
@@ -45,9 +45,8 @@ def plot_classification(
     image: (H, W, 3) uint8; seen: (32, 32, 3) uint8, where that is another; probabilities: (100,); maps: what the
     layer is called -> (h, w) in 0..1.
     """
-    parts = {"image": image} if seen is None else {"image": image, "32 x 32 pixels": seen}
-    seen = image if seen is None else seen
-    parts |= {name: overlay(seen, heatmap, 32) for name, heatmap in maps.items()}
+    parts = {"image": image} | ({} if seen is None else {"32 x 32 pixels": seen})
+    parts |= {name: overlay(image if seen is None else seen, heatmap, 32) for name, heatmap in maps.items()}
     count = len(parts)
     fig, axes = make_figure(1.55 * count + 2.6, 2.4, title, 1, count + 1, width_ratios=[1] * count + [1.3])
     for ax, (caption, shown) in zip(axes, parts.items()):

@@ -9,7 +9,7 @@ from cifar100.figures.style import BY_SUPERCLASS, HELD, Picture, make_figure
 
 
 def show_images(ax, images: np.ndarray, columns: int, gap: int = 2) -> None:
-    """Images in rows on one pair of axes. images: (N, H, W, 3) uint8."""
+    """Images in rows on one pair of axes; the last row may have fewer. images: (N, H, W, 3) uint8."""
     count, height, width, _ = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
@@ -21,20 +21,24 @@ def show_images(ax, images: np.ndarray, columns: int, gap: int = 2) -> None:
 
 
 def plot_image_groups(
-    groups: list[np.ndarray], captions: list[str], title: str, columns: int, colours: list[str] | None = None
+    groups: list[np.ndarray],
+    captions: list[str],
+    title: str,
+    columns: int,
+    colours: list[str] | None = None,
+    width: float = 9,
 ) -> Picture:
-    """Groups of images side by side, each group under its caption. groups: (n, 32, 32, 3) uint8 each, all drawn at one
-    size; colours: of the captions, if they are not all black."""
+    """Groups of images, each under its caption. groups: (n, 32, 32, 3) uint8 each; colours: of the captions, if not
+    all black; width: of the images alone, in inches."""
     rows, across = max(1, -(-len(groups) // columns)), max(map(len, groups), default=1)
     lines = 1 + max((caption.count("\n") for caption in captions), default=0)
-    height = 9 / columns / across * 0.93 + 0.14 * lines + 0.09
+    height = width / columns / across * 0.93 + 0.14 * lines + 0.09
     fig, axes = make_figure(9, 0.4 + height * rows, title, rows, columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, images, caption, colour in zip(axes.flat, groups, captions, colours or ["black"] * len(groups)):
-        blank = np.full((across - len(images), *images.shape[1:]), 255, np.uint8)
-        show_images(ax, np.concatenate([images, blank]), across)
-        ax.set_title(caption, fontsize=8, pad=3, color=colour)
+        show_images(ax, images, across)
+        ax.set_title(caption, fontsize=8, pad=3, color=colour, loc="left" if across > 2 else "center")
     return fig
 
 
@@ -53,7 +57,9 @@ def plot_classes(images: np.ndarray, title: str) -> Picture:
 
 def plot_by_superclass(groups: list[np.ndarray], title: str, columns: int) -> Picture:
     """A group of images for each class, superclass by superclass, named at the edges."""
-    fig = plot_image_groups(groups, [readable(FINE_NAMES[k]) for k in BY_SUPERCLASS], title, columns)
+    fig = plot_image_groups(
+        groups, [readable(FINE_NAMES[k]) for k in BY_SUPERCLASS], title, columns, width=9 - 0.26 * columns
+    )
     look = {"y": 0.5, "va": "center", "fontsize": 8, "fontweight": "bold"}
     for rank, name in enumerate(COARSE_NAMES):
         right = 5 * rank % columns > 0
@@ -67,11 +73,11 @@ def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Pict
 
     originals: (N, 32, 32, 3) uint8; alone: what a transform does -> (N, 32, 32, 3) uint8.
     """
-    rows = {"original": originals} | alone
-    fig, axes = make_figure(9, 0.5 + 0.72 * len(rows), "What each transform does by itself", len(rows), 1)
-    for ax, (name, images) in zip(axes, rows.items()):
-        show_images(ax, images, len(images))
-        ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center", fontsize=9)
+    names = ["original", *alone]
+    fig, ax = make_figure(9, 0.5 + 0.68 * len(names), "What each transform does by itself")
+    show_images(ax, np.concatenate([originals, *alone.values()]), len(originals))
+    for row, name in enumerate(names):
+        ax.text(-4, 34 * row + 15.5, name, ha="right", va="center", fontsize=9)
     return fig
 
 
@@ -81,19 +87,18 @@ def plot_draws(originals: np.ndarray, draws: np.ndarray, title: str) -> Picture:
     originals: (N, 32, 32, 3) uint8; draws: (N, epochs, 32, 32, 3) uint8.
     """
     count, epochs = draws.shape[:2]
-    fig, (left, right) = make_figure(9, 0.6 + 0.87 * count, title, 1, 2, width_ratios=(1, epochs + 0.4))
-    show_images(left, originals, 1)
-    show_images(right, draws.reshape(-1, *draws.shape[2:]), epochs)
-    left.set_title("original", fontsize=9)
-    right.set_title(f"in epochs 1 to {epochs}", fontsize=9)
+    fig, ax = make_figure(9, 0.6 + 8.9 * count / (epochs + 1), title)
+    rows = np.concatenate([originals[:, None], draws], 1)
+    show_images(ax, rows.reshape(-1, *draws.shape[2:]), epochs + 1)
+    for column in range(epochs + 1):
+        ax.text(34 * column + 15.5, -3, f"epoch {column}" if column else "original", ha="center", fontsize=9)
     return fig
 
 
 def caption_predictions(
     guesses: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None
 ) -> tuple[list[str], list[str]]:
-    """A caption for each prediction, with the true class where it is another, and its colour. guesses, labels: (N,)
-    classes; confidence: (N,) in 0..1, to be written behind the class."""
+    """A caption for each prediction, with the true class where it is another, and its colour."""
     captions, colours = [], []
     for k, (guess, label) in enumerate(zip(guesses, labels)):
         caption = readable(FINE_NAMES[guess]) + ("" if confidence is None else f" {confidence[k]:.0%}")
@@ -117,12 +122,12 @@ def plot_confused_pairs(confusion: np.ndarray, examples: dict[tuple[int, int], n
     confusion: (100, 100) counts, a row a true class; examples: (true class, predicted class) -> (n, 32, 32, 3) uint8,
     the most confused pair first, both directions in turn.
     """
-    names = [(readable(FINE_NAMES[true]), readable(FINE_NAMES[guess])) for true, guess in examples]
-    counts = [confusion[pair] for pair in examples]
-    both = confusion[list(next(iter(examples)))].sum()
-    title = (
-        f"{names[0][0].capitalize()} and {names[0][1]} are confused most often: {counts[0] + counts[1]} of their "
-        f"{both} images"
+    names, counts = (
+        [[readable(FINE_NAMES[k]) for k in pair] for pair in examples],
+        [confusion[pair] for pair in examples],
     )
+    both = confusion[list(next(iter(examples)))].sum()
+    one, other = names[0]
+    title = f"{one.capitalize()} and {other} are confused most often: {counts[0] + counts[1]} of their {both} images"
     captions = [f"{true} taken for {guess}: {count}" for (true, guess), count in zip(names, counts)]
     return plot_image_groups(list(examples.values()), captions, title, 2)

@@ -9,8 +9,6 @@ from cifar100.explain.receptive_field import Block
 from cifar100.figures.style import HELD, TRAINING, Picture, display_name, make_figure
 from cifar100.runs.history import EpochRecord
 
-INPUT = 32  # pixels
-
 
 def plot_block() -> Picture:
     """The residual block as `model.BasicBlock` computes it, where the shape stays and where it changes."""
@@ -42,7 +40,7 @@ def plot_gradient_norms(norms: dict[str, np.ndarray]) -> Picture:
     two kinds of network. norms: kind -> (L,), from the input on; what is not finite, or 0, has no point."""
     spreads = {name: values.max() / values.min() for name, values in norms.items()}
     words = [f"{spread:,.0f}-fold {name}" for name, spread in spreads.items() if np.isfinite(spread)]
-    title = f"The first step moves one layer much farther than another: {', '.join(words[:2])}"
+    title = f"How unevenly a step moves the layers: {', '.join(words[:2])}"
     fig, ax = make_figure(9, 3.6, title)
     for (name, values), colour in zip(norms.items(), (TRAINING, HELD, "#228833", "0.4")):
         shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
@@ -64,9 +62,7 @@ def plot_shortcuts(curves: dict[str, list[EpochRecord]]) -> Picture:
         numbers = [record.epoch for record in history]
         for kind, style, words in (("eval", "-", history[0].eval_split), ("train", "--", "training")):
             values = [getattr(record, f"{kind}_accuracy") for record in history]
-            ax.plot(
-                numbers, values, style, color=colour, linewidth=2, marker="o", markersize=3, label=f"{name}: {words}"
-            )
+            ax.plot(numbers, values, style, color=colour, marker="o", markersize=3, label=f"{name}: {words}")
     ax.set(xlabel="epoch", ylabel="top-1 accuracy", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -81,18 +77,14 @@ def plot_receptive_fields(blocks: list[Block], image: np.ndarray, name: str) -> 
     stages: dict[str, list[int]] = {}  # "stem", "stage 1", ... -> the fields of its blocks
     for block in blocks[:-1]:  # the head sees what the last block sees
         stages.setdefault(block.name.split(",")[0], []).append(block.receptive_field)
-    whole, start = 2 * INPUT - 1, 0  # a unit in one corner then sees the opposite one
-    first = next((block.name for block in blocks if block.receptive_field >= whole), None)
-    title = (
-        f"{display_name(name)}: a unit of the last stage can depend on {max(stages[stage][-1] for stage in stages)} px"
-    )
-    if first:
-        title = f"{display_name(name)}: from {first} on, every unit can see the whole image"
+    side, whole, start = 32, 2 * 32 - 1, 0  # a unit in one corner then sees the opposite one
+    first = next((f"from {block.name} on, every unit" for block in blocks if block.receptive_field >= whole), "no unit")
+    title = f"{display_name(name)}: {first} can see the whole image"
     fig, (left, right) = make_figure(9, 3.8, title, 1, 2, width_ratios=(1, 1.6))
-    left.imshow(image, extent=(0, INPUT, INPUT, 0), interpolation="nearest")
+    left.imshow(image, extent=(0, side, side, 0), interpolation="nearest")
     for (stage, fields), shade in zip(stages.items(), np.linspace(0.15, 0.9, len(stages))):
         colour = matplotlib.colormaps["viridis_r"](shade)  # later stages are darker
-        corner, size = (INPUT - fields[-1]) / 2, fields[-1]
+        corner, size = (side - fields[-1]) / 2, fields[-1]
         left.add_patch(Rectangle((corner, corner), size, size, fill=False, edgecolor=colour, linewidth=2))
         right.bar(range(start, start + len(fields)), fields, color=colour, label=f"{stage}: {size} px")
         start += len(fields)
@@ -100,8 +92,7 @@ def plot_receptive_fields(blocks: list[Block], image: np.ndarray, name: str) -> 
     left.set_axis_off()
     left.set_title("fields of a unit in the middle\n(larger ones lie outside)", fontsize=9)
     right.axhline(whole, color="0.3", linestyle="--", linewidth=1)
-    words = f"{whole} px: even a corner unit sees all"
-    right.annotate(words, (-0.4, whole), xytext=(0, 3), textcoords="offset points", fontsize=8)
+    right.text(-0.4, whole + 3, f"{whole} px: even a corner unit sees all", fontsize=8)
     right.set(xlabel="block, from the stem on", ylabel="receptive field in pixels", xticks=[])
     right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.95))
     return fig

@@ -11,26 +11,24 @@ import re
 from pathlib import Path
 
 import matplotlib
-import matplotlib.lines
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, is_sample, readable
+from cifar100.dataset.cifar import COARSE_OF_FINE, is_sample
 from cifar100.files import write_bytes
 
 DPI = 100  # as a notebook shows it
-DENSITY = 2  # saved with so many pixels for each that is shown, for high-density screens
+DENSITY = 2  # pixels in a file for each that is shown, along one side: for high-density screens
 TITLE = {"fontsize": 13, "x": 0.01, "ha": "left"}
-SMALLEST = 7  # points
 TRAINING, HELD = "#4477aa", "#cc3311"  # of what was learned, and of what was held against it
 COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
 BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
 
 
 class Picture(Figure):
-    """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by
-    itself and needs no closing."""
+    """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by itself and needs no
+    closing."""
 
     alt = ""  # in words, for those who cannot see it
 
@@ -52,9 +50,8 @@ class Picture(Figure):
 def make_figure(
     width: float, height: float, title: str, rows: int = 1, columns: int = 1, published: bool = False, **options
 ):
-    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. Where the
-    embedded sample takes CIFAR-100's place, the title says so, but for published figures, which never show it. The
-    title, which states what is seen, is its text for those who cannot see it, too."""
+    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. On the embedded
+    sample the title says so, but for published figures, which never show it."""
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     set_title(fig, f"SAMPLE: {title}" if is_sample() and not published else title)
     return fig, fig.subplots(rows, columns, **options)
@@ -64,7 +61,7 @@ def set_title(fig: Picture, title: str) -> None:
     """Write it above the figure, smaller where it would not fit into its width."""
     fig.alt, heading = title, fig.suptitle(title, **TITLE)
     room = (1 - 2 * TITLE["x"]) * fig.bbox.width
-    while heading.get_window_extent().width > room and heading.get_fontsize() > SMALLEST:
+    while heading.get_window_extent().width > room and heading.get_fontsize() > 7:  # points
         heading.set_fontsize(heading.get_fontsize() - 0.5)  # letters do not shrink in proportion
 
 
@@ -99,9 +96,3 @@ def keep_apart(points: np.ndarray, height: float, widths: np.ndarray | float = n
         if not overlaps:
             break
     return moved
-
-
-def add_superclass_legend(fig: Picture) -> None:
-    """The colours of the superclasses, at the right."""
-    handles = [matplotlib.lines.Line2D([], [], marker="o", linestyle="", color=colour) for colour in COLOURS]
-    fig.legend(handles, map(readable, COARSE_NAMES), loc="outside right center", frameon=False, fontsize=7)

@@ -62,10 +62,9 @@ def plot_history(
     rate.margins(y=0.15)
     loss.sharex(rate)
     accuracy.sharex(rate)
-    for ax in (loss, accuracy, rate):
-        for epoch in changes:
-            ax.axvline(epoch, color="0.5", linestyle=":", linewidth=1)
     for epoch, change in changes.items():
+        for ax in (loss, accuracy, rate):
+            ax.axvline(epoch, color="0.5", linestyle=":", linewidth=1)
         place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0), "textcoords": "offset points"}
         accuracy.annotate(change, (epoch, 0.03), fontsize=8, color="0.35", **place)
     for ax in end:
@@ -121,18 +120,16 @@ def plot_overview(accuracies: dict[str, list[float]], reported: dict[str, float]
     means = {name: float(np.mean(accuracies[name])) for name in accuracies}
     order = sorted(means, key=means.get)
     best, beaten = order[-1], sum(means[name] >= level for name, level in reported.items())
-    title = f"{display_name(best)}: {means[best]:.1%}"
-    if reported:
-        title += f"; {beaten} of {len(reported)} reports matched by the mean of our seeds"
+    words = f"; {beaten} of {len(reported)} reports matched by the mean of our seeds" if reported else ""
+    title = f"{display_name(best)}: {means[best]:.1%}{words}"
     fig, ax = make_figure(9, 1.3 + 0.33 * len(order), title, published=True)
     for row, name in enumerate(order):
-        ax.plot(accuracies[name], [row] * len(accuracies[name]), "o", color=TRAINING, markersize=7, alpha=0.7,
-                label=None if row else "a seed, after the last epoch")  # fmt: skip
+        label = None if row else "a seed, after the last epoch"
+        ax.scatter(accuracies[name], [row] * len(accuracies[name]), s=50, color=TRAINING, alpha=0.7, label=label)
         ax.annotate(f"{means[name]:.2%}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
     if reported:
-        rows = [order.index(name) for name in reported]
-        look = {"color": HELD, "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 1.5}
-        ax.plot(list(reported.values()), rows, "D", label="the report, its best epoch", **look)
+        look = {"marker": "D", "s": 45, "facecolor": "none", "edgecolor": HELD, "linewidth": 1.5}
+        ax.scatter([*reported.values()], [*map(order.index, reported)], label="the report, its best epoch", **look)
     ax.set_yticks(range(len(order)), map(display_name, order), fontsize=9)
     ax.set(xlabel="top-1 on the test set (at the right: the mean)", ylim=(-0.6, len(order) - 0.4))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
