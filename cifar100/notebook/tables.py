@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import mean, median
 
+from cifar100.eda.augmentations import list_transforms
 from cifar100.evaluation.corruptions import find_table
-from cifar100.exploration.augmentations import list_transforms
 from cifar100.recipe import Augmentation, Recipe
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import list_events
@@ -112,6 +112,8 @@ def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
             ours = list_accuracies(runs)
             row["ours, last epoch"] = format_accuracy(runs)
             row["against the report's best"] = f"{100 * (mean(ours) - reported.best):+.2f} points"
+            if not reported.measured:
+                row["against the report's best"] += " (expected)"
             row["training accuracy"] = f"{mean(run.history[-1].train_accuracy for run in runs):.1%}"
         rows.append(row)
     return rows
@@ -153,6 +155,8 @@ def name_transforms(augmentation: Augmentation) -> Iterator[str]:
         yield "rotation" if name == "shift, scale, rotate" and not moved else name
     if augmentation.cutmix_alpha:
         yield "CutMix"
+    if augmentation.mixup_alpha:
+        yield "mixup"
 
 
 def format_fall(first: float, last: float) -> str:

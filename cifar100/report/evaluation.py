@@ -10,7 +10,6 @@ from cifar100.evaluation.summary import pick_confused, reliability
 from cifar100.figures import (
     plot_class_accuracy,
     plot_confused_pairs,
-    plot_coverage,
     plot_reliability,
     plot_superclass_confusion,
     save_figure,
@@ -72,7 +71,6 @@ def save_evaluation_figures(result: Evaluation) -> list[Path]:
     figures = {
         "superclass_confusion": plot_superclass_confusion(metrics.superclass_confusion(confusion)),
         "reliability": plot_reliability(curves, errors),
-        "coverage": plot_coverage(*calibration.accuracy_by_coverage(logits, labels)),
         "class_accuracy": plot_class_accuracy(
             metrics.accuracies_by_class(logits, labels), metrics.class_intervals(logits, labels)
         ),
