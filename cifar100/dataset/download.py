@@ -22,14 +22,10 @@ SILENCE = 20.0  # seconds without a byte that count as a broken connection
 def download(folder: Path) -> None:
     """Write the official `train.bin` and `test.bin` into `folder`/cifar-100-binary.
 
-    Asks the address in CIFAR100_URL, if it is set, for one of the archives; then the hub; then the authors' server.
-    Raises UserError if no source has the data or the disk is full. A file gets its name when its SHA-1 is right.
+    A file gets its name when its SHA-1 is right. Raises UserError if no source has the data or the disk is full.
     """
-    own = os.environ.get("CIFAR100_URL", "").strip()
-    sources = [(own, lambda: fetch_archive(own))] if own else []
-    sources += [(f"the Hugging Face hub ({REPOSITORY})", fetch_from_hub), (ARCHIVE, lambda: fetch_archive(ARCHIVE))]
     failures = []
-    for name, fetch in sources:
+    for name, fetch in ((f"the Hugging Face hub ({REPOSITORY})", fetch_from_hub), (ARCHIVE, fetch_archive)):
         print(f"Downloading CIFAR-100 from {name}.", file=sys.stderr, flush=True)
         try:
             contents = fetch()
@@ -78,15 +74,15 @@ def make_binary_file(parquet_file: Path) -> bytes:
     return b"".join(records)
 
 
-def fetch_archive(address: str) -> dict[str, bytes]:
-    """The two binary files from one of the official archives, whatever its address calls it."""
+def fetch_archive() -> dict[str, bytes]:
+    """The two binary files from the official archive."""
     from torchvision.datasets.utils import download_url
 
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)  # torchvision's own connections would wait for ever
     try:
         with tempfile.TemporaryDirectory() as folder:
-            download_url(address, folder, "archive")
+            download_url(ARCHIVE, folder, "archive")
             return {split: records.tobytes() for split, records in read_official(Path(folder, "archive")).items()}
     finally:
         socket.setdefaulttimeout(before)

@@ -182,14 +182,6 @@ def test_where_no_source_has_it_one_sentence_says_so_and_nothing_is_left(archive
     assert not Path("data").exists()
 
 
-def test_an_own_address_comes_first_and_may_be_of_either_archive(archive, made, monkeypatch):
-    with serving({"/mirror": made["cifar-100-python.tar.gz"]}) as own, serving({}) as hub:
-        monkeypatch.setenv("CIFAR100_URL", f"{own.address}/mirror")
-        monkeypatch.setenv("HF_ENDPOINT", hub.address)
-        check_data(made)
-        assert hub.asked == []
-
-
 def test_an_interrupt_leaves_nothing_and_the_next_download_is_sound(archive, made, parquet_files, monkeypatch):
     with serving(parquet_files, pause=0.1) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
