@@ -112,7 +112,7 @@ def load_split(split: str, data: str | Path | None = None) -> Images:
         raise UserError(f"There is no data folder {folder}. {WAYS_OUT}")
     images = find_split(split, folder)
     if images is None and not named:
-        from cifar100.dataset.download import download  # here, since few need it: a Space does not
+        from cifar100.dataset.download import download  # imported here: a Space needs no download
 
         download(folder)
         images = find_split(split, folder)

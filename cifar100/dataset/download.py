@@ -79,7 +79,7 @@ def fetch_archive() -> dict[str, bytes]:
     from torchvision.datasets.utils import download_url
 
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE)  # torchvision's own connections would wait for ever
+    socket.setdefaulttimeout(SILENCE)  # torchvision's own connections would wait forever
     try:
         with tempfile.TemporaryDirectory() as folder:
             download_url(ARCHIVE, folder, "archive")

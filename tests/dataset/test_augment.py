@@ -30,7 +30,7 @@ def test_input_is_normalised_and_scaled():
 def test_crop_equals_reflecting_padding_and_cutting(down, right, flip):
     images = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
     padded = F.pad(images.permute(0, 3, 1, 2).float(), (2, 2, 2, 2), mode="reflect")
-    # The window moves in the picture as the flip leaves it: mirrored columns run from the other side.
+    # The window moves in the image as the flip leaves it: mirrored columns run from the other side.
     window = padded[:, :, 2 + down : 34 + down, 2 + right : 34 + right]
     expected = (window.flip(3) if flip else window).permute(0, 2, 3, 1).byte()
     assert torch.equal(crop_and_flip(images, torch.tensor([[down, right]]), torch.tensor([flip])), expected)
