@@ -1,7 +1,6 @@
-"""The suites in their short form; `make faults` runs the full one."""
+"""A run that is killed, stopped or damaged, anywhere, is resumed or refused: nothing is lost."""
 
 import json
-import os
 import random
 import subprocess
 import time
@@ -13,11 +12,8 @@ from cifar100.errors import UserError
 from cifar100.recipes import SMOKE
 from cifar100.runs.find import running_folder
 from cifar100.runs.run import holds_another, is_finished
-from tests.faults import __main__ as full
-from tests.faults import crashes, damage, hostile, long_run, serving, supply
-from tests.faults.__main__ import PAGE, RESULTS, render_page
+from tests.faults import crashes, damage, supply
 from tests.faults.children import Run, Trap
-from tests.faults.memory import plot_long_run
 from tests.faults.tally import Tally, render_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,39 +82,6 @@ def test_a_damaged_run_may_be_trained_again_but_is_not_taken_for_finished(tmp_pa
     assert holds_another(folder, SMOKE)
 
 
-def test_hostile_files_do_nothing(tmp_path):
-    for tally in hostile.try_all(tmp_path):
-        costly = tally.name == "costly pictures"  # one of the three is only large, and taken
-        assert tally.lost == [] and tally.refused + costly == tally.tried >= (3 if costly else 6), tally.name
-
-
-def test_the_demo_answers_visitors_among_garbage(tmp_path):
-    kinds = len(serving.make_garbage(serving.Page("", "", 0, tmp_path), b""))
-    tally = serving.visit(tmp_path, 3 * kinds)  # every kind of garbage once
-    assert passes(tally, 3 * kinds) and tally.refused == kinds
-
-
-def test_a_leak_is_seen():
-    level = [(k / 6, 500.0 + k % 3, 20 + k % 2) for k in range(60)]
-    assert long_run.judge("a run", level, 10) == "unharmed"
-    for grown in (
-        [(minutes, memory + 10 * minutes, files) for minutes, memory, files in level],
-        [(minutes, memory, files + int(minutes)) for minutes, memory, files in level],
-    ):
-        assert "grew" in long_run.judge("a run", grown, 10)
-    assert "ended before" in long_run.judge("a run", level[:30], 10)
-    died = long_run.judge_all({"training": level[:6], "serving": []}, 10)  # both, after one minute at most
-    assert died.name.startswith("10 minutes") and len(died.lost) == 2
-    drawn = plot_long_run({"training": level, "serving": level})
-    assert [len(ax.lines) for ax in drawn.axes] == [2, 2] and len(drawn.png) < 150_000
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not say what a process keeps")
-def test_a_process_is_looked_at_all_the_while():
-    samples = long_run.watch(os.getpid(), 0.01, lambda: time.sleep(0.001))
-    assert len(samples) > 20 and all(memory > 10 and files > 2 for _, memory, files in samples)
-
-
 def test_what_was_lost_is_told():
     tally = Tally("a suite")
     for outcome in ("refused", "recovered", "unharmed", "unharmed", "it raises"):
@@ -128,14 +91,12 @@ def test_what_was_lost_is_told():
 
 
 def test_the_oracles_see_what_they_are_for(tmp_path, monkeypatch):
-    """A reader that takes anything for good, one that breaks, one that hangs, and an archive that was taken are
-    noticed."""
+    """A reader that takes anything for good, one that breaks and one that hangs are noticed."""
     path, tally = tmp_path / "file.csv", Tally("a suite")
     path.write_bytes(b"0123456789")
     damage.damage_file(path, {"copy": path.read_bytes}, 20, tally)
     assert len(tally.lost) == tally.tried > 10 and path.read_bytes() == b"0123456789"
     assert "raises ValueError" in damage.judge({"int": lambda: int("x")}, {})
-    assert hostile.refuse(lambda: None) == "it was taken"
 
     def hang():  # as readers are: whatever goes wrong becomes a UserError
         try:
@@ -144,34 +105,7 @@ def test_the_oracles_see_what_they_are_for(tmp_path, monkeypatch):
             raise UserError("It is damaged.") from error
 
     monkeypatch.setattr(damage, "SECONDS", 0.2)
-    assert damage.judge({"hang": hang}, {}) == "hang hangs" and hostile.refuse(hang) == "it hangs"
-
-
-def test_tracebacks_are_found_in_the_log():
-    log = "Traceback ...\nAssertionError\nKeyError: None\n    raise ValueError\ngradio.exceptions.Error: 'no'\n"
-    assert serving.UNEXPECTED.findall(log) == ["AssertionError", "KeyError: None", "gradio.exceptions.Error: 'no'"]
-
-
-def test_a_smaller_run_leaves_the_page_alone(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(full, "RESULTS", tmp_path / "output" / "faults.json")
-    monkeypatch.setattr(full, "FIGURE", tmp_path / "output" / "long_run.png")
-    monkeypatch.setattr(full, "PAGE", tmp_path / "reliability.md")
-    monkeypatch.setattr(full, "run_all", lambda root, damages, requests, minutes: ([Tally("a suite", refused=1)], {}))
-    (tmp_path / "reliability.md").write_bytes(PAGE.read_bytes())
-    for arguments, written in ((["--minutes", "0"], False), (["--damages", "5"], False), ([], True)):
-        monkeypatch.setattr("sys.argv", ["faults", *arguments])
-        assert full.main() == 0
-        assert full.RESULTS.exists() == written == ("Nothing is written" not in capsys.readouterr().out)
-    assert "| a suite | 1 |" in full.PAGE.read_text() and not full.FIGURE.exists()
-
-
-def test_the_page_shows_the_last_full_run():
-    text = PAGE.read_text(encoding="utf-8")
-    if RESULTS.exists():
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
-        assert render_page(text, results) == text and not any(row["lost"] for row in results["suites"])
-    else:
-        assert "not yet" in text.partition("<!-- faults -->")[2]
+    assert damage.judge({"hang": hang}, {}) == "hang hangs"
 
 
 def test_the_notebook_installs_what_requirements_name_and_nothing_else(tmp_path, monkeypatch):

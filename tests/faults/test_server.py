@@ -1,14 +1,10 @@
 """The demo among visitors of whom a third send garbage: the others are answered, and no file is left behind."""
 
 import io
-import os
 import random
-import re
 import socket
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -78,9 +74,5 @@ def test_visitors_are_answered_among_garbage_and_nothing_is_left(tmp_path):
         with ThreadPoolExecutor(8) as pool:
             assert list(filter(None, pool.map(visit, names))) == []
         assert visit("") is None
-    time.sleep(1)
-    log = (own / "log").read_text()
-    assert "MemoryError" not in log and not re.search(r"cifar100/demo/\w+.py.*\n.*\n(?!.*gradio)\w+Error", log)
-    left = [path for path in own.rglob("*") if path.is_file() and path.name != "log"]
-    assert left == [] and set(ROOT.iterdir()) - before <= {ROOT / "__pycache__", ROOT / ".pytest_cache"}
-    assert not any(Path(path).exists() for path in (own / "gradio",)) and os.path.isdir(run)
+    assert [path for path in own.rglob("*") if path.is_file()] == [own / "log"]
+    assert set(ROOT.iterdir()) - before <= {ROOT / "__pycache__", ROOT / ".pytest_cache"}
