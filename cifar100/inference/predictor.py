@@ -28,6 +28,7 @@ from cifar100.runs.find import find_run
 from cifar100.runs.weights import load_network, load_weights, make_network
 
 WEIGHTS = "weights.safetensors"  # of a run
+LFS_POINTER = b"version https://git-lfs"  # begins the text that stands for a file in a clone without Git LFS
 PICKLED = (".pth", ".pt")  # what torch.save writes
 # Classes in a set for 90 % from which on the network does not know the image. On photographs, a rocket, a cup, a
 # motorcycle and a lion need one to four classes, a cat (no class of CIFAR-100) nineteen; of the test images one in two
@@ -73,7 +74,10 @@ class Predictor:
         """The same for each of a list of images, or of an array (N, H, W, 3)."""
         percent, fitted = check_confidence(confidence), self.answering
         probabilities = self.probabilities(images)
-        rankings = rank(probabilities)
+        orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()  # of equal ones the first comes first
+        rankings = [
+            [Prediction(FINE_NAMES[k], k, float(row[k])) for k in order] for order, row in zip(orders, probabilities)
+        ]
         if fitted is None:
             return [Answer(ranking, None) for ranking in rankings]
         enough, for_doubt = (
@@ -94,12 +98,6 @@ class Predictor:
         return softmax(logits, self.answering.temperature if self.answering else 1.0)
 
 
-def rank(probabilities: np.ndarray) -> list[list[Prediction]]:
-    """All classes for each row, the most probable first; of equal ones the first."""
-    orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()
-    return [[Prediction(FINE_NAMES[k], k, float(row[k])) for k in order] for order, row in zip(orders, probabilities)]
-
-
 def describe_doubt(classes: int) -> str | None:
     """classes: in an image's set for UNKNOWN_PERCENT."""
     if classes < UNKNOWN_FROM:
@@ -109,7 +107,7 @@ def describe_doubt(classes: int) -> str | None:
 
 def check_top(top_k: int) -> None:
     """Raises UserError if it is no number of classes."""
-    if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or not 1 <= top_k <= len(FINE_NAMES):
+    if type(top_k) is not int or not 1 <= top_k <= len(FINE_NAMES):
         raise UserError(f"top_k must be a whole number from 1 to {len(FINE_NAMES)}, not {top_k!r}.")
 
 
@@ -131,22 +129,13 @@ def load_predictor(path: str | Path, device: str | torch.device | None = None) -
     path, chosen = Path(path), choose_device(device)
     if path.suffix in PICKLED:
         raise UserError(f"{path} is a pickle, which is not opened: name a run, or its weights.safetensors.")
-    if path.suffix == ".safetensors" and not (path.name == WEIGHTS and path.with_name("metrics.json").is_file()):
-        refuse_pointer(path)
-        return Predictor(load_alone(path), chosen)
-    folder = path.parent if path.name == WEIGHTS else find_run(path)
-    refuse_pointer(folder / WEIGHTS)
-    return Predictor(load_network(folder), chosen, load_answering(folder))
-
-
-def refuse_pointer(weights: Path) -> None:
-    """Raises UserError if this is the text that Git LFS leaves in place of a file, as in a clone without LFS."""
-    if (
-        weights.is_file()
-        and weights.stat().st_size < 1000
-        and weights.read_bytes().startswith(b"version https://git-lfs")
-    ):
+    alone = path.suffix == ".safetensors" and not (path.name == WEIGHTS and path.with_name("metrics.json").is_file())
+    weights = path if path.suffix == ".safetensors" else find_run(path) / WEIGHTS
+    if weights.is_file() and weights.stat().st_size < 1000 and weights.read_bytes().startswith(LFS_POINTER):
         raise UserError(f"{weights} is a pointer of Git LFS, not the weights themselves: run `git lfs pull`.")
+    if alone:
+        return Predictor(load_alone(path), chosen)
+    return Predictor(load_network(weights.parent), chosen, load_answering(weights.parent))
 
 
 def load_alone(path: Path) -> nn.Module:
