@@ -1,6 +1,6 @@
 """Make one zip file to hand in, with your own runs alone, and say what is still missing.
 
-Example: python -m cifar100 hand-in output/sprint --name "Ada Lovelace" --space ada/cifar-100
+Example: python -m cifar100 hand-in output/sprint --name Ada --space ada/cifar-100
 """
 
 from argparse import ArgumentParser, Namespace
