@@ -192,9 +192,7 @@ def test_what_nobody_expected_is_one_sentence_and_a_traceback_where_it_is_asked_
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-@pytest.mark.parametrize(
-    ("arguments", "unbuffered"), [("recipes", "1"), ("recipes", ""), ("--help", ""), ("train --help", "")]
-)
+@pytest.mark.parametrize(("arguments", "unbuffered"), [("recipes", "1"), ("recipes", ""), ("--help", "")])
 def test_output_to_a_full_device_is_one_sentence(arguments, unbuffered):
     command, variables = f"{sys.executable} -m cifar100 {arguments} > /dev/full", {"PYTHONUNBUFFERED": unbuffered}
     run = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, env=os.environ | variables)
