@@ -20,7 +20,7 @@ from cifar100.recipes import SMOKE
 from cifar100.runs.checkpoint import load_checkpoint, seal
 from cifar100.runs.history import load_history
 from cifar100.runs.run import Run, load_metrics, load_recipe
-from cifar100.runs.weights import make_network
+from cifar100.network import make_network
 from tests.conftest import ROOT
 from tests.inference.test_predictor import make_run
 
