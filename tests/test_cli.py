@@ -14,8 +14,8 @@ from PIL import Image
 from cifar100.__main__ import main, make_parser
 from cifar100.commands import NAMES
 from cifar100.commands.train import choose_recipes
-from cifar100.recipes import RECIPES, SPRINT
 from cifar100.lr_finder import load_curve
+from cifar100.recipes import RECIPES, SPRINT
 from tests.conftest import ROOT
 from tests.report.test_pages import make_run
 

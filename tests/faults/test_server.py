@@ -14,10 +14,9 @@ import httpx
 import pytest
 
 from cifar100.demo.examples import load_drawings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_run
 from tests.demo.pages import SECONDS, call, shares, start_page, upload
 from tests.inference import costly
-from tests.inference.test_predictor import make_run
 
 
 def make_garbage(page: str, model: str, image: bytes) -> dict:

@@ -18,25 +18,9 @@ from cifar100.inference.predictor import UNKNOWN_FROM
 from cifar100.network import load_network, make_network, save_weights
 from cifar100.recipes import SMOKE
 from cifar100.runs.answering import Answering
-from cifar100.runs.find import run_folder
-from cifar100.runs.history import EpochRecord, save_history
-from cifar100.runs.run import make_metrics, save_recipe
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-
-
-def make_run(output, recipe=SMOKE, accuracy=0.5):
-    """A finished run's folder with the recipe's first weights, and this accuracy after its one epoch."""
-    folder = run_folder(recipe, output)
-    folder.mkdir(parents=True)
-    save_recipe(folder, recipe)
-    save_weights(folder / "weights.safetensors", make_network(recipe), recipe)
-    history = [EpochRecord(1, 0.1, 4.0, 0.1, 4.0, accuracy)]
-    save_history(folder, history)
-    facts = {"data": "CIFAR-100", "seconds": 1.0, "images_per_second": 1.0, "hardware": "abacus", "commit": None}
-    metrics = make_metrics(recipe, history, folder, versions={"torch": "2"}, **facts)
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    return folder
+from tests.conftest import make_run
 
 
 def make_answering(temperature=10.0):
