@@ -93,14 +93,11 @@ def describe_seeds(name: str, groups: dict[str, list[Run]]) -> str:
 
 
 def render_figures(groups: dict[str, list[Run]], root: Path) -> str:
-    """The README's pictures: the accuracy of all recipes over what they compute, where that was drawn, and side by side
+    """The README's pictures: the accuracy of all recipes, where that was drawn, and side by side
     those of the first recipe of the headline that the notebook has drawn; and the link to its model card."""
     lines = []
     if (root / OVERVIEW).is_file():
-        words = (
-            "Top-1 accuracy of the recipes, means over their seeds, over the multiply-adds of a training; the reports' "
-            "numbers as diamonds."
-        )
+        words = "Top-1 accuracy by recipe: a dot for each seed, a diamond for what the report says."
         lines.append(f"![{words}]({OVERVIEW})\n")
     folders = {name: groups[name][0].folder.parent for name in filter(groups.get, HEADLINE)}
     for name, folder in folders.items():

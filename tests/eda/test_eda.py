@@ -39,11 +39,9 @@ def test_distances_between_mean_images(split):
     assert distances[2, 9] == pytest.approx(np.sqrt(((means[2] - means[9]) ** 2).mean()))
     np.testing.assert_allclose(np.diag(distances), 0, atol=1e-3)
 
-
-def test_share_of_nearest_relatives():
-    distances = np.where(COARSE_OF_FINE[:, None] == COARSE_OF_FINE, 1.0, 2.0)
-    assert eda.superclass_share_of_nearest(distances) == 1.0
-    assert eda.superclass_share_of_nearest(3 - distances) == 0.0
+    relatives = np.where(COARSE_OF_FINE[:, None] == COARSE_OF_FINE, 1.0, 2.0)
+    assert eda.superclass_share_of_nearest(relatives) == 1.0
+    assert eda.superclass_share_of_nearest(3 - relatives) == 0.0
 
 
 def test_neighbours_name_a_vectors_label_where_labels_gather():
@@ -107,8 +105,7 @@ def test_figures_show_their_data(split, tmp_path):
 
 def test_a_long_title_is_set_smaller_and_labels_keep_apart():
     long, _ = make_figure(6, 2, "From one class to another: " + "large omnivores and herbivores, " * 2)
-    (heading,) = long.texts
-    assert heading.get_window_extent().x1 < 600 and make_figure(6, 2, "short")[0].texts[0].get_fontsize() == 13
+    assert long.texts[0].get_window_extent().x1 < 600 and make_figure(6, 2, "short")[0].texts[0].get_fontsize() == 13
 
     points = np.random.default_rng(0).uniform(size=(20, 2))
     moved = keep_apart(points, height=0.05, widths=np.full(20, 0.2))

@@ -17,15 +17,12 @@ from cifar100.evaluation import summary as assessment
 from cifar100.evaluation.logits import compute_logits, evaluate_run, extract_features
 from cifar100.evaluation.metrics import order_by_confusion
 from cifar100.evaluation.near_duplicates import Pair
-from cifar100.explain.receptive_field import effective_extent, effective_fields, stage_ends, trace_blocks
 from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
 from cifar100.report import model_card
 from cifar100.report.evaluation import compare
 from cifar100.runs.run import Run, load_metrics
 from cifar100.training.fit import fit
-from model import resnet20, sprint
-from tests.conftest import tiny_split
 
 
 @pytest.fixture
@@ -118,27 +115,6 @@ def test_features_are_what_the_head_sees(two_runs):
     np.testing.assert_allclose(logits, compute_logits(network, images), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("builder", [resnet20, sprint])
-def test_the_effective_field_lies_within_the_theoretical_one(builder):
-    torch.manual_seed(0)
-    network = builder()
-    fields = effective_fields(network, tiny_split("test").images[:4])
-    theory = {stage: block.receptive_field for stage, block in stage_ends(trace_blocks(network)).items()}
-    assert list(fields) == list(theory)
-    first = fields["stage 1"]
-    assert first.shape == (32, 32) and first.max() == 1
-    rows, columns = np.nonzero(first)
-    assert np.ptp(rows) < theory["stage 1"] and np.ptp(columns) < theory["stage 1"]
-    assert all(p.grad is None for p in network.parameters())
-
-
-def test_half_of_the_sum_lies_within_the_extent():
-    gradient = np.zeros((32, 32))
-    gradient[15:17, 15:17] = 1
-    assert effective_extent(gradient) == 2
-    assert effective_extent(np.ones((32, 32))) == 24  # 24 * 24 is the first even square above 512
-
-
 def test_confused_classes_become_neighbours():
     order = np.random.default_rng(0).permutation(20)
     groups = np.empty(20, int)
@@ -159,16 +135,13 @@ def test_every_figure_shows_its_data_of_few_images_too(count, tmp_path):
     pairs, by_class = metrics.confused_pairs(confusion), metrics.accuracies_by_class(logits, labels)
     between = metrics.superclass_confusion(confusion, COARSE_OF_FINE)
     curves, errors = assessment.reliability(logits, labels)
-    coverage, accuracy = assessment.calibration.accuracy_by_coverage(logits, labels)
     worse = {"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}
     drawn = {
         "classes": figures.plot_class_accuracy(by_class, metrics.class_intervals(logits, labels)),
         "superclasses": figures.plot_superclass_confusion(between),
         "pairs": figures.plot_confused_pairs(confusion, assessment.pick_confused(logits, labels, images, pairs)),
         "reliability": figures.plot_reliability(curves, errors),
-        "coverage": figures.plot_coverage(coverage, accuracy),
         "corruptions": figures.plot_corruptions(worse, 0.6),
-        "field": figures.plot_effective_field({"stage 1": np.eye(32)}, {"stage 1": 11}),
     }
     for name, fig in drawn.items():
         figures.save_figure(fig, tmp_path / f"{name}.png")
@@ -188,7 +161,5 @@ def test_every_figure_shows_its_data_of_few_images_too(count, tmp_path):
     _, heights, used = next(iter(curves.values()))
     bars = [bar.get_height() for bar in drawn["reliability"].axes[0].patches]
     np.testing.assert_allclose(bars, heights[used > 0])
-    np.testing.assert_array_equal(drawn["coverage"].axes[0].lines[0].get_xydata(), np.stack([coverage, accuracy], 1))
     lines = {line.get_label(): list(line.get_ydata()) for line in drawn["corruptions"].axes[0].lines}
     assert {name: lines[name] for name in worse} == {name: [0.6, *values] for name, values in worse.items()}
-    np.testing.assert_array_equal(drawn["field"].axes[0].images[0].get_array(), np.eye(32))

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from cifar100.dataset.cifar import COARSE_OF_FINE
-from cifar100.errors import UserError
 from cifar100.eda.augmentations import draw_augmented, list_transforms
+from cifar100.errors import UserError
 from cifar100.inference import pictures
 from cifar100.inference.pictures import MAX_PIXELS, open_picture, shrink, stack_pictures
 from cifar100.notebook.showcase import pick_examples

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -74,47 +76,29 @@ def test_a_map_spans_up_to_1_and_one_without_evidence_stays_zero():
 
 def describe(network: nn.Module) -> list:
     """Everything about a network that a call could leave behind, comparable with ==."""
-
-    def digest(value):
-        return None if value is None else hash(value.numpy().tobytes())
-
     hooks = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
     modules = [(m.training, *(list(getattr(m, kind)) for kind in hooks)) for m in network.modules()]
-    parameters = [(p.requires_grad, id(p.grad), digest(p.grad)) for p in network.parameters()]
-    return [modules, parameters, [digest(value) for value in network.state_dict().values()]]
+    gradients = [(p.requires_grad, None if p.grad is None else p.grad.tolist()) for p in network.parameters()]
+    return [modules, gradients, [value.tolist() for value in network.state_dict().values()]]
 
 
-def make_well_used_network() -> nn.Module:
+@pytest.mark.parametrize("fails", [False, True])
+def test_leaves_the_network_as_it_was(fails):
     """In training but for one stage, partly frozen, and with gradients in some parameters."""
     network = make_network().train()
     network.stages[0].eval().requires_grad_(False)
     for parameter in network.stages[1].parameters():
         parameter.grad = torch.randn_like(parameter)
-    return network
-
-
-def test_leaves_the_network_as_it_was_and_does_not_depend_on_it():
-    network = make_well_used_network()
-    before = describe(network)
-    maps = grad_cam(network, IMAGES, "stages.1", TARGETS)
-    assert describe(network) == before
-    np.testing.assert_array_equal(maps, grad_cam(make_network(), IMAGES, "stages.1", TARGETS))
-
-
-@pytest.mark.parametrize("when", ["forward", "backward"])
-def test_leaves_the_network_as_it_was_when_it_fails(when):
-    network, error = make_well_used_network(), IndexError  # which the library's own `with` swallows
 
     def fail(*_):
-        raise error("on purpose")
+        raise IndexError("on purpose")  # which the library's own `with` swallows
 
-    def fail_later(module, inputs, output):
-        output.register_hook(fail)
-
-    network.stages[2].register_forward_hook(fail if when == "forward" else fail_later)
+    if fails:
+        network.stages[2].register_forward_hook(fail)
     before = describe(network)
-    with pytest.raises(error, match="on purpose"):
-        grad_cam(network, IMAGES, "stages.1", TARGETS)
+    with pytest.raises(IndexError, match="on purpose") if fails else contextlib.nullcontext():
+        maps = grad_cam(network, IMAGES, "stages.1", TARGETS)
+        np.testing.assert_array_equal(maps, grad_cam(make_network(), IMAGES, "stages.1", TARGETS))
     assert describe(network) == before
 
 
@@ -140,16 +124,15 @@ def test_works_on_a_compiled_network():
 
 @pytest.mark.parametrize("layer", ["stages.9", "head", nn.Conv2d(3, 3, 1)])
 def test_a_wrong_layer_is_told_which_there_are(layer):
-    with pytest.raises(UserError, match=r"choose one of stem, stages\.0, stages\.1, stages\.2, or") as caught:
+    with pytest.raises(UserError, match=r"choose one of stem, stages\.0, stages\.1, stages\.2, or"):
         grad_cam(make_network(), IMAGES, layer)
-    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("targets", [[0, 1, 100], [-1, 0, 1], [0, 1]])
-def test_wrong_targets_and_images_are_refused(targets):
+def test_wrong_targets_and_images_are_refused():
     network = make_network()
-    with pytest.raises(UserError, match="3 targets, one an image, each a class from 0 to 99"):
-        grad_cam(network, IMAGES, "stages.2", targets)
+    for targets in ([0, 1, 100], [-1, 0, 1], [0, 1]):
+        with pytest.raises(UserError, match="3 targets, one an image, each a class from 0 to 99"):
+            grad_cam(network, IMAGES, "stages.2", targets)
     for images in (IMAGES[:0], IMAGES[0], IMAGES / 255):
         with pytest.raises(UserError, match=r"\(N, 32, 32, 3\) uint8, one or more"):
             grad_cam(network, images, "stages.2")
@@ -165,10 +148,3 @@ def test_overlay_is_brightest_where_the_heatmap_is():
     assert row < 50 and column >= 150
     assert (picture[100:, :100] == [50, 50, 52]).all()  # half the picture's grey, half the colours' black
     assert abs(np.diff(picture.astype(int), axis=0)).max() < 25  # no steps of 100 between cells
-
-
-def test_overlay_does_not_wrap_where_bicubic_interpolation_overshoots():
-    image = np.zeros((32, 32, 3), np.uint8)
-    image[:, 16:] = 255
-    picture = overlay(image, np.ones((8, 8)), pixels=320, opacity=0)
-    assert (picture[:, :154] < 20).all() and (picture[:, 166:] > 235).all()
