@@ -1,5 +1,8 @@
 """What the notebooks import. Every name lives in a room of cifar100/."""
 
+from cifar100.training.check import format_findings, list_choices
+
+from cifar100.bench import format_bench, run_bench
 from cifar100.dataset.augment_image import make_albumentations, to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, readable
 from cifar100.demo.examples import load_drawings
@@ -40,6 +43,8 @@ from cifar100.figures import *
 from cifar100.figures.style import display_name
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import open_picture, shrink
+from cifar100.lr_finder import curve_file, find_recipe_lr, load_curve
+from cifar100.network import load_network
 from cifar100.notebook.session import start_session
 from cifar100.notebook.settings import explain_settings
 from cifar100.notebook.showcase import pick_examples, save_showcase
@@ -55,16 +60,12 @@ from cifar100.notebook.tables import (
 from cifar100.recipes import RECIPES, find_recipe
 from cifar100.report.curves import draw_overview
 from cifar100.report.describe import list_events
-from cifar100.report.pages import load_published
-from cifar100.report.readme import group_by_recipe, render_results
+from cifar100.report.hand_in import render_list, render_submission, save_details
+from cifar100.report.published import group_by_recipe, load_published
+from cifar100.report.readme import render_results
 from cifar100.report.reported import list_levels
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
-from cifar100.runs.weights import load_network
-from cifar100.training.check import format_findings, list_choices
-from cifar100.training.lr_curve import load_curve
-from cifar100.training.lr_finder import curve_file, find_recipe_lr
 from cifar100.training.schedules import trace_rates
-from cifar100.training.speed import format_bench, run_bench
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -13,6 +13,7 @@ from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run
 from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
 from cifar100.files import write_bytes
+from cifar100.lr_finder import LrCurve, curve_file, find_recipe_lr, load_curve
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.report.pages import write_all
@@ -21,9 +22,7 @@ from cifar100.runs.history import EpochRecord
 from cifar100.runs.machines import describe_machines
 from cifar100.runs.place import claim, take_place
 from cifar100.runs.run import Run, is_finished
-from cifar100.training.fit import fit
-from cifar100.training.lr_curve import LrCurve, load_curve
-from cifar100.training.lr_finder import curve_file, find_recipe_lr
+from cifar100.train import fit
 from cifar100.training.progress import Progress
 
 OUTPUT = "output"  # where the project keeps what it publishes

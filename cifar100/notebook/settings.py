@@ -36,10 +36,9 @@ MEANINGS = {  # of a recipe's settings, in the order of the table
     "jitter": "largest change of brightness, contrast, saturation, hue",
     "jitter probability": "of any of these",
     "erasing": "probability of one rectangular hole of any shape",
-    "noise": "largest deviation of Gaussian noise, of the range 0 to 1",
-    "noise probability": "of any noise",
+    "cutout anywhere": "its centre anywhere in the image, cut off at the border; else wholly inside",
+    "hole color": "of cutout and erasing",
     "cutmix alpha": "CutMix: shares are drawn from Beta(alpha, alpha)",
-    "mixup alpha": "mixup: likewise",
     "mix probability": "of mixing a batch",
     "seed": "of every random draw",
 }
@@ -51,8 +50,7 @@ DEPENDENT = {  # settings that say nothing while another one is switched off
     "affine probability": ("shift", "rotation"),
     "cutout probability": "cutout",
     "jitter probability": "jitter",
-    "noise probability": "noise",
-    "mix probability": ("cutmix alpha", "mixup alpha"),
+    "mix probability": "cutmix alpha",
 }
 
 

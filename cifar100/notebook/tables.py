@@ -5,7 +5,7 @@ from itertools import pairwise
 from statistics import mean, median
 
 from cifar100.eda.augmentations import list_transforms
-from cifar100.evaluation.corruption_table import find_table
+from cifar100.evaluation.corruptions import find_table
 from cifar100.recipe import Augmentation, Recipe
 from cifar100.recipes import RECIPES
 from cifar100.report.describe import list_events

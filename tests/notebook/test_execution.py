@@ -20,10 +20,10 @@ from cifar100.dataset.sample import make_sample
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import predict_logits
 from cifar100.explain.grad_cam import enlarge, grad_cam, stage_layers
+from cifar100.network import load_network
 from cifar100.notebook import execution
 from cifar100.notebook.execution import execute_notebook
 from cifar100.runs.run import load_metrics
-from cifar100.runs.weights import load_network
 from tests.conftest import ROOT
 
 NOTEBOOKS = ("CIFAR100_ResNet.ipynb", "cifar100_eda.ipynb")

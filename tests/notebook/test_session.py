@@ -13,14 +13,14 @@ import torch
 from safetensors.numpy import save
 
 from cifar100.errors import UserError
+from cifar100.lr_finder import save_curve, suggest_lr
 from cifar100.notebook import session
 from cifar100.recipes import RECIPES, SMOKE
 from cifar100.runs.find import RUN_FILES, run_folder, running_folder
 from cifar100.runs.history import EpochRecord, load_history, save_history
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics, make_metrics, save_recipe
-from cifar100.training.fit import fit
-from cifar100.training.lr_curve import save_curve, suggest_lr
+from cifar100.train import fit
 from tests.conftest import tiny_split
 
 TINY = replace(SMOKE, epochs=2, batch_size=100)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cifar100.evaluation.corruption_table import SEVERITIES, STRENGTHS, save_corruptions, table_file
+from cifar100.evaluation.corruptions import SEVERITIES, STRENGTHS, save_corruptions, table_file
 from cifar100.notebook.settings import MEANINGS, explain_settings
 from cifar100.notebook.tables import (
     as_markdown,
