@@ -127,11 +127,8 @@ def test_a_release_of_torch_that_computes_bfloat16_wrongly_is_refused(convolutio
 
 
 def test_the_commit_of_another_repository_is_not_ours(tmp_path, monkeypatch):
-    for command in (
-        ["init", "-q"],
-        ["-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x"],
-    ):
-        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    for command in ("init -q", "-c user.name=x -c user.email=x commit -q --allow-empty -m x"):
+        subprocess.run(["git", "-C", tmp_path, *command.split()], check=True)
     (tmp_path / "unpacked").mkdir()
     monkeypatch.setattr(devices, "ROOT", tmp_path / "unpacked")
     assert devices.current_commit() is None

@@ -18,9 +18,9 @@ from cifar100.inference.predictor import UNKNOWN_FROM
 from cifar100.network import load_network, make_network, save_weights
 from cifar100.recipes import SMOKE
 from cifar100.runs.answering import Answering
+from tests.conftest import make_run
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-from tests.conftest import make_run
 
 
 def make_answering(temperature=10.0):
