@@ -143,11 +143,15 @@ def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
     ends at their minimum. The suggestion is a tenth of the minimum's rate if that leaves fewer than 10 points, the
     skipped ones included, or unless the loss falls from the sixth point to the minimum by more than 2 % and by more
     than 4 standard errors.
-    Raises ValueError unless there are as many losses as rates, at least one, and the rates are above 0 and rising.
+    Raises ValueError unless there are as many losses as rates, at least one, and the rates are finite, above 0, rising.
     """
     rates, losses = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
-    if not len(rates) or rates.shape != losses.shape or not (rates[0] > 0 and (np.diff(rates) > 0).all()):
-        raise ValueError("there must be as many losses as rates, at least one, and rising rates above 0")
+    if (
+        not len(rates)
+        or rates.shape != losses.shape
+        or not (0 < rates[0] and (np.diff(rates) > 0).all() and rates[-1] < np.inf)
+    ):
+        raise ValueError("there must be as many losses as rates, at least one, and finite, rising rates above 0")
     losses = np.where(np.isfinite(losses), losses, np.inf)
     diverged = np.isinf(losses) | (losses > DIVERGED * np.minimum.accumulate(losses))
     end = int(diverged.argmax()) if diverged.any() else len(losses)

@@ -41,7 +41,7 @@ def load_network_of_file(path: Path) -> nn.Module:
         check_regular(path)
         with safe_open(path, framework="pt") as file:
             network = networks.NETWORKS[json.loads(file.metadata()["cifar100"])["network"]]()
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} cannot be read, or does not name its network: take weights that this project saved."
         ) from error

@@ -183,7 +183,7 @@ def find_recipe(name: str, **changes) -> Recipe:
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UserError(f"There is no recipe {name!r}.{hint} The recipes are: {', '.join(RECIPES)}.")
     recipe = RECIPES[name]
-    if changes.get("epochs", 0) > 0:
+    if isinstance(changes.get("epochs"), int | float):
         changes = {"milestones": tuple(m * changes["epochs"] / recipe.epochs for m in recipe.milestones)} | changes
     try:
         return replace(recipe, **changes)

@@ -13,8 +13,23 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Each may import those before it.
 ORDER = (
-    *("errors", "stopping", "files", "recipe", "recipes", "device", "parallel", "dataset", "runs", "evaluation"),
-    *("training", "explain", "figures", "inference", "report", "eda", "demo", "notebook", "commands"),
+    *("errors", "stopping", "files", "recipe", "recipes", "device", "parallel", "dataset", "runs", "network"),
+    *(
+        "evaluation",
+        "training",
+        "train",
+        "lr_finder",
+        "bench",
+        "check",
+        "explain",
+        "figures",
+        "inference",
+        "report",
+        "eda",
+        "demo",
+        "notebook",
+        "commands",
+    ),
     "__main__",
 )
 

@@ -31,10 +31,13 @@ def locked(folder: Path) -> Iterator[None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
-        except (Timeout, NotImplementedError) as error:
-            if has_locks(Path(lock.lock_file)):
+        except (Timeout, OSError, NotImplementedError) as error:  # its releases differ in where there are no locks
+            if not has_locks(Path(lock.lock_file)):
+                print(f"The file system of {folder} has no locks: let only one process write there.", flush=True)
+            elif isinstance(error, Timeout):
                 raise UserError(f"Another process is writing {folder}: wait, or choose another --output.") from error
-            print(f"The file system of {folder} has no locks: let only one process write there.", flush=True)
+            else:
+                raise
     try:
         yield
     finally:
@@ -42,7 +45,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def has_locks(path: Path) -> bool:
-    """Whether the file system can lock this file, which filelock does not tell from a lock that another one holds."""
+    """Whether the file system can lock this file."""
     if sys.platform == "win32":
         return True
     try:

@@ -19,11 +19,12 @@ from cifar100.runs.history import EpochRecord, parse_history
 WEIGHTS, HISTORY = "weights.safetensors", "history.csv"
 THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Plain = Annotated[str, Field(pattern=r"^[^<>|`\[\]]*$")]  # text that Markdown and HTML show as it is
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Machine(TypedDict):
-    hardware: str
+    hardware: Plain
     epochs: tuple[int, int]  # the first and the last that it trained
 
 
@@ -39,10 +40,10 @@ class Metrics(TypedDict):
     data: Literal["CIFAR-100", "sample"]
     seconds: Positive  # of training and of evaluation
     images_per_second: Positive  # of training
-    hardware: str  # that trained most of the epochs
+    hardware: Plain  # that trained most of the epochs
     machines: NotRequired[list[Machine]]  # where there were several
-    versions: dict[str, str]
-    commit: str | None
+    versions: dict[str, Plain]
+    commit: Plain | None
     sha256: TypedDict("Checksums", {"weights": Digest, "history": Digest})
     evaluation: NotRequired[dict[str, JsonValue]]  # what `evaluate --write` adds
 

@@ -112,7 +112,6 @@ def test_nested_and_endless_text_is_refused(tmp_path, name, text, read):
         {"versions": {"torch": SCRIPT}},
         {"recipe": SCRIPT},
         {"data": SCRIPT},
-        {"evaluation": {"per_class": {SCRIPT: 0.5}}},
     ],
     ids=lambda change: next(iter(change)),
 )
