@@ -1,13 +1,24 @@
-"""What the notebooks import. Every name lives in a room of cifar100/.
+"""What the notebooks import. Every name lives in a room of cifar100/."""
 
-`python utils.py` lists the recipes' augmentations and draws a batch through the pipeline of each.
-"""
-
-from cifar100.dataset.augment_image import make_albumentations, to_input
+from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, readable
 from cifar100.demo.examples import load_drawings
+from cifar100.eda.augmentations import draw_augmented, label_transform, list_transforms
+from cifar100.eda.images import (
+    channel_histograms,
+    channel_means_and_stds,
+    count_classes,
+    distances_between_classes,
+    embed,
+    examples_of_classes,
+    find_duplicates,
+    knn_accuracy,
+    make_thumbnails,
+    mean_brightness,
+    mean_images,
+    superclass_share_of_nearest,
+)
 from cifar100.evaluation.calibration import accuracy_by_coverage
-from cifar100.evaluation.corruptions import corruptions_of
 from cifar100.evaluation.logits import compute_logits, extract_features
 from cifar100.evaluation.metrics import (
     accuracies_by_class,
@@ -22,66 +33,34 @@ from cifar100.evaluation.metrics import (
 from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.summary import pick_confused, reliability
 from cifar100.explain.grad_cam import explain_stages, grad_cam, stage_layers
-from cifar100.explain.gradient_flow import gradient_norms, without_shortcuts
-from cifar100.explain.receptive_field import blocks_as_markdown, effective_fields, stage_ends, summarise, trace_blocks
-from cifar100.exploration.augmentations import draw_augmented, draw_mixed, label_transform, list_transforms
-from cifar100.exploration.images import (
-    brightness_and_contrast,
-    channel_histograms,
-    channel_statistics,
-    count_classes,
-    distances_between_classes,
-    embed,
-    embed_thumbnails,
-    examples_of_classes,
-    find_duplicates,
-    hardest_looking,
-    mean_images,
-    nearest_classes,
-    superclass_share_of_nearest,
-)
+from cifar100.explain.gradient_flow import gradient_norms, without_norms, without_shortcuts
+from cifar100.explain.receptive_field import blocks_as_markdown, trace_blocks
 from cifar100.figures import *
 from cifar100.figures.style import display_name
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import open_picture, shrink
-from cifar100.notebook.session import start_session
-from cifar100.notebook.settings import explain_settings
+from cifar100.notebook.session import choose_data, find_lr, keep_submission, publish, start_session
+from cifar100.notebook.shortcuts import load_without_shortcuts
 from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.notebook.tables import (
+    as_code,
     as_markdown,
-    compare_corruptions,
     compare_recipes,
     compare_reports,
     list_results,
-    list_targets,
+    recipe_source,
     summarise_ranges,
 )
-from cifar100.recipes import RECIPES, find_recipe
-from cifar100.report.curves import count_training, draw_over_computation
+from cifar100.recipes import find_recipe
+from cifar100.report.curves import draw_overview
 from cifar100.report.describe import list_events
-from cifar100.report.pages import load_published
-from cifar100.report.readme import group_by_recipe, render_results
+from cifar100.report.hand_in import render_list, render_submission
+from cifar100.report.published import group_by_recipe, load_published
 from cifar100.report.reported import list_levels
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
 from cifar100.runs.weights import load_network
-from cifar100.training.check import format_findings, list_choices
-from cifar100.training.lr_curve import load_curve
-from cifar100.training.lr_finder import curve_file, find_recipe_lr
-from cifar100.training.schedules import trace_rates
-from cifar100.training.speed import format_bench, run_bench
+from cifar100.training.fit import fit
+from cifar100.training.trainer import train_one_epoch
 
 __all__ = [name for name in dir() if not name.startswith("_")]
-
-if __name__ == "__main__":
-    import sys
-
-    from cifar100.errors import UserError
-    from cifar100.exploration.augmentations import describe_pipelines
-
-    try:
-        for line in describe_pipelines():
-            print(line)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
