@@ -39,14 +39,13 @@ from cifar100.figures import *
 from cifar100.figures.style import display_name
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import open_picture, shrink
-from cifar100.notebook.session import choose_data, find_lr, keep_submission, publish, start_session
+from cifar100.notebook.session import choose_data, find_lr, publish, render_result, start_session
 from cifar100.notebook.shortcuts import load_without_shortcuts
 from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.notebook.tables import (
     as_code,
     as_markdown,
     compare_recipes,
-    compare_reports,
     list_results,
     recipe_source,
     summarise_ranges,
@@ -54,9 +53,11 @@ from cifar100.notebook.tables import (
 from cifar100.recipes import find_recipe
 from cifar100.report.curves import draw_overview
 from cifar100.report.describe import list_events
-from cifar100.report.hand_in import render_list, render_submission
+from cifar100.report.hand_in import render_list
 from cifar100.report.published import group_by_recipe, load_published
+from cifar100.report.readme import render_results
 from cifar100.report.reported import list_levels
+from cifar100.report.submission import save_details
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
 from cifar100.runs.weights import load_network

@@ -14,8 +14,9 @@ from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
 from cifar100.files import write_bytes
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
+from cifar100.report.hand_in import render_submission
 from cifar100.report.pages import write_all
-from cifar100.report.submission import Submission
+from cifar100.report.published import group_by_recipe, load_published
 from cifar100.runs.find import RUN_FILES, has_weights, run_folder, running_folder
 from cifar100.runs.place import claim, take_place
 from cifar100.runs.run import Run, is_finished
@@ -41,19 +42,13 @@ class Session:
         return run_folder(self.recipe, self.output, is_sample())
 
     @property
-    def figures(self) -> Path:
-        return self.run.parent
-
-    @property
     def unfinished(self) -> bool:
         """Whether there is a checkpoint to go on from."""
         return (running_folder(self.run) / "checkpoint.pt").exists()
 
-    def describe(self) -> str:
-        return (
-            f"Recipe {self.recipe.name}, seed {self.recipe.seed}, on {self.device}. {self.reason}\n"
-            f"Runs and figures: {self.figures}"
-        )
+    def __str__(self) -> str:
+        recipe, folder = self.recipe, self.run.parent
+        return f"{recipe.name}, seed {recipe.seed}, on {self.device}. {self.reason}\nRuns and figures: {folder}"
 
 
 def start_session(
@@ -61,39 +56,35 @@ def start_session(
 ) -> Session:
     """Check the notebook's parameters and decide. started: the folder from which the user's relative paths count.
 
-    "auto" trains where there is a GPU, and on the sample; elsewhere it loads the finished run, one's own before the
-    published one. With "auto" a finished run in an output folder of one's own is not trained again, so that Run All
-    after a disconnection goes on where it stopped. On the sample `smoke` takes the recipe's place.
+    "auto" trains where there is a GPU, and on the sample; elsewhere it loads a finished run, one's own before the
+    published one. A finished run in an output folder of one's own is loaded on a GPU, too, so that Run All after a
+    disconnection goes on where it stopped. On the sample `smoke` takes the recipe's place.
     Raises UserError if a parameter is wrong, or if nothing can be loaded and nothing may be trained.
     """
     if train not in ("auto", "yes", "no"):
         raise UserError(f"TRAIN must be auto, yes or no, not {train!r}.")
     choose_data(data, started)
     sample, device, own = is_sample(), choose_device(), absolute(output, started) or OUTPUT
-    chosen = find_recipe("smoke" if sample else recipe, seed=seed)
-    image = absolute(picture, started)
+    check_mounted(own)
+    chosen, image = find_recipe("smoke" if sample else recipe, seed=seed), absolute(picture, started)
     if image and not image.is_file():
         raise UserError(f"PICTURE names {image}, which is not there: write its whole path, or leave PICTURE empty.")
-    check_mounted(own)
 
-    def decide(place: Path, trains: bool, why: str) -> Session:
-        return Session(chosen, device, place, trains, f"It {'trains' if trains else 'loads a finished run'}{why}", image)
-
-    if train == "yes":  # whatever lies there, damaged or not
-        return decide(own, True, ", because TRAIN is yes.")
-    may_train = train == "auto" and (device.type != "cpu" or sample)
-    elsewhere = [own] if sample or own != OUTPUT else []
-    places = elsewhere if may_train else [own, *([] if sample else [OUTPUT])]
-    finished = [place for place in places if is_finished(run_folder(chosen, place, sample), chosen)]
-    for place in finished:
-        if has_weights(run_folder(chosen, place, sample)):
-            return decide(place, False, ": there is no GPU here." if train == "auto" and not may_train else ".")
-    if may_train:
-        return decide(own, True, f", because {'the sample is small' if sample else f'there is a GPU ({device})'}.")
-    lacks = "was published without its weights" if finished else f"has no finished run in {own}"
+    may_train = train == "auto" and (sample or device.type != "cpu")
+    places = [own] if sample else list(dict.fromkeys((own, OUTPUT)))
+    if train == "yes":
+        places = []
+    elif may_train and not sample:  # what the project publishes keeps nobody from training
+        places.remove(OUTPUT)
+    for place in places:
+        folder = run_folder(chosen, place, sample)
+        if is_finished(folder, chosen) and has_weights(folder):
+            return Session(chosen, device, place, False, "It loads a finished run, and trains nothing.", image)
+    if train == "yes" or may_train:
+        return Session(chosen, device, own, True, f"It trains, because TRAIN is {train}.", image)
     raise UserError(
-        f"{chosen.name}, seed {seed}, {lacks}{', and there is no GPU' if train == 'auto' else ''}: set TRAIN to yes "
-        "to train it here, or choose a RECIPE and SEED whose weights were published."
+        f"{chosen.name}, seed {seed}, has no finished run with weights in {own}, and nothing may be trained here: set "
+        "TRAIN to yes to train it all the same, or choose another RECIPE or SEED."
     )
 
 
@@ -121,10 +112,9 @@ def check_mounted(folder: Path) -> None:
         raise UserError(f"OUTPUT is {folder}, but no Google Drive is mounted there: mount it and run this cell again.")
 
 
-def keep_submission(**details: str) -> None:
-    """Keep who hands in what, for the pages and for `hand-in`: all that is not empty. Nothing is cleared."""
-    if values := {name: value for name, value in details.items() if value}:
-        Submission.load(Path.cwd()).change(**values).save(Path.cwd())
+def render_result(recipe: Recipe) -> str:
+    """The block at the top of the notebook, in Markdown: whose work it is, and what the published runs have reached."""
+    return render_submission(recipe, group_by_recipe(load_published()).get(recipe.name, []))
 
 
 def find_lr(session: Session, recipe: Recipe) -> LrCurve:
@@ -133,7 +123,7 @@ def find_lr(session: Session, recipe: Recipe) -> LrCurve:
     if path.exists() and not session.trains:
         print(f"Loaded {path}.")
         return load_curve(path)
-    curve, path = find_recipe_lr(recipe, output=session.output, steps=40 if is_sample() else 200)
+    curve, path = find_recipe_lr(recipe, output=session.output, steps=15 if is_sample() else 200)
     print(f"Measured, and kept as {path}.")
     return curve
 

@@ -1,7 +1,4 @@
-"""The first epochs of a recipe whose network has lost its shortcuts.
-
-`python -m cifar100.notebook.shortcuts` trains those of resnet56_multistep, and keeps them as a CSV file.
-"""
+"""The first epochs of resnet56_multistep, but for the shortcuts of its network: `python -m cifar100.notebook.shortcuts`."""
 
 import tempfile
 from itertools import islice
@@ -10,8 +7,7 @@ from pathlib import Path
 from cifar100.explain.gradient_flow import without_shortcuts
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
-from cifar100.runs.checks import read_file
-from cifar100.runs.history import EpochRecord, format_record, parse_history, save_history
+from cifar100.runs.history import EpochRecord, format_record, load_history, save_history
 from cifar100.runs.weights import make_network
 from cifar100.training.fit import fit
 
@@ -19,23 +15,18 @@ FOLDER, EPOCHS = Path("output/resnet56_multistep/without_shortcuts"), 10
 
 
 def load_without_shortcuts(recipe: Recipe, folder: Path = FOLDER) -> list[EpochRecord]:
-    """The epochs as they are kept; where they are not, it trains them now."""
+    """The epochs that history.csv in this folder keeps. If there is none, they are trained now, from the recipe's own
+    weights and on its images, and kept; what else `fit` writes goes with a temporary folder."""
     if not (folder / "history.csv").exists():
-        train_without_shortcuts(recipe, folder)
-    return parse_history(read_file(folder / "history.csv"), folder / "history.csv")
-
-
-def train_without_shortcuts(recipe: Recipe, folder: Path = FOLDER, epochs: int = EPOCHS) -> None:
-    """Train the recipe for its first epochs, from the same weights and on the same images, but without shortcuts, and
-    keep the records. What else `fit` writes goes with a temporary folder."""
-    history = []
-    with tempfile.TemporaryDirectory() as temporary:
-        network = without_shortcuts(make_network(recipe))
-        for record in islice(fit(recipe, output=temporary, network=network), epochs):
-            history.append(record)
-            print(format_record(record, recipe.epochs))
-    save_history(folder, history)
+        history = []
+        with tempfile.TemporaryDirectory() as temporary:
+            network = without_shortcuts(make_network(recipe))
+            for record in islice(fit(recipe, output=temporary, network=network), EPOCHS):
+                history.append(record)
+                print(format_record(record, recipe.epochs))
+        save_history(folder, history)
+    return load_history(folder)
 
 
 if __name__ == "__main__":
-    train_without_shortcuts(find_recipe("resnet56_multistep"))
+    load_without_shortcuts(find_recipe("resnet56_multistep"))

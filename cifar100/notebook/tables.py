@@ -9,8 +9,7 @@ from cifar100 import recipes
 from cifar100.eda.augmentations import list_transforms
 from cifar100.recipe import Recipe
 from cifar100.report.describe import list_events
-from cifar100.report.readme import format_accuracy, format_times, list_accuracies
-from cifar100.report.reported import REPORTED, list_levels
+from cifar100.report.reported import list_levels
 from cifar100.runs.history import EpochRecord, format_seconds
 from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import Run
@@ -20,24 +19,21 @@ EDGE = 5  # epochs whose mean stands for the beginning or the end of a range
 
 
 def as_code(*parts) -> str:
-    """The source of classes and functions, or text, in Markdown: highlighted there."""
+    """Markdown with the source of classes and functions, or with text that is code, highlighted."""
     texts = [part if isinstance(part, str) else inspect.getsource(part) for part in parts]
     return "```python\n" + "\n\n".join(text.strip("\n") for text in texts) + "\n```"
 
 
 def recipe_source(name: str) -> str:
     """The code of a recipe in recipes.py, after that of the recipe which it changes, if it changes one."""
-    text, code, parents = inspect.getsource(recipes), {}, {}
+    text, code, changed = inspect.getsource(recipes), {}, {}
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            variable, first = node.targets[0].id, node.value.args[:1]
-            code[variable] = ast.get_source_segment(text, node)
-            parents[variable] = first[0].id if first else None
-    variable = next(variable for variable in code if getattr(recipes, variable) == recipes.RECIPES[name])
-    shown = [code[variable]]
-    while variable := parents[variable]:
-        shown.insert(0, code[variable])
-    return "\n\n".join(shown)
+            (variable,), first = node.targets, node.value.args[:1]
+            code[variable.id] = ast.get_source_segment(text, node)
+            changed[variable.id] = first[0].id if first else None
+    own = next(variable for variable in code if getattr(recipes, variable) == recipes.RECIPES[name])
+    return (recipe_source(getattr(recipes, changed[own]).name) + "\n\n" if changed[own] else "") + code[own]
 
 
 def as_markdown(rows: list[dict[str, str]]) -> str:
@@ -50,10 +46,9 @@ def as_markdown(rows: list[dict[str, str]]) -> str:
 
 
 def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[str, str]]:
-    """A row for each range of epochs between two changes of the recipe, and for the first epochs: the rate, what
-    training and test accuracy do within it, what the first epoch after a change gains over the EDGE before, and the gap
-    between training and test at both ends. Ends are means of EDGE epochs, or of half the range, since single epochs
-    jump; but the very first epoch stands alone."""
+    """A row for each range of epochs between two changes of the recipe, and for the first epochs. What a range begins
+    and ends with are means of EDGE epochs, or of half the range, since single epochs jump; but the very first epoch
+    stands alone."""
     changes = {round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)}
     ends = changes | {len(history)}
     ends = sorted(ends | ({FIRST_EPOCHS} if min(ends) > 2 * FIRST_EPOCHS else set()))
@@ -85,7 +80,7 @@ def take_means(records: list[EpochRecord]) -> dict[str, float]:
 
 def list_results(run: Run, top1: float, top5: float, interval: tuple[float, float]) -> list[dict[str, str]]:
     """What a run has reached and cost, a row each. top1, top5, interval: of its saved weights, computed anew, 0..1."""
-    first, final, best, metrics = run.history[0], run.history[-1], run.metrics["best"], run.metrics
+    final, best, metrics = run.history[-1], run.metrics["best"], run.metrics
     reached = {f"{float(level):.0%}": epoch for level, epoch in metrics["reached"].items() if epoch}
     lowest = min(run.history, key=lambda record: record.eval_loss)
     levels = list_levels(run.recipe.name).items()
@@ -98,8 +93,6 @@ def list_results(run: Run, top1: float, top5: float, interval: tuple[float, floa
         "training accuracy": f"{final.train_accuracy:.2%}",
         "gap, training minus test": f"{100 * (final.train_accuracy - final.eval_accuracy):+.1f} points",
         f"first epoch at {', '.join(reached) or 'a threshold'}": ", ".join(map(str, reached.values())) or "-",
-        "training loss, first to last epoch": f"{first.train_loss:.3f} to {final.train_loss:.3f}",
-        "test loss, first to last epoch": f"{first.eval_loss:.3f} to {final.eval_loss:.3f}",
         f"lowest test loss, in epoch {lowest.epoch}": f"{lowest.eval_loss:.3f}",
         "time, training and evaluation": format_seconds(metrics["seconds"]),
         "hardware": describe_machines(metrics),
@@ -114,31 +107,9 @@ def judge(accuracy: float, least: float) -> str:
     return f"{accuracy:.2%}, {'reached' if accuracy >= least else f'missed by {100 * (least - accuracy):.2f} points'}"
 
 
-def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
-    """A row for each system of the five reports: its numbers, and what our recipe of it has reached. groups: the
-    published runs of each recipe."""
-    rows = []
-    for name, reported in REPORTED.items():
-        row = {
-            "the report": reported.cite(),
-            "its numbers": reported.describe(),
-            "our recipe": f"`{name}`",
-            "ours, last epoch": "no run yet",
-            "against the report's best": "-",
-            "training accuracy": "-",
-        }
-        if runs := groups.get(name):
-            row["ours, last epoch"] = format_accuracy(runs)
-            row["against the report's best"] = f"{100 * (mean(list_accuracies(runs)) - reported.best):+.2f} points"
-            if not reported.measured:
-                row["against the report's best"] += " (expected)"
-            row["training accuracy"] = f"{mean(run.history[-1].train_accuracy for run in runs):.1%}"
-        rows.append(row)
-    return rows
-
-
 def compare_recipes(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
-    """A row for each published recipe: how it trains, what it reaches, in what time and on what. groups: as above."""
+    """A row for each published recipe: how it trains, and how well it then fits its training images. groups: the
+    published runs of each recipe."""
     rows = []
     for name, runs in groups.items():
         recipe = recipes.RECIPES[name]
@@ -147,12 +118,12 @@ def compare_recipes(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
         rows.append(
             {
                 "recipe": f"`{name}`",
-                "epochs": f"{recipe.epochs:g}",
-                "schedule, largest rate, batch": f"{recipe.schedule}, {recipe.lr:g}, {recipe.batch_size}",
+                "schedule": recipe.schedule,
+                "largest rate": f"{recipe.lr:g}",
+                "batch": f"{recipe.batch_size}",
                 "also": ", ".join(f"{what} {value:g}" for what, value in also.items() if value) or "-",
                 "augmentation": ", ".join(transforms),
-                "top-1, last epoch": format_accuracy(runs),
-                "time a run, and on what": format_times(runs),
+                "training accuracy": f"{mean(run.history[-1].train_accuracy for run in runs):.1%}",
             }
         )
     return rows
