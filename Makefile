@@ -1,10 +1,9 @@
 # `make run` and `make test` set up what they need. README.md has the plain commands for those without make.
 PYTHON ?= python3
 RECIPE ?= sprint
-MINUTES ?= 10
 BIN := .venv/bin
 
-.PHONY: setup run notebooks demo test train lint faults check-space
+.PHONY: setup run notebooks demo test train lint
 
 setup: .venv/installed
 
@@ -14,10 +13,12 @@ setup: .venv/installed
 	touch $@
 
 run: setup
-	$(BIN)/python -m cifar100 notebook CIFAR100_ResNet.ipynb --data sample --to output/sample
+	mkdir -p output/sample
+	$(BIN)/papermill CIFAR100_ResNet.ipynb output/sample/CIFAR100_ResNet.ipynb -p DATA sample
 
 notebooks: setup
-	$(BIN)/python -m cifar100 notebook CIFAR100_ResNet.ipynb cifar100_eda.ipynb
+	$(BIN)/papermill CIFAR100_ResNet.ipynb CIFAR100_ResNet.ipynb
+	$(BIN)/papermill cifar100_eda.ipynb cifar100_eda.ipynb
 
 demo: setup
 	$(BIN)/python -m cifar100 demo $(ARGS)
@@ -31,11 +32,3 @@ train: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-# Some minutes, 3 to 12 GB: the exported Space in an environment of its own requirements alone, against the project.
-check-space: setup
-	$(BIN)/python checks/space.py $(ARGS)
-
-# Half an hour and more on two cores: kills runs, damages files, sends garbage to the demo; see docs/reliability.md.
-faults: setup
-	$(BIN)/python -m tests.faults --minutes $(MINUTES) $(ARGS)

@@ -39,6 +39,7 @@ from cifar100.figures import *
 from cifar100.figures.style import display_name
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import open_picture, shrink
+from cifar100.network import load_network
 from cifar100.notebook.session import choose_data, find_lr, publish, render_result, start_session
 from cifar100.notebook.shortcuts import load_without_shortcuts
 from cifar100.notebook.showcase import pick_examples, save_showcase
@@ -60,8 +61,6 @@ from cifar100.report.reported import list_levels
 from cifar100.report.submission import save_details
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
-from cifar100.runs.weights import load_network
-from cifar100.training.fit import fit
-from cifar100.training.trainer import train_one_epoch
+from cifar100.train import evaluate, fit, train_one_epoch
 
 __all__ = [name for name in dir() if not name.startswith("_")]

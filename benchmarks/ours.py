@@ -1,33 +1,32 @@
 """Our training step, evaluation and pipeline as work without end, to be timed beside the plain way's."""
 
+import itertools
 from collections.abc import Iterator
 
 import torch
 
+from benchmarks.plain import draw_noise
+from cifar100.bench import make_inputs_forever, take_step
+from cifar100.dataset.augment_batch import mix
+from cifar100.dataset.augment_image import to_input
 from cifar100.evaluation.logits import predict_logits
 from cifar100.recipe import Recipe
-from cifar100.training.speed import draw_noise, each_input, whole_batches
-from cifar100.training.trainer import Trainer, make_trainer, train_step
-
-MATRIX = 2048  # rows and columns of the product that stands for the best a processor can do
+from cifar100.train import Training, build
 
 
-def training_steps(recipe: Recipe, device: torch.device, compile: str, precision: str) -> Iterator[int]:
+def training_steps(recipe: Recipe, device: torch.device, compile: bool, precision: str) -> Iterator[int]:
     """Our steps without end, on four batches that lie ready; yields each one's number of images."""
-    trainer = start_trainer(recipe, device, precision)
-    trainer.loss_step.compile(compile, say=lambda text: None)
-    trainer.network.train()
-    batches = whole_batches(trainer)
-    ready = [next(batches) for _ in range(4)]
-    while True:
-        for inputs, targets in ready:
-            train_step(trainer, inputs, targets)
-            yield len(inputs)
+    training = start(recipe, device, compile, precision)
+    training.network.train()
+    noise = draw_noise(4 * recipe.batch_size)
+    images, labels = (torch.from_numpy(part).to(device).split(recipe.batch_size) for part in (noise.images, noise.fine))
+    ready = [mix(to_input(part), own, recipe.augmentation) for part, own in zip(images, labels)]
+    yield from (take_step(training, *batch) for batch in itertools.cycle(ready))
 
 
 def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterator[int]:
-    """Our predictions without end, from pictures in uint8."""
-    network = start_trainer(recipe, device).result
+    """Our predictions without end, from images in uint8."""
+    network = start(recipe, device).network
     images = torch.from_numpy(draw_noise(batch_size).images).to(device)
     while True:
         yield len(predict_logits(network, images, batch_size))
@@ -35,17 +34,8 @@ def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterat
 
 def augmented_batches(recipe: Recipe, device: torch.device) -> Iterator[int]:
     """Our augmented batches without end, epoch after epoch of CIFAR-100's size."""
-    yield from map(len, each_input(make_trainer(recipe, draw_noise(), device)))
+    yield from map(len, make_inputs_forever(build(recipe, draw_noise(), device, compile=False)))
 
 
-def start_trainer(recipe: Recipe, device: torch.device, precision: str = "auto") -> Trainer:
-    return make_trainer(recipe, draw_noise(1000), device, precision=precision)
-
-
-def matrix_products(side: int, precision: str, device: torch.device) -> Iterator[float]:
-    """Products of square matrices without end; yields each one's GFLOP."""
-    left, right = (torch.randn(side, side, device=device).to(getattr(torch, precision)) for _ in range(2))
-    result = torch.empty_like(left)
-    while True:
-        torch.mm(left, right, out=result)
-        yield 2 * side**3 / 1e9
+def start(recipe: Recipe, device: torch.device, compile: bool = False, precision: str = "auto") -> Training:
+    return build(recipe, draw_noise(1000), device, compile=compile, precision=precision, say=lambda text: None)

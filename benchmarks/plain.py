@@ -1,6 +1,6 @@
 """The plain public way to write our training step, evaluation and pipeline: what ours are measured against.
 
-torchvision's parts, float32, NCHW, PIL pictures, and the loop that every tutorial has; recipes give the settings alone.
+torchvision's parts, float32, NCHW, PIL images, and the loop that every tutorial has; recipes give the settings alone.
 Every function but the networks' is work without end: it yields the number of images that it has just done.
 """
 
@@ -14,13 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import models, transforms
 from torchvision.models.resnet import BasicBlock
 
-from cifar100.dataset.cifar import MEAN, STD, Images
+from cifar100.dataset.cifar import COARSE_OF_FINE, MEAN, SIZES, STD, Images
 from cifar100.recipe import Recipe
-from cifar100.training.speed import draw_noise
 
 
 def make_resnet18(num_classes: int = 100) -> nn.Module:
-    """torchvision's, with the two changes that everyone makes for 32x32 pictures."""
+    """torchvision's, with the two changes that everyone makes for 32x32 images."""
     network = models.resnet18(num_classes=num_classes)
     network.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
     network.maxpool = nn.Identity()
@@ -30,13 +29,9 @@ def make_resnet18(num_classes: int = 100) -> nn.Module:
 def make_resnet56(num_classes: int = 100) -> nn.Module:
     """Three stages of nine blocks; torchvision's ResNet has four stages, so that its block alone is used."""
 
-    def make_stage(in_channels: int, channels: int, stride: int) -> nn.Sequential:
-        downsample = None
-        if stride > 1:
-            downsample = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
-        first = BasicBlock(in_channels, channels, stride, downsample)
+    def make_stage(inputs: int, channels: int, stride: int) -> nn.Sequential:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        first = BasicBlock(inputs, channels, stride, shortcut if stride > 1 else None)
         return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(8)))
 
     stem = (nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True))
@@ -51,13 +46,8 @@ def training_steps(recipe: Recipe, device: torch.device) -> Iterator[int]:
     """Steps on four batches that lie ready, with the figures that a tutorial's loop keeps."""
     network = NETWORKS[recipe.network]().to(device).train()
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-    )
+    settings = {name: getattr(recipe, name) for name in ("lr", "momentum", "nesterov", "weight_decay")}
+    optimizer = torch.optim.SGD(network.parameters(), **settings)
     batches = [
         (torch.randn(recipe.batch_size, 3, 32, 32, device=device), torch.randint(100, (recipe.batch_size,)).to(device))
         for _ in range(4)
@@ -85,8 +75,8 @@ def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterat
         yield batch_size
 
 
-class Pictures(Dataset):
-    """As torchvision.datasets.CIFAR100 gives them: a PIL picture an image, then the transforms."""
+class PilImages(Dataset):
+    """As torchvision.datasets.CIFAR100 gives them: one PIL image each, then the transforms."""
 
     def __init__(self, data: Images, transform: transforms.Compose):
         self.data, self.transform = data, transform
@@ -98,36 +88,27 @@ class Pictures(Dataset):
         return self.transform(Image.fromarray(self.data.images[index])), int(self.data.fine[index])
 
 
-class Cutout:
-    """DeVries and Taylor 2017, on a picture's tensor, as public code writes it."""
-
-    def __init__(self, side: int, probability: float):
-        self.side, self.probability = side, probability
-
-    def __call__(self, picture: Tensor) -> Tensor:
-        if np.random.rand() >= self.probability:
-            return picture
-        height, width = picture.shape[1:]
-        row, column, half = np.random.randint(height), np.random.randint(width), self.side // 2
-        mask = np.ones((height, width), np.float32)
-        mask[max(row - half, 0) : row + half, max(column - half, 0) : column + half] = 0.0
-        return picture * torch.from_numpy(mask)
-
-
 def augmented_batches(recipe: Recipe, device: torch.device, num_workers: int) -> Iterator[int]:
-    """Crop, flip and cutout of the recipe, picture by picture, in a DataLoader, epoch after epoch of CIFAR-100's
-    size."""
+    """Crop, flip and cutout of the recipe, image by image in a DataLoader, epoch after epoch of CIFAR-100's size."""
     settings = recipe.augmentation
+    area = (settings.cutout / 32) ** 2
     steps = (
         transforms.RandomCrop(32, padding=settings.crop_padding),
         transforms.RandomHorizontalFlip(),
         transforms.ToTensor(),
         transforms.Normalize(MEAN, STD),
-        Cutout(settings.cutout, settings.cutout_probability),
+        transforms.RandomErasing(settings.cutout_probability, (area, area), (1, 1)),
     )
-    pictures = Pictures(draw_noise(), transforms.Compose(steps))
-    loader = DataLoader(pictures, recipe.batch_size, shuffle=True, num_workers=num_workers)
+    data = PilImages(draw_noise(), transforms.Compose(steps))
+    loader = DataLoader(data, recipe.batch_size, shuffle=True, num_workers=num_workers)
     while True:
         for images, labels in loader:
             images, labels = images.to(device), labels.to(device)
             yield len(images)
+
+
+def draw_noise(count: int = SIZES["train"]) -> Images:
+    """Random pixels and labels, which cost what CIFAR-100's cost; by default as many as there are to train on."""
+    generator = np.random.default_rng(0)
+    fine = generator.integers(0, len(COARSE_OF_FINE), count)
+    return Images(generator.integers(0, 256, (count, 32, 32, 3), np.uint8), fine, COARSE_OF_FINE[fine])

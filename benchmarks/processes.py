@@ -11,23 +11,10 @@ from multiprocessing import get_context
 
 import torch
 
+from cifar100.bench import measure_rate
 from cifar100.errors import UserError
-from cifar100.training.speed import measure_rate
 
 WARM_UP = 2  # batches that are not timed: they fetch memory, and compile on a GPU
-
-
-def start_process() -> ProcessPoolExecutor:
-    """A fresh process, which starts with its first task. Ctrl-C ends it at once and without a word."""
-    return ProcessPoolExecutor(1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL))
-
-
-def run_in(process: ProcessPoolExecutor, function: Callable, *arguments):
-    """What the function returns or raises there. Raises UserError if the process dies."""
-    try:
-        return process.submit(function, *arguments).result()
-    except BrokenProcessPool as error:
-        raise UserError(f"A process that measures has died ({error}): free some memory, and try again.") from error
 
 
 class Sides(AbstractContextManager):
@@ -36,24 +23,33 @@ class Sides(AbstractContextManager):
     def __init__(self, names: tuple[str, ...], device: torch.device, rounds: int, seconds: float):
         """seconds: of a turn, which lasts one batch at least."""
         self.device, self.rounds, self.seconds = device, rounds, seconds
-        self.processes = {name: start_process() for name in names}
+        # Each starts with its first task. Ctrl-C ends it at once and without a word.
+        ctrl_c = (signal.signal, (signal.SIGINT, signal.SIG_DFL))
+        self.processes = {name: ProcessPoolExecutor(1, get_context("spawn"), *ctrl_c) for name in names}
 
     def __exit__(self, *error) -> None:
         for process in self.processes.values():
             process.shutdown()
 
-    def alternate(self, works: dict[str, tuple]) -> dict[str, list[float]]:
-        """works: side -> (generator function of what was done, batch by batch; its arguments ...). Returns what each
-        side does in a second, turn by turn."""
+    def alternate(self, works: dict[str, tuple]) -> dict[str, float]:
+        """works: side -> (generator function of the images done, batch by batch; its arguments ...). Returns each
+        side's images/s: the median of its turns. Raises UserError if a process dies."""
         turns: dict[str, list[float]] = {side: [] for side in works}
         for _ in range(self.rounds):
             for side, work in works.items():
-                turns[side].append(run_in(self.processes[side], take_turn, self.device, self.seconds, *work))
-        return turns
+                turns[side].append(self.run_in(side, take_turn, self.device, self.seconds, *work))
+        return {side: statistics.median(rates) for side, rates in turns.items()}
+
+    def run_in(self, side: str, function: Callable, *arguments):
+        """What the function returns or raises in the side's process."""
+        try:
+            return self.processes[side].submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise UserError(f"A process that measures has died ({error}): free some memory, and try again.") from error
 
 
 def take_turn(device: torch.device, seconds: float, *work) -> float:
-    """Go on with the process's work for about `seconds`; returns what was done in a second."""
+    """Go on with the process's work for about `seconds`; returns images/s."""
     return measure_rate(begin(*work), lambda done: done, device, seconds, warm_up=0)
 
 
@@ -64,8 +60,3 @@ def begin(make: Callable[..., Iterator], *arguments) -> Iterator:
     for _ in range(WARM_UP):
         next(work)
     return work
-
-
-def median(turns: dict[str, list[float]]) -> dict[str, float]:
-    """The median of each side's turns."""
-    return {side: statistics.median(rates) for side, rates in turns.items()}

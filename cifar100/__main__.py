@@ -4,13 +4,16 @@ import argparse
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from importlib import import_module
 
 from cifar100.commands import NAMES
-from cifar100.errors import UserError
+from cifar100.errors import UserError, brief
 from cifar100.files import FULL
 from cifar100.stopping import STOPPED, listen
+
+SWITCH = "CIFAR100_TRACEBACK"  # 1 shows an error's traceback above its sentence
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -31,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def carry_out(make: Callable[[], argparse.ArgumentParser], arguments: list[str] | None) -> int:
-    """Run the command that the parser finds. Returns the exit code: 0, 2 after a message that says what to do, or 130
-    where it was stopped."""
+    """Run the command that the parser finds. Returns the exit code: 0, 2 after one sentence, or 130 where it was
+    stopped."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a name may have letters that this screen has not
     os.environ.pop("MPLBACKEND", None)  # figures become files here, whatever shows them elsewhere
@@ -46,15 +49,20 @@ def carry_out(make: Callable[[], argparse.ArgumentParser], arguments: list[str] 
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return STOPPED
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-    except OSError as error:
-        if error.filename is not None or error.errno not in (errno.EPIPE, errno.EIO, *FULL):
-            raise
-        # Else it is the output, to which a name is not given. Nowhere takes what is left of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno != errno.EPIPE:  # the reader has gone, as `head` does
-            print(f"Error: The output cannot be written ({error.strerror}): send it elsewhere.", file=sys.stderr)
+    except Exception as error:
+        if os.environ.get(SWITCH) == "1":
+            traceback.print_exc()
+        sentence = str(error)
+        if isinstance(error, OSError) and not error.filename and error.errno in (errno.EPIPE, errno.EIO, *FULL):
+            # It is the output, to which a name is not given. Nowhere takes what is left of it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            gone = error.errno == errno.EPIPE  # the reader, as `head` does
+            sentence = "" if gone else f"The output cannot be written ({error.strerror}): send it elsewhere."
+        elif not isinstance(error, UserError):
+            what = f"{type(error).__name__}: {brief(error).rstrip('.')}"
+            sentence = f"Nothing here expected this ({what}): set {SWITCH}=1 and report what it says."
+        if sentence:
+            print(f"Error: {sentence}", file=sys.stderr)
     return 2
 
 

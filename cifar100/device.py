@@ -4,6 +4,8 @@ import ctypes
 import functools
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,12 +13,17 @@ import torch.nn.functional as F
 
 from cifar100.errors import UserError
 from cifar100.files import ROOT
+from cifar100.recipe import Recipe
 
 WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 wrongly on this processor"
 
 
-def choose_device(name: str | None = None) -> torch.device:
-    """The named device, else the best there is. Raises UserError if it is not there, or has no memory left."""
+def choose_device(name: str | None = None, local_rank: int | None = None) -> torch.device:
+    """The named device, else the best there is; of several processes on a machine, each takes the GPU of its rank.
+    Raises UserError if it is not there, or has no memory left."""
+    if local_rank is not None and name in (None, "cuda") and torch.cuda.is_available():
+        name = f"cuda:{local_rank}"
+        torch.cuda.set_device(min(local_rank, torch.cuda.device_count() - 1))
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -38,6 +45,21 @@ def choose_device(name: str | None = None) -> torch.device:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a GPU has no memory left; CUDA, its libraries and Apple's GPU each have words of their own for that."""
     return isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
+
+
+@contextmanager
+def advise_on_memory(recipe: Recipe) -> Iterator[None]:
+    """Raises UserError where a GPU has too little memory. The rate goes with the batch (Goyal et al. 2017, "Accurate,
+    Large Minibatch SGD", section 2.1)."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"The GPU has too little memory for batches of {recipe.batch_size}: say --batch-size "
+            f"{recipe.batch_size // 2} --lr {recipe.lr / 2:g}, close what else uses it, or say --device cpu."
+        ) from error
 
 
 def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
@@ -144,13 +166,17 @@ def describe_machine(device: torch.device) -> dict[str, str | None]:
 
 
 def current_commit() -> str | None:
-    """The commit of the code that runs, with "+changes" behind it where files differ from it."""
+    """The commit of the code that runs, with "+changes" behind it where files differ from it. None outside its own
+    repository: unpacked inside another one, that one's commit says nothing."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        git = ["git", "-C", str(ROOT)]
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no", "--", "*.py"], capture_output=True, text=True
-        ).stdout
+        if not Path(git("rev-parse", "--show-toplevel")).samefile(ROOT):
+            return None
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+changes" if changed.strip() else "")

@@ -1,116 +1,61 @@
 """Recipe: every number that changes a result, and what each may be. Does not import torch."""
 
-import sys
-from dataclasses import asdict, dataclass, fields
-from types import NoneType, UnionType
-from typing import get_args, get_origin
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from cifar100.errors import UserError
 
-NETWORKS = ("resnet20", "resnet56", "resnet110", "resnet18", "resnet34", "sprint")  # builders in model.py
 CHANGEABLE = ("seed", "epochs", "batch_size", "lr", "weight_decay")  # by an option of `train`
-MOST_EPOCHS, MOST_LR = 1_000_000, 1_000_000  # far beyond all use, and within what steps and float32 can count
-SCHEDULES = ("triangle", "multistep", "onecycle", "cosine")
-KINDS = {
-    str: "text",
-    bool: "True or False",
-    int: "a whole number",
-    float: "a finite number",
-    NoneType: "None",
-    ...: "...",
-}
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1e6)]  # far beyond all use, and within what float32 can count
+settings = dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 
 
-def is_kind(value, kind) -> bool:
-    """Whether the value is what the annotation `kind` asks for: every member of a tuple, too. A whole number may
-    stand for a float; True and False are no numbers."""
-    if isinstance(kind, UnionType):
-        return any(is_kind(value, one) for one in get_args(kind))
-    if get_origin(kind) is tuple:
-        members = get_args(kind)
-        if not isinstance(value, tuple):
-            return False
-        if members[-1] is ...:
-            return all(is_kind(member, members[0]) for member in value)
-        return len(value) == len(members) and all(map(is_kind, value, members))
-    if isinstance(value, bool):
-        return kind is bool
-    if kind is float:  # a comparison, for isfinite fails at integers beyond the floats
-        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
-    return isinstance(value, kind)
+def require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise ValueError(rule)
 
 
-def name_kind(kind) -> str:
-    """What an annotation asks for, in words."""
-    if isinstance(kind, UnionType):
-        return " or ".join(map(name_kind, get_args(kind)))
-    if get_origin(kind) is tuple:
-        return f"({', '.join(map(name_kind, get_args(kind)))})"
-    return KINDS.get(kind) or f"an {kind.__name__}"
+def is_rising(*numbers: float) -> bool:
+    return all(a < b for a, b in zip(numbers, numbers[1:]))
 
 
-def make_check(owner: str, settings):
-    """A function that raises UserError, with the field and the rule it breaks, unless the rule holds. Every field has
-    been compared with its annotation then: they come from files."""
-
-    def check(holds: bool, field: str, rule: str) -> None:
-        if not holds:
-            raise UserError(f"{owner}: {field} must be {rule}, not {getattr(settings, field)!r}.")
-
-    for field in fields(settings):
-        check(is_kind(getattr(settings, field.name), field.type), field.name, name_kind(field.type))
-    return check
-
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Augmentation:
-    """What is done to a training image, in the order of the fields. Borders and holes are black.
+    """What is done to a training image, in the order of the fields.
 
     The same fields build both pipelines; only "device" knows alternating flips.
     """
 
-    pipeline: str = "device"  # whole batches beside the network; or "albumentations", image by image in workers
-    crop_padding: int = 0  # pixels on each side before a random 32x32 crop
-    crop_border: str = "black"  # or "reflect"
-    flip: str = "none"  # "random", or "alternating": a random half first, then the other half, in turn
-    shift: float = 0.0  # at most this fraction of the side, up or down and left or right
-    scale: tuple[float, float] = (1.0, 1.0)  # smallest and largest, one factor for both axes
-    rotation: float = 0.0  # at most so many degrees, either way
-    affine_probability: float = 1.0  # of shift, scale and rotation together
-    cutout: int = 0  # side in pixels of one square hole, wholly inside
-    cutout_probability: float = 1.0
-    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue
-    jitter_probability: float = 1.0
-    erasing: float = 0.0  # probability of one rectangular hole of 2 to 30 % of the area (Zhong et al. 2020)
-    noise: float = 0.0  # largest deviation of Gaussian noise, of the range 0..1; evenly drawn from 0 on
-    noise_probability: float = 1.0
-    cutmix_alpha: float | None = None  # Beta(alpha, alpha) for the share of each image (Yun et al. 2019)
-    mixup_alpha: float | None = None  # likewise (Zhang et al. 2018); with both, a batch takes one at random
-    mix_probability: float = 1.0  # of mixing a batch at all
+    pipeline: Literal["device", "albumentations"] = "device"  # whole batches, or image by image in workers
+    crop_padding: Annotated[int, Field(ge=0, lt=32)] = 0  # pixels on each side before a random 32x32 crop
+    crop_border: Literal["black", "reflect"] = "black"
+    flip: Literal["none", "random", "alternating"] = "none"  # the last: a random half first, then the other, in turn
+    shift: Fraction = 0.0  # at most this fraction of the side, up or down and left or right
+    scale: tuple[Rate, Rate] = (1.0, 1.0)  # smallest and largest, one factor for both axes
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # at most so many degrees, either way
+    affine_probability: Probability = 1.0  # of shift, scale and rotation together
+    cutout: Annotated[int, Field(ge=0, le=32)] = 0  # side in pixels of one square hole (DeVries and Taylor 2017)
+    cutout_anywhere: bool = False  # its centre anywhere in the image, cut off at the border; else wholly inside
+    cutout_probability: Probability = 1.0
+    jitter: tuple[Fraction, Fraction, Fraction, Annotated[float, Field(ge=0, le=0.5)]] = (0.0, 0.0, 0.0, 0.0)
+    # ... of brightness, contrast, saturation and hue
+    jitter_probability: Probability = 1.0
+    erasing: Probability = 0.0  # of one rectangular hole of 2 to 30 % of the area (Zhong et al. 2020)
+    hole_color: Literal["black", "mean"] = "black"  # of both kinds of holes; "mean" is 0 after normalising
+    cutmix_alpha: Rate | None = None  # Beta(alpha, alpha) for the share of each image (Yun et al. 2019)
+    mix_probability: Probability = 1.0  # of mixing a batch at all
 
-    def __post_init__(self):
-        check = make_check("Augmentation", self)
-        check(self.pipeline in ("device", "albumentations"), "pipeline", "device or albumentations")
-        check(0 <= self.crop_padding < 32, "crop_padding", "from 0 to 31")
-        check(self.crop_border in ("black", "reflect"), "crop_border", "black or reflect")
-        check(self.flip in ("none", "random", "alternating"), "flip", "none, random or alternating")
-        check(0 <= self.shift < 1, "shift", "from 0 up to, but not, 1")
-        check(0 < self.scale[0] <= self.scale[1], "scale", "two rising factors above 0")
-        check(0 <= self.rotation <= 180, "rotation", "from 0 to 180 degrees")
-        check(0 <= self.cutout <= 32, "cutout", "from 0 to 32 pixels")
-        check(all(0 <= j < 1 for j in self.jitter[:3]), "jitter", "from 0 up to, but not, 1, and hue up to 0.5")
-        check(0 <= self.jitter[3] <= 0.5, "jitter", "from 0 up to, but not, 1, and hue up to 0.5")
-        shares = ("affine_probability", "cutout_probability", "jitter_probability", "noise_probability")
-        for name in (*shares, "erasing", "noise", "mix_probability"):
-            check(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
-        for name in ("cutmix_alpha", "mixup_alpha"):
-            check(getattr(self, name) is None or getattr(self, name) > 0, name, "more than 0, or None")
-        if self.pipeline == "albumentations":
-            check(self.flip != "alternating", "flip", "none or random in the albumentations pipeline")
-
-    def to_dict(self) -> dict:
-        """As JSON holds it."""
-        return as_lists(asdict(self))
+    @model_validator(mode="after")
+    def check(self):
+        require(self.scale[0] <= self.scale[1], "scale must be two rising factors")
+        possible = self.pipeline == "device" or self.flip != "alternating"
+        require(possible, "flip must be none or random in the albumentations pipeline")
+        return self
 
     @property
     def affine(self) -> bool:
@@ -118,92 +63,79 @@ class Augmentation:
         return bool(self.shift or self.rotation) or self.scale != (1.0, 1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Recipe:
     """Settings of one run. Learning rates apply to the mean loss of a batch."""
 
-    name: str
-    network: str
-    dropout: float = 0.0  # before the head
-    epochs: float  # may end within an epoch: 8.75
-    batch_size: int
-    seed: int = 0
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]  # also of its folder
+    network: Literal["resnet20", "resnet56", "resnet110", "resnet18", "resnet34", "sprint"]  # builders in model.py
+    dropout: Fraction = 0.0  # before the head
+    epochs: Annotated[float, Field(gt=0, le=1e6)]  # may end within an epoch: 8.75
+    batch_size: Annotated[int, Field(gt=0, lt=2**31)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     # SGD for everything; with muon_lr, for all but the convolutions' filters
-    lr: float  # the largest of the schedule
-    momentum: float = 0.9
+    lr: Rate  # the largest of the schedule
+    momentum: Fraction = 0.9
     nesterov: bool = False
-    weight_decay: float = 5e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 5e-4
     norm_weight_decay: bool = True  # also on the norms' parameters and on biases
-    muon_lr: float | None = None
-    muon_momentum: float = 0.6
+    muon_lr: Rate | None = None
+    muon_momentum: Fraction = 0.6
 
     # a factor on every learning rate, step by step
-    schedule: str
-    warmup: float = 0.0  # fraction of all steps over which the rate rises; not for multistep
+    schedule: Literal["triangle", "multistep", "onecycle", "cosine"]
+    warmup: Fraction = 0.0  # fraction of all steps over which the rate rises; not for multistep
     milestones: tuple[float, ...] = ()  # multistep: the rate falls after these epochs ...
-    gamma: float = 0.2  # ... by this factor
+    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.2  # ... by this factor
 
     augmentation: Augmentation = Augmentation()
-    resolutions: tuple[tuple[float, int], ...] = ()  # ((until this fraction of the steps, pixels), ...), then 32
-    label_smoothing: float = 0.0
-    ema_decay: float | None = None  # average the weights over the steps; the average is evaluated and saved
+    resolutions: tuple[tuple[float, Annotated[int, Field(ge=16, le=32)]], ...] = ()
+    # ... ((until this fraction of the steps, pixels), ...), then 32
+    label_smoothing: Fraction = 0.0
 
-    weights_precision: str = "float32"  # of the saved filters; norms and statistics stay float32
+    weights_precision: Literal["float32", "float16"] = "float32"  # of the saved filters; norms stay float32
 
-    def __post_init__(self):
-        check = make_check(f"Recipe {self.name}", self)
-        check(self.network in NETWORKS, "network", f"one of {', '.join(NETWORKS)}")
-        check(self.schedule in SCHEDULES, "schedule", f"one of {', '.join(SCHEDULES)}")
-        check(self.weights_precision in ("float32", "float16"), "weights_precision", "float32 or float16")
-        check(0 < self.epochs <= MOST_EPOCHS, "epochs", f"more than 0 and at most {MOST_EPOCHS:,}")
-        check(0 < self.batch_size < 2**31, "batch_size", "a whole number above 0, and below 2147483648")
-        check(0 <= self.seed < 2**31, "seed", "a whole number from 0 to 2147483647")
-        check(0 < self.lr <= MOST_LR, "lr", f"more than 0 and at most {MOST_LR:,}")
-        known = self.muon_lr is None or 0 < self.muon_lr <= MOST_LR
-        check(known, "muon_lr", f"more than 0 and at most {MOST_LR:,}, or None")
-        for name in ("dropout", "momentum", "muon_momentum", "warmup", "label_smoothing"):
-            check(0 <= getattr(self, name) < 1, name, "from 0 up to, but not, 1")
-        check(not self.nesterov or self.momentum > 0, "momentum", "more than 0 with nesterov")
-        check(self.network != "sprint" or self.dropout == 0, "dropout", "0 for the sprint network, which has none")
-        check(0 <= self.weight_decay <= MOST_LR, "weight_decay", f"0 or more, and at most {MOST_LR:,}")
-        check(0 < self.gamma < 1, "gamma", "between 0 and 1")
-        check(self.ema_decay is None or 0 < self.ema_decay < 1, "ema_decay", "between 0 and 1, or None")
-        rising = all(a < b for a, b in zip((0, *self.milestones), self.milestones))
-        within = rising and all(m < self.epochs for m in self.milestones)
-        check(within, "milestones", f"rising numbers between 0 and the {self.epochs:g} epochs")
-        check(
-            (self.schedule == "multistep") == bool(self.milestones), "milestones", "given for multistep, and only there"
+    @model_validator(mode="after")
+    def check(self):
+        require(not self.nesterov or self.momentum > 0, "momentum must be more than 0 with nesterov")
+        require(
+            self.network != "sprint" or self.dropout == 0, "dropout must be 0 in the sprint network, which has none"
         )
-        until = [0.0, *(fraction for fraction, _ in self.resolutions), 1.0]
-        rising = all(a < b for a, b in zip(until, until[1:])) and all(16 <= px <= 32 for _, px in self.resolutions)
-        check(rising, "resolutions", "pairs of a rising fraction below 1 and 16 to 32 pixels")
+        rising = is_rising(0, *self.milestones) and all(m < self.epochs for m in self.milestones)
+        require(rising, f"milestones must be rising numbers between 0 and the {self.epochs:g} epochs")
+        given = (self.schedule == "multistep") == bool(self.milestones)
+        require(given, "milestones must be given for multistep, and only there")
+        rising = is_rising(0, *(until for until, _ in self.resolutions), 1)
+        require(rising, "resolutions must be pairs of a rising fraction below 1 and of pixels")
+        return self
 
     def resolution(self, progress: float) -> int:
         """Side of the training images in pixels; progress: fraction of the steps done, 0..1."""
         return next((pixels for until, pixels in self.resolutions if progress < until), 32)
 
+    def to_json(self) -> str:
+        """`Recipe.from_json` of it equals the recipe."""
+        return JSON.dump_json(self, indent=2).decode()
+
     def to_dict(self) -> dict:
-        """As JSON holds it, lists for tuples: `Recipe.from_dict` of it equals the recipe."""
-        return as_lists(asdict(self))
+        """As JSON holds it, lists for tuples."""
+        return JSON.dump_python(self, mode="json")
 
     @classmethod
-    def from_dict(cls, settings: dict) -> "Recipe":
+    def from_json(cls, text: str | bytes) -> "Recipe":
         """Raises UserError if a field is unknown, missing or wrong."""
         try:
-            values = {name: as_tuples(value) for name, value in settings.items()}
-            return cls(**values | {"augmentation": Augmentation(**values["augmentation"])})
-        except (TypeError, KeyError, ValueError) as error:
-            raise UserError(f"These are not the settings of a recipe ({error}): train it again.") from error
+            return JSON.validate_json(text)
+        except ValidationError as error:
+            raise UserError(f"These are not the settings of a recipe ({explain(error)}).") from error
 
 
-def as_lists(value):
-    if isinstance(value, dict):
-        return {key: as_lists(item) for key, item in value.items()}
-    return [as_lists(item) for item in value] if isinstance(value, tuple) else value
+JSON = TypeAdapter(Recipe)
 
 
-def as_tuples(value):
-    if isinstance(value, dict):
-        return {key: as_tuples(item) for key, item in value.items()}
-    return tuple(as_tuples(item) for item in value) if isinstance(value, list) else value
+def explain(error: ValidationError) -> str:
+    """The first thing that is wrong, in a few words."""
+    first = error.errors()[0]
+    field, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    return f"{field}: {message}, not {first['input']!r}" if field else message

@@ -16,12 +16,9 @@ from PIL import Image
 from cifar100.__main__ import main, make_parser
 from cifar100.commands import NAMES
 from cifar100.commands.train import choose_recipes
-from cifar100.evaluation import near_duplicates
-from cifar100.evaluation.corruption_table import table_file
-from cifar100.evaluation.corruptions import corruptions_of
-from cifar100.evaluation.near_duplicates import Pair
+from cifar100.evaluation.corruptions import corruptions_of, table_file
+from cifar100.lr_finder import load_curve, suggest_lr
 from cifar100.recipes import RECIPES, SPRINT
-from cifar100.training.lr_curve import load_curve, suggest_lr
 from tests.conftest import ROOT, tiny_split
 from tests.report.test_pages import make_run
 
@@ -89,8 +86,6 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["export-space", "nowhere", "space"], "holds no finished run"),
         (["export-space", "nowhere", "space", "--push", "space"], "names no Space"),
         (["corruptions", "nowhere"], "holds no finished run"),
-        (["duplicates", "nowhere"], "holds no finished run"),
-        (["duplicates", str(ROOT / "output/sprint"), "--data", "sample"], "The embedded sample has no duplicates"),
         (["corruptions", str(ROOT / "output/sprint"), "--data", "sample"], "was trained on CIFAR-100"),
         (["corruptions", str(ROOT / "output/sprint"), "--images", "0"], "must be 1 or more"),
         (["report", "--repository", "cifar"], "give OWNER/NAME"),
@@ -162,7 +157,7 @@ def test_corruptions_are_measured_once_for_these_weights(tiny, capsys, tmp_path)
     where, options = str(tmp_path / "smoke"), ["--data", "elsewhere", "--device", "cpu"]
     assert main(["train", "smoke", "--epochs", "1", "--output", str(tmp_path), *options]) == 0
     assert main(["corruptions", where, "--images", "20", *options]) == 0
-    assert "20 images, accuracy" in capsys.readouterr().out
+    assert "on 20 images without corruption" in capsys.readouterr().out
     said, folder = [], tmp_path / "smoke/seed0"
     table = corruptions_of(folder, 30, said.append)
     assert table.images == 20 and said[0].startswith("Loaded")
@@ -223,18 +218,6 @@ def test_a_recipes_own_seed_counts_unless_another_is_named(monkeypatch):
         return [recipe.seed for recipe in choose_recipes(make_parser().parse_args(["train", "smoke", *arguments]))]
 
     assert seeds() == [7] and seeds("--seed", "0") == [0] and seeds("--seeds", "3", "1", "3") == [3, 1]
-
-
-def test_duplicates_replaces_the_committed_list_only_when_asked(monkeypatch, tmp_path, capsys):
-    committed = tmp_path / "committed.csv"
-    committed.write_text("as it was")
-    monkeypatch.setattr(near_duplicates, "COMMITTED", committed)
-    monkeypatch.setattr(near_duplicates, "find_run_duplicates", lambda *given: [Pair(1, 2, "exact", 1.0)])
-    arguments = ["duplicates", str(ROOT / "output/sprint")]
-    assert main(arguments) == 0 and main([*arguments, "--to", str(tmp_path / "own.csv")]) == 0
-    assert "1 test images repeat a training image, 1 of them exactly" in capsys.readouterr().out
-    assert committed.read_text() == "as it was" and "1,2,exact" in (tmp_path / "own.csv").read_text()
-    assert main([*arguments, "--write"]) == 0 and "1,2,exact" in committed.read_text()
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "{", '{"recipe": "smoke"}'])

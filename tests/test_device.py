@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from cifar100.training.step import LossStep
+from cifar100.training.trainer import Trainer, make_trainer
 from torch import nn
 
 from cifar100 import device as devices
@@ -15,9 +17,7 @@ from cifar100.dataset.loader import TrainingLoader, count_cores
 from cifar100.device import choose_device, choose_precision, convolves_rightly
 from cifar100.errors import UserError
 from cifar100.recipes import RECIPES
-from cifar100.training.fit import fit
-from cifar100.training.step import LossStep
-from cifar100.training.trainer import Trainer, make_trainer
+from cifar100.train import fit
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 FEW = Images(np.zeros((200, 32, 32, 3), np.uint8), np.arange(200) % 100, np.arange(200) % 20)

@@ -5,10 +5,9 @@ import os
 import pytest
 
 from cifar100.errors import UserError
-from cifar100.evaluation.corruption_table import load_corruptions
-from cifar100.evaluation.near_duplicates import load_pairs
+from cifar100.evaluation.corruptions import load_corruptions
 from cifar100.files import check_writable, load_json, read_regular, write_bytes
-from cifar100.training.lr_curve import load_curve
+from cifar100.lr_finder import load_curve
 
 
 def test_nothing_but_a_file_is_replaced_by_one(tmp_path):
@@ -36,7 +35,7 @@ def test_what_never_ends_is_not_read(tmp_path):
     for name in ("pipe.json", "endless.json"):
         with pytest.raises(UserError, match="no regular file"):
             load_json(tmp_path / name)
-    for load in (load_pairs, load_corruptions, load_curve):
+    for load in (load_corruptions, load_curve):
         with pytest.raises(UserError, match="pipe.json"):
             load(tmp_path / "pipe.json")
     (tmp_path / "long.csv").write_text("rate,loss\n" + "1" * 200_000)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each may import those before it.
 ORDER = (
     *("errors", "stopping", "files", "recipe", "recipes", "device", "parallel", "dataset", "runs", "evaluation"),
-    *("training", "explain", "figures", "inference", "report", "exploration", "demo", "notebook", "commands"),
+    *("training", "explain", "figures", "inference", "report", "eda", "demo", "notebook", "commands"),
     "__main__",
 )
 

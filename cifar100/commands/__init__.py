@@ -4,6 +4,6 @@ A command's docstring is its help: what it does, and an example. Nothing is impo
 """
 
 NAMES = (
-    *("recipes", "train", "evaluate", "predict", "demo", "export-space", "export-onnx", "corruptions", "duplicates"),
-    *("report", "find-lr", "notebook", "bench", "check"),
+    *("recipes", "train", "evaluate", "predict", "demo", "hand-in", "export-space", "export-onnx", "corruptions"),
+    *("report", "find-lr", "bench", "check"),
 )

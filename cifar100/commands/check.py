@@ -1,9 +1,8 @@
-"""Check what works on this machine, and say what will be used: the table that a report of a problem should hold.
+"""Say what a training run would use on this machine: the table that a report of a problem should hold.
 
 Example: python -m cifar100 check
 """
 
-import time
 from argparse import ArgumentParser, Namespace
 
 from cifar100.commands.options import add_data, add_device, add_output
@@ -16,13 +15,11 @@ def add_options(command: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    start = time.perf_counter()
-    from cifar100.training.check import check
+    from cifar100.check import check
 
     failed = []
-    for finding in check(options.device, options.data, options.output):
-        print(finding, flush=True)
-        failed += [finding.what] if finding.works is False else []
+    for what, works, text in check(options.device, options.data, options.output):
+        print(f"{what:16}{'yes' if works else 'NO':5}{text}", flush=True)
+        failed += [] if works else [what]
     if failed:
-        raise UserError(f"Not everything works here ({', '.join(failed)}): put this table into your report of it.")
-    print(f"All of this works; it took {time.perf_counter() - start:.0f} s.")
+        raise UserError(f"Not everything will do here ({', '.join(failed)}): put this table into your report of it.")

@@ -1,10 +1,9 @@
-"""Measure how accuracy falls as the test pictures get worse, and on CIFAR-100-C where that lies beside the data.
+"""Measure how accuracy falls as the test images get worse, and on CIFAR-100-C where that lies in the data folder.
 
 Example: python -m cifar100 corruptions output/sprint --images 2000
 """
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
 
 from cifar100.commands.options import add_data, add_device, add_run
 from cifar100.runs.find import find_run
@@ -19,29 +18,25 @@ def add_options(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     from cifar100.dataset.cifar import find_folder
-    from cifar100.evaluation.corruption_table import table_file
-    from cifar100.evaluation.corruptions import measure_corruptions
-    from cifar100.evaluation.corruptions_official import FOLDER, official_accuracies
+    from cifar100.evaluation.corruptions import OFFICIAL_FOLDER, measure_corruptions, table_file
     from cifar100.figures import plot_corruptions, save_figure
     from cifar100.runs.run import Run
 
     folder = find_run(options.folder)
     table = measure_corruptions(folder, options.data, options.device, options.images)
-    picture = table_file(folder).with_suffix(".png")
-    save_figure(plot_corruptions(table.accuracies, table.clean), picture)
+    figure = table_file(folder).with_suffix(".png")
+    save_figure(plot_corruptions(table.accuracies, table.clean), figure)
     show(folder, table)
-    print(f"Table and figure: {table_file(folder)}, {picture}")
-    run, published = Run.load(folder), find_folder(options.data) / FOLDER
-    if published.is_dir() and run.split == "test" and not run.sample:
-        path = table_file(folder, official=True)
-        measure = partial(official_accuracies, folder=published)
-        show(folder, measure_corruptions(folder, options.data, options.device, options.images, measure, path))
-        print(f"Read from {published}. Table: {path}")
+    print(f"Table and figure: {table_file(folder)}, {figure}")
+    run, official = Run.load(folder), find_folder(options.data) / OFFICIAL_FOLDER
+    if official.is_dir() and run.split == "test" and not run.sample:
+        show(folder, measure_corruptions(folder, options.data, options.device, options.images, official))
+        print(f"Read from {official}. Table: {table_file(folder, official=True)}")
 
 
 def show(folder, table) -> None:
     """Print a table of `measure_corruptions`."""
-    print(f"{folder}: {table.images:,} images, accuracy {table.clean:.2%} as they are")
+    print(f"{folder}: accuracy {table.clean:.2%} on {table.images:,} images without corruption")
     print(f"{'severity':18}" + "".join(f"{severity:>8}" for severity in range(1, 6)))
     for name, values in table.accuracies.items():
         print(f"{name:18}" + "".join(f"{value:8.1%}" for value in values))

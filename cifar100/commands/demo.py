@@ -1,8 +1,9 @@
-"""Serve a page to this machine that names what is in pictures.
+"""Serve a page to this machine that names what is in images.
 
 Example: python -m cifar100 demo output/sprint --port 8000
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from cifar100.commands.options import add_device, add_output
@@ -17,6 +18,8 @@ def add_options(command: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
+    # The page is for this machine alone, and asks nobody else. Gradio makes its HTTP client where it is imported.
+    os.environ |= {"NO_PROXY": "*", "no_proxy": "*"}
     from cifar100.demo.answers import find_models
     from cifar100.demo.page import serve
 

@@ -20,11 +20,11 @@ def add_options(command: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     from cifar100.figures import plot_lr_curve, save_figure
-    from cifar100.training.lr_finder import find_recipe_lr
+    from cifar100.lr_finder import find_recipe_lr
 
     recipe, rates = find_recipe(options.recipe), (options.start_lr, options.end_lr, options.steps)
     curve, path = find_recipe_lr(recipe, options.data, options.output, options.device, *rates)
-    picture = path.with_suffix(".png")
-    save_figure(plot_lr_curve(curve, recipe.lr, recipe.name), picture)
+    figure = path.with_suffix(".png")
+    save_figure(plot_lr_curve(curve, recipe.lr, recipe.name), figure)
     print(f"{recipe.name}: {curve.suggestion:.3g}, by {curve.method}. {curve.reason} The recipe uses {recipe.lr:g}.")
-    print(f"Curve and picture: {path}, {picture}")
+    print(f"Curve and figure: {path}, {figure}")

@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser
 
-BACKENDS = ("auto", "off", "inductor", "aot_eager", "eager")  # of torch.compile
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -27,7 +26,8 @@ def add_workers(command: ArgumentParser) -> None:
 
 
 def add_compile(command: ArgumentParser) -> None:
-    command.add_argument("--compile", default="auto", choices=BACKENDS, help="torch.compile's backend (default: auto)")
+    text = "on a GPU, compute the training step plainly"
+    command.add_argument("--no-compile", dest="compile", action="store_false", help=text)
 
 
 def add_precision(command: ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 
 from cifar100.files import ROOT
 from cifar100.report.pages import write_all
-from cifar100.report.repository import save_address
+from cifar100.report.submission import save_details
 from cifar100.report.training_log import render_run
 from cifar100.runs.find import find_run
 
@@ -21,7 +21,6 @@ def run(options: Namespace) -> None:
     if options.folder:
         print(render_run(find_run(options.folder)), end="")
         return
-    if options.repository:
-        save_address(ROOT, options.repository)
+    save_details(repository=options.repository)
     changed = write_all(ROOT)
     print("\n".join(f"{path} is rendered anew." for path in changed) or "Everything was up to date.")

@@ -1,14 +1,16 @@
 """The recipes' augmentations for whole batches, on the device where the network computes.
 
 They mirror the Albumentations pipeline of augment_image.py step by step, draws excepted, and work on
-0..255, so that black is 0. Shapes: pictures are (N, 32, 32, 3), per-image values (N,).
+0..255, so that black is 0. Shapes: images are (N, 32, 32, 3), per-image values (N,).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms import v2
 
-from cifar100.dataset.augment_image import ERASING_AREA, ERASING_RATIO, make_generator, to_input
+from cifar100.dataset.augment_image import ERASING_AREA, ERASING_RATIO, make_generator, mean_and_std, to_input
+from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.recipe import Augmentation
 
 COLUMNS = (
@@ -19,7 +21,7 @@ COLUMNS = (
 
 
 class BatchAugmentation:
-    """Everything in an Augmentation but mixing, for batches of a training set of `count` images."""
+    """Everything in an Augmentation but CutMix, for batches of a training set of `count` images."""
 
     def __init__(self, augmentation: Augmentation, seed: int, count: int):
         self.augmentation, self.seed, self.count = augmentation, seed, count
@@ -37,10 +39,6 @@ class BatchAugmentation:
     def start_epoch(self, epoch: int, device: torch.device) -> None:
         """Make the epoch's draws, once, where the batches will need them."""
         self.draws = self.draw(epoch).to(device)
-        if self.augmentation.noise:  # apart from the other draws, which are what they were before there was noise
-            self.noise = torch.rand(self.count, generator=make_generator(self.seed, epoch, 4)).to(device)
-            seed = make_generator(self.seed, epoch, 5).initial_seed()
-            self.pixels = torch.Generator(device).manual_seed(seed)  # drawn on batch by batch, in their order
 
     def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
         """images: (N, 32, 32, 3) uint8; indices: (N,) int64, their places in the training set
@@ -61,9 +59,8 @@ class BatchAugmentation:
             angle = torch.deg2rad((2 * draws["angle"] - 1) * a.rotation)
             chosen = (draws["affine"] < a.affine_probability)[:, None, None, None]
             images = torch.where(chosen, move(images.float(), right, down, scale, angle), images.float())
-        if a.cutout:
-            side = a.cutout * (draws["cutout"] < a.cutout_probability)
-            images = black_out(images, draws["cutout_top"], draws["cutout_left"], side, side)
+        if a.cutout and a.hole_color == "black":
+            images = self.cut_out(images, draws)
         if any(a.jitter):
             chosen = (draws["jitter"] < a.jitter_probability)[:, None, None, None]
             factors = [1 + (2 * draws[k] - 1) * j for k, j in zip(("brightness", "contrast", "saturation"), a.jitter)]
@@ -71,6 +68,8 @@ class BatchAugmentation:
             if a.jitter[3]:
                 changed = turn_hue(changed, (2 * draws["hue"] - 1) * a.jitter[3])
             images = torch.where(chosen, changed, images.float())
+        if a.cutout and a.hole_color == "mean":  # after the jitter, which would change the colour
+            images = self.cut_out(images, draws)
         if a.erasing:
             area = 32 * 32 * (ERASING_AREA[0] + draws["area"] * (ERASING_AREA[1] - ERASING_AREA[0]))
             ratio = ERASING_RATIO[0] + draws["ratio"] * (ERASING_RATIO[1] - ERASING_RATIO[0])
@@ -78,17 +77,19 @@ class BatchAugmentation:
             height, width = (
                 (side.round() * chosen).clamp(max=32) for side in ((area / ratio).sqrt(), (area * ratio).sqrt())
             )
-            images = black_out(images, draws["erasing_top"], draws["erasing_left"], height, width)
-        if a.noise:
-            drawn, shape = self.noise[indices], images.shape
-            deviations = 255 * a.noise * torch.where(drawn < a.noise_probability, drawn / a.noise_probability, 0.0)
-            noise = torch.randn(shape, generator=self.pixels, device=images.device)
-            images = (images.float() + deviations[:, None, None, None] * noise).clamp(0, 255)
+            images = fill_hole(images, draws["erasing_top"], draws["erasing_left"], height, width, a.hole_color)
         return images
+
+    def cut_out(self, images: Tensor, draws: dict[str, Tensor]) -> Tensor:
+        """One square hole in each of the drawn images."""
+        a = self.augmentation
+        side = a.cutout * (draws["cutout"] < a.cutout_probability)
+        outside = a.cutout // 2 if a.cutout_anywhere else 0
+        return fill_hole(images, draws["cutout_top"], draws["cutout_left"], side, side, a.hole_color, outside)
 
 
 def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor, border: str = "reflect") -> Tensor:
-    """Move each picture's window by its shift and mirror it where asked.
+    """Move each image's window by its shift and mirror it where asked.
 
     One gather instead of padding, cropping and flipping in turn. shifts: (N, 2) pixels, down and
     to the right, less than 32; flips: (N,) bool; border: what lies outside, "reflect" or "black".
@@ -108,7 +109,7 @@ def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor, border: str = "
 
 
 def move(images: Tensor, right: Tensor, down: Tensor, scale: Tensor, angle: Tensor) -> Tensor:
-    """Rotate and scale each picture about its middle, then shift it; what comes from outside is black.
+    """Rotate and scale each image about its middle, then shift it; what comes from outside is black.
 
     images: float32; right, down: fractions of the side; angle: radians, clockwise as seen.
     """
@@ -124,18 +125,25 @@ def move(images: Tensor, right: Tensor, down: Tensor, scale: Tensor, angle: Tens
     return moved.permute(0, 2, 3, 1).clamp(0, 255)  # rounding may leave the range by a hair
 
 
-def black_out(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """A black rectangle in each picture, wholly inside. top, left: 0..1, where it lies in the room
-    that it has; height, width: whole numbers of pixels, 0 for none."""
+def fill_hole(
+    images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, color: str, outside: int = 0
+) -> Tensor:
+    """A rectangle in each image, black or in the training set's mean colour.
+
+    top, left: 0..1, where it lies in the room that it has; height, width: whole numbers of pixels, 0 for none. The room
+    is the image with `outside` pixels more on each side, and what lies there is cut off.
+    """
     size = images.size(1)
-    places = torch.arange(size, device=images.device)
+    positions = torch.arange(size, device=images.device)
 
     def within(start: Tensor, length: Tensor) -> Tensor:
-        first = (start * (size + 1 - length)).floor()[:, None]
-        return (places >= first) & (places < first + length[:, None])
+        first = (start * (size + 2 * outside + 1 - length)).floor()[:, None] - outside
+        return (positions >= first) & (positions < first + length[:, None])
 
-    hole = within(top, height)[:, :, None] & within(left, width)[:, None, :]
-    return images * ~hole[..., None]
+    hole = (within(top, height)[:, :, None] & within(left, width)[:, None, :])[..., None]
+    if color == "black":
+        return images * ~hole
+    return torch.where(hole, mean_and_std(images.device)[0].view(3), images.float())
 
 
 def make_grey(images: Tensor) -> Tensor:
@@ -147,7 +155,7 @@ def make_grey(images: Tensor) -> Tensor:
 def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
     """Change brightness, contrast and saturation, in this order, each clipped to 0..255.
 
-    Factors: times the picture, from its mean grey, from its grey version. images: float32 in 0..255.
+    Factors: times the image, from its mean grey, from its grey version. images: float32 in 0..255.
     """
     brightness, contrast, saturation = (f[:, None, None, None] for f in (brightness, contrast, saturation))
     images = (images * brightness).clamp(0, 255)
@@ -158,7 +166,7 @@ def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Ten
 
 
 def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue of each picture's colours; value and chroma stay. turn: part of a full turn."""
+    """Turn the hue of each image's colours; value and chroma stay. turn: part of a full turn."""
     red, green, blue = images.unbind(-1)
     value, low = images.amax(-1), images.amin(-1)
     chroma = value - low
@@ -171,3 +179,17 @@ def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
     sixth = sixth + 6 * turn[:, None, None]
     k = torch.stack((5 + sixth, 3 + sixth, 1 + sixth), -1) % 6
     return value[..., None] - chroma[..., None] * torch.minimum(k, 4 - k).clamp(0, 1)
+
+
+def mix(inputs: Tensor, labels: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
+    """Mix the images of a batch, and their labels, by CutMix (Yun et al. 2019) where the augmentation says so.
+
+    Returns the inputs and the targets: (N,) labels for a recipe without CutMix, else (N, classes), the share of each
+    class, also for batches that are not mixed. Draws from torch's own generator.
+    """
+    if augmentation.cutmix_alpha is None:
+        return inputs, labels
+    if torch.rand(()) >= augmentation.mix_probability:
+        return inputs, F.one_hot(labels, len(FINE_NAMES)).to(inputs.dtype)
+    torch.randint(1, ())  # moves the generator on: without it the published runs of CutMix could not be trained again
+    return v2.CutMix(alpha=augmentation.cutmix_alpha, num_classes=len(FINE_NAMES))(inputs, labels)

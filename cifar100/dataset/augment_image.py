@@ -1,5 +1,4 @@
-"""Turn uint8 pictures into the network's input: plain for evaluation, image by image through
-Albumentations for training.
+"""Turn uint8 images into the network's input: plain for evaluation, one by one through Albumentations for training.
 
 Every random draw is a function of (seed, epoch, image index), so that it does not matter in
 which order, by how many workers, or after how many interruptions an image is seen. The same
@@ -17,7 +16,7 @@ from torch import Tensor
 from cifar100.dataset.cifar import MEAN, STD
 from cifar100.recipe import Augmentation
 
-ERASING_AREA = (0.02, 0.3)  # fractions of the picture. 0.33 would not fit a 32x32 picture at every ratio
+ERASING_AREA = (0.02, 0.3)  # fractions of the image. 0.33 would not fit a 32x32 image at every ratio
 ERASING_RATIO = (0.3, 3.3)  # width to height
 
 
@@ -29,7 +28,7 @@ def make_generator(*key: int) -> torch.Generator:
 
 
 def to_input(images: Tensor, pixels: int = 32) -> Tensor:
-    """The one way from a picture to the network's input.
+    """The one way from an image to the network's input.
 
     images: (N, 32, 32, 3) RGB, uint8 or float32 in 0..255 -> (N, 3, pixels, pixels) float32,
     normalised, channels-last in memory. Smaller sides are made by bilinear interpolation with
@@ -38,14 +37,13 @@ def to_input(images: Tensor, pixels: int = 32) -> Tensor:
     scaled = images.permute(0, 3, 1, 2).float()  # NHWC seen as NCHW is channels-last already
     if pixels != scaled.size(-1):
         scaled = F.interpolate(scaled, size=(pixels, pixels), mode="bilinear", antialias=True)
-    mean, std = channel_statistics(images.device)
+    mean, std = mean_and_std(images.device)
     return (scaled - mean) / std
 
 
-@functools.cache
-def channel_statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the channels in 0..255, (3, 1, 1) each. Kept, since making them anew
-    would let a GPU wait for the CPU at every step."""
+@functools.cache  # made anew at every step they would let a GPU wait for the CPU
+def mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the channels in 0..255, (3, 1, 1) each."""
     return tuple(255 * torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
 
 
@@ -79,19 +77,22 @@ def make_albumentations(augmentation: Augmentation):
                 p=a.affine_probability,
             )
         )
+    fill = 0 if a.hole_color == "black" else tuple(round(255 * mean) for mean in MEAN)
+    cutout = []
     if a.cutout:
-        side = (a.cutout, a.cutout)
-        transforms.append(
+        side, padded = (a.cutout, a.cutout), size + 2 * (a.cutout // 2)
+        cutout.append(
             A.CoarseDropout(
-                num_holes_range=(1, 1), hole_height_range=side, hole_width_range=side, fill=0, p=a.cutout_probability
+                num_holes_range=(1, 1), hole_height_range=side, hole_width_range=side, fill=fill, p=a.cutout_probability
             )
         )
-    if any(a.jitter):
-        transforms.append(A.ColorJitter(*a.jitter, p=a.jitter_probability))
+        if a.cutout_anywhere:  # wholly inside a larger image, whose border is cut off again
+            cutout = [A.PadIfNeeded(padded, padded, fill=0), *cutout, A.CenterCrop(size, size)]
+    jitter = [A.ColorJitter(*a.jitter, p=a.jitter_probability)] if any(a.jitter) else []
+    # The mean colour comes last, since the jitter would change it: it is 0 in the normalised input.
+    transforms += cutout + jitter if a.hole_color == "black" else jitter + cutout
     if a.erasing:
-        transforms.append(A.Erasing(scale=ERASING_AREA, ratio=ERASING_RATIO, fill=0, p=a.erasing))
-    if a.noise:
-        transforms.append(A.GaussNoise(std_range=(0.0, a.noise), p=a.noise_probability))
+        transforms.append(A.Erasing(scale=ERASING_AREA, ratio=ERASING_RATIO, fill=fill, p=a.erasing))
     return A.Compose(transforms, strict=True)
 
 

@@ -1,16 +1,13 @@
-"""Find, verify and read CIFAR-100 (Krizhevsky 2009, "Learning Multiple Layers of Features from
-Tiny Images")."""
+"""CIFAR-100 (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"): its classes and its images."""
 
-import io
+import functools
 import os
-import pickle
-import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from cifar100.dataset.official import CHECKSUMS, WAYS_OUT, read_checked
+from cifar100.dataset.official import WAYS_OUT, find_candidates, find_damaged, read_official
 from cifar100.errors import UserError
 
 # Both label sets number their names in alphabetical order, so this table holds all four facts:
@@ -43,13 +40,12 @@ COARSE_OF_FINE = np.array(
     [next(k for k, names in enumerate(SUPERCLASSES.values()) if fine in names.split()) for fine in FINE_NAMES]
 )  # (100,) int64
 
-# Channel means and deviations (RGB, 0..1) of the 50,000 training images: images.mean((0, 1, 2)) / 255
-# and images.std((0, 1, 2)) / 255.
+# Channel means and standard deviations (RGB, 0..1) of the 50,000 training images: images.mean((0, 1, 2)) / 255 and
+# images.std((0, 1, 2)) / 255.
 MEAN = (0.50707516, 0.48654887, 0.44091784)
 STD = (0.26733429, 0.25643846, 0.27615047)
 
 SIZES = {"train": 50_000, "test": 10_000}
-RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, planar RGB
 
 
 def readable(name: str) -> str:
@@ -72,40 +68,79 @@ class Images:
         return replace(self, images=self.images[indices], fine=self.fine[indices], coarse=self.coarse[indices])
 
 
+def strip_quotes(text: str | Path | None) -> str:
+    """What is left without blanks, and a pair of quotes, around it: `%env X="my data"` in a notebook keeps them."""
+    text = str(text or "").strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def user_path(text: str | Path) -> Path:
+    """A path that a user has given: without quotes and blanks around it, `~` expanded, absolute from where the process
+    stands. To be called where the path is taken in, before anything changes the working directory."""
+    return Path(os.path.expanduser(strip_quotes(text))).absolute()
+
+
+def name_data(data: str | Path | None) -> str:
+    """What the user names, by argument or else by CIFAR100_DATA; empty for nothing."""
+    return strip_quotes(data) or strip_quotes(os.environ.get("CIFAR100_DATA"))
+
+
 def is_sample(data: str | Path | None = None) -> bool:
     """Whether the embedded sample is asked for, by argument or by CIFAR100_DATA."""
-    return str(data or os.environ.get("CIFAR100_DATA", "")) == "sample"
+    return name_data(data) == "sample"
 
 
 def find_folder(data: str | Path | None = None) -> Path:
-    """Where CIFAR-100 lies, or would: see `load_split`."""
-    return Path("data" if is_sample(data) else data or os.environ.get("CIFAR100_DATA") or "data").expanduser()
+    """Where CIFAR-100 lies, or would: see `load_split`. Absolute."""
+    return user_path("data" if is_sample(data) else name_data(data) or "data")
 
 
 def load_split(split: str, data: str | Path | None = None) -> Images:
-    """The "train" (50,000 images) or the "test" split (10,000).
+    """The "train" (50,000 images) or the "test" split (10,000). Calls for the same file share their arrays.
 
-    Looks in `data`, else in the folder that CIFAR100_DATA names, else in ./data, else downloads
-    into ./data. "sample" in place of a folder asks for the embedded sample (5,000 and 1,000).
-    Raises UserError if the folder is missing or empty, or a file is not the official one.
+    Looks in `data`, else in the folder that CIFAR100_DATA names, else in ./data, else downloads into ./data. The
+    official files may have any name, and lie in the folder or one level below. "sample" in place of a folder asks for
+    the embedded sample (5,000 and 1,000). Raises UserError if the folder is missing or holds no official file.
     """
     if is_sample(data):
         from cifar100.dataset.sample import make_sample
 
         sample = make_sample(COARSE_OF_FINE, split)
         return Images(sample.images, sample.fine, sample.coarse)
-    named, folder = data or os.environ.get("CIFAR100_DATA"), find_folder(data)
+    named, folder = name_data(data), find_folder(data)
     if named and not folder.is_dir():
         raise UserError(f"There is no data folder {folder}. {WAYS_OUT}")
-    found = find_file(split, folder)
-    if found is None and not named:
+    images = find_split(split, folder)
+    if images is None and not named:
         from cifar100.dataset.download import download  # here, since few need it: a Space does not
 
         download(folder)
-        found = find_file(split, folder)
-    if found is None:
-        raise UserError(f"The folder {folder} holds no CIFAR-100. {WAYS_OUT}")
-    return read_file(split, found)
+        images = find_split(split, folder)
+    if images is None:
+        damaged = find_damaged(folder)
+        reason = f": {damaged} is not the official file, its size or checksum differs" if damaged else ""
+        raise UserError(f"The folder {folder} holds no CIFAR-100{reason}. {WAYS_OUT}")
+    return images
+
+
+def find_split(split: str, folder: Path) -> Images | None:
+    """A split from the official files in a folder, known by their checksums; None if none of them has it."""
+    for path in find_candidates(split, folder) if folder.is_dir() else ():
+        facts = path.stat()
+        found = load_official(path, (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+        if split in found:
+            return found[split]
+    return None
+
+
+@functools.lru_cache(maxsize=2)  # both splits: an archive takes seconds, and each evaluation asks again
+def load_official(path: Path, identity: tuple) -> dict[str, Images]:
+    """The splits in a file, as `read_official` finds them. identity: what changes when the file does."""
+    splits = {}
+    for split, records in read_official(path).items():
+        images = np.ascontiguousarray(records[:, 2:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+        splits[split] = Images(images, records[:, 1].astype(np.int64), records[:, 0].astype(np.int64))
+    return splits
 
 
 def load_training_and_held(data: str | Path | None = None, holdout: bool = False) -> tuple[Images, Images]:
@@ -116,36 +151,6 @@ def load_training_and_held(data: str | Path | None = None, holdout: bool = False
         return training, load_split("test", data)
     kept, held = stratified_holdout(training.fine, len(training) // 10)
     return training.take(kept), training.take(held)
-
-
-def find_file(split: str, folder: Path) -> Path | None:
-    """The file in `folder` that holds the split, or None. Unpacked files are preferred to archives.
-    A folder named like an unpacked archive may be given itself."""
-    names = [f"cifar-100-binary/{split}.bin", f"cifar-100-python/{split}", *(n for n in CHECKSUMS if n.endswith(".gz"))]
-    for root in (folder, folder.parent) if folder.name.startswith("cifar-100-") else (folder,):
-        for name in names:
-            if (root / name).is_file():
-                return root / name
-    return None
-
-
-def read_file(split: str, path: Path) -> Images:
-    """Read a split from an official file, whose checksum is compared before anything is parsed.
-    Raises UserError if it differs."""
-    name = path.name if path.name.endswith(".gz") else f"{path.parent.name}/{path.name}"
-    content = read_checked(path, name)
-    if name.endswith(".tar.gz"):
-        name = f"{name.removesuffix('.tar.gz')}/{split}" + (".bin" if "binary" in name else "")
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:  # read in memory: nothing is unpacked
-            content = archive.extractfile(name).read()
-    if name.endswith(".bin"):
-        records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
-        coarse, fine, pixels = records[:, 0], records[:, 1], records[:, 2:]
-    else:  # a pickle: opened only because its checksum, or its archive's, is the official one
-        content = pickle.loads(content, encoding="bytes")
-        coarse, fine, pixels = content[b"coarse_labels"], content[b"fine_labels"], content[b"data"]
-    images = np.ascontiguousarray(np.asarray(pixels).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return Images(images, np.asarray(fine, np.int64), np.asarray(coarse, np.int64))
 
 
 def stratified_holdout(fine: np.ndarray, count: int = 5_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from cifar100.dataset.augment_image import ImageAugmentation, make_generator
 from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
-from cifar100.parallel.group import ALONE, Group
+from cifar100.parallel import ALONE, Group
 from cifar100.recipe import Recipe
 
 Batch = tuple[Tensor, Tensor, Tensor]  # images (B, 32, 32, 3) uint8, labels (B,) int64, indices (B,) int64

@@ -1,4 +1,4 @@
-"""What the demo shows of a picture, and by which networks."""
+"""What the demo shows of an image, and by which networks."""
 
 from pathlib import Path
 
@@ -15,16 +15,16 @@ from cifar100.runs.find import find_usable
 from cifar100.runs.run import load_metrics
 
 TOP = 5  # classes in an answer
-UPLOAD_BYTES = 20_000_000  # that a picture's file may have
-ENLARGED = 10  # times a side, of the pictures in an answer
-CONFIDENCE = 0.9  # that the truth is among the classes that the verdict names
-NAMED = 5  # classes that a verdict names at most
+UPLOAD_BYTES = 20_000_000  # that an image's file may have
+ENLARGED = 10  # times a side, of the images in an answer
+CONFIDENCE = 0.9  # that the true class is among those that the sentence names
+NAMED = 5  # classes that it names at most
 Shown = tuple[dict[str, float], str, np.ndarray, np.ndarray, np.ndarray, str]
 
 
 def make_answer(predictor: Predictor, path: str) -> Shown:
-    """Of a picture's file: the TOP classes with their probabilities, the superclass, what the network sees, where it
-    looks, in the last stage and in the one before it, and a sentence on how far to trust it; the pictures are
+    """Of an image's file: the TOP classes with their probabilities, the superclass, what the network sees, where it
+    looks, in the last stage and in the one before it, and a sentence on how sure it is; the images are
     (320, 320, 3) uint8.
 
     Raises UserError as `open_safely` does, without the path, which would show where a server keeps its files.
@@ -32,32 +32,27 @@ def make_answer(predictor: Predictor, path: str) -> Shown:
     try:
         content = read_regular(Path(path), UPLOAD_BYTES)
     except OSError as error:
-        raise UserError("The picture is no longer on the server: upload it again.") from error
-    if not content:
-        raise UserError("The picture is an empty file: choose a PNG or JPEG file.")
+        raise UserError("The image is no longer on the server: upload it again.") from error
     pixels = open_safely(content)[None]
     answer = predictor.answer(pixels[0], CONFIDENCE)
     shares = {readable(prediction.class_name): prediction.probability for prediction in answer.ranking[:TOP]}
     seen = pixels[0].repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels show
     maps = explain_stages(predictor.network, pixels).values()
     last, before = (overlay(pixels[0], heatmaps[0], ENLARGED * SIDE) for heatmaps in maps)
-    return shares, describe_superclass(answer.ranking), seen, last, before, describe_trust(answer)
+    return shares, describe_superclass(answer.ranking), seen, last, before, describe_set(answer)
 
 
-def describe_trust(answer: Answer) -> str:
-    """A sentence: of none of the classes, one class, one of several, or not measured."""
-    if answer.familiar is None:
-        return "How far to trust this has not been measured: `evaluate --write` does."
-    if not answer.familiar:
-        return (
-            "This looks like none of the 100 classes, so do not trust the names. (5% of the test pictures look so, "
-            "too.)"
-        )
+def describe_set(answer: Answer) -> str:
+    """A sentence: not measured, too many classes, one, or one of several."""
+    if answer.enough is None:
+        return "How sure it is has not been measured: `evaluate --write` does."
+    if answer.doubt:
+        return answer.doubt
     names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.enough]]
     if len(names) == 1:
-        return f"One class is enough for a confidence of {CONFIDENCE:.0%}: {names[0]}."
+        return f"It is {CONFIDENCE:.0%} sure of one class: {names[0]}."
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"One of {len(names)}, with a confidence of {CONFIDENCE:.0%}: {', '.join(names[:NAMED])}{more}."
+    return f"It is {CONFIDENCE:.0%} sure that it is one of {len(names)}: {', '.join(names[:NAMED])}{more}."
 
 
 def describe_superclass(ranking: list[Prediction]) -> str:
@@ -79,11 +74,11 @@ def find_models(run: str | Path | None = None, output: str | Path = "output") ->
 
 
 def published_accuracy(model: Path) -> float | None:
-    """On the test set, 0..1. None for a file of weights, or a recipe's folder. Raises UserError if the run is
+    """On the test split, 0..1. None for a file of weights, or a recipe's folder. Raises UserError if the run is
     damaged."""
     return load_metrics(model)["final"].get("test_accuracy") if (model / "metrics.json").is_file() else None
 
 
 def describe_model(name: str, model: Path) -> str:
     accuracy = published_accuracy(model)
-    return f"{name} ({accuracy:.1%} on the test set)" if accuracy else name
+    return f"{name} ({accuracy:.1%} on the test split)" if accuracy else name

@@ -1,6 +1,5 @@
 """A run as a Hugging Face Space: a folder that holds the page, the weights and nothing that it does not need."""
 
-import ast
 import json
 import os
 import platform
@@ -15,30 +14,29 @@ from pathlib import Path
 from cifar100.demo.examples import DRAWINGS
 from cifar100.errors import UserError, brief
 from cifar100.files import ROOT
+from cifar100.network import load_network
 from cifar100.report.model_card import render_card
 from cifar100.report.template import fill_in
 from cifar100.runs.find import RUN_FILES, find_run, run_folder
 from cifar100.runs.run import Run
-from cifar100.runs.weights import load_network
 
-HUB = "https://huggingface.co/spaces"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)  # USER/NAME
 MARK = "python -m cifar100 export-space"  # in the README of every export
-# What lies in an export, or is left there by running it
+# What lies in an export, or is left there by running it or by looking at it
 OWN = {"README.md", "MODEL_CARD.md", "LICENSE", ".gitattributes", "requirements.txt", "app.py", "model.py"} | {
-    *("cifar100", "output", "__pycache__", ".gradio"),
+    *("cifar100", "output", "__pycache__", ".gradio", ".DS_Store", "Thumbs.db", "desktop.ini"),
 }
+NOT_SENT = [f"{start}{name}" for name in ("__pycache__/**", ".DS_Store", "Thumbs.db") for start in ("", "**/")]
 # The CPU's torch: PyPI's brings gigabytes for GPUs, which a free Space does not have.
 INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
 # Imports the page and has it answer once, in a process of its own: what is loaded then, lazy imports too, is needed.
 PROBE = """
-import json, sys, tempfile
-sys.path.insert(0, sys.argv[1])
-from cifar100.demo.page import make_answer, load_drawings
+import json, sys
+root, run, drawing = sys.argv[1:]
+sys.path.insert(0, root)
+from cifar100.demo.page import make_answer
 from cifar100.inference import load_predictor
-with tempfile.NamedTemporaryFile(suffix=".png") as file:
-    next(iter(load_drawings().values())).save(file.name)
-    make_answer(load_predictor(sys.argv[2], "cpu"), file.name)
+make_answer(load_predictor(run, "cpu"), drawing)
 print(json.dumps({name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}))
 """
 README, APP = (Path(__file__).with_name(f"space_{name}.jinja") for name in ("readme.md", "app.py"))
@@ -52,24 +50,19 @@ def export_space(run: Path, folder: Path) -> list[Path]:
     """
     run, folder = find_run(run), Path(folder).resolve()
     refuse_others(folder)
-    contents = make_contents(run)
-    growing, replaced = (folder.with_name(f".{folder.name}.{state}") for state in ("growing", "replaced"))
+    contents, growing = make_contents(run), folder.with_name(f".{folder.name}.growing")
     try:
         shutil.rmtree(growing, ignore_errors=True)  # what a crash has left
-        shutil.rmtree(replaced, ignore_errors=True)
         for name, content in contents.items():
             (growing / name).parent.mkdir(parents=True, exist_ok=True)
             (growing / name).write_bytes(content)
         if folder.exists():
-            folder.rename(replaced)
+            shutil.rmtree(folder)
         growing.rename(folder)
     except OSError as error:
-        if replaced.exists() and not folder.exists():
-            replaced.rename(folder)
         raise UserError(f"{folder} cannot be written ({error.strerror}): free some space, or name another.") from error
     finally:
         shutil.rmtree(growing, ignore_errors=True)
-    shutil.rmtree(replaced, ignore_errors=True)
     return [folder / name for name in sorted(contents)]
 
 
@@ -79,7 +72,7 @@ def refuse_others(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"{folder} is a file: name a new folder.")
-    names, readme = {path.name for path in folder.iterdir()}, folder / "README.md"
+    names, readme = {path.name for path in folder.iterdir()} - {".DS_Store"}, folder / "README.md"
     exported = readme.is_file() and MARK.encode() in readme.read_bytes() and names <= OWN
     if names and not exported:
         raise UserError(f"{folder} holds other files than an earlier export: name a new or an empty folder.")
@@ -92,8 +85,7 @@ def make_contents(folder: Path) -> dict[str, bytes]:
         raise UserError(f"{folder} lacks {', '.join(missing)}: restore it, or train the run again.")
     load_network(folder)  # damaged weights are refused here, in their own words
     run, loaded = Run.load(folder), probe(folder)
-    names = ("model", "cifar100")
-    code = sorted({Path(file) for name, file in loaded.items() if name.partition(".")[0] in names})
+    code = sorted({Path(file) for name, file in loaded.items() if name.partition(".")[0] in ("model", "cifar100")})
     target = run_folder(run.recipe).as_posix()
     card = {"MODEL_CARD.md": render_card(run)} if "evaluation" in run.metrics else {}
     texts = card | {
@@ -107,24 +99,19 @@ def make_contents(folder: Path) -> dict[str, bytes]:
             python=".".join(platform.python_version_tuple()[:2]),
         ),
         "app.py": fill_in(APP, name=run.recipe.name, run=target),
-        "requirements.txt": "\n".join([INDEX, *pin(find_imports(code) & set(loaded)), ""]),
+        "requirements.txt": "\n".join([INDEX, *pin(loaded), ""]),
         ".gitattributes": "".join(f"*.{kind} filter=lfs diff=lfs merge=lfs -text\n" for kind in ("safetensors", "png")),
     }
-    return (
-        {name: text.encode() for name, text in texts.items()}
-        | {
-            path.relative_to(ROOT).as_posix(): path.read_bytes()
-            for path in (*code, *DRAWINGS.iterdir(), ROOT / "LICENSE")
-        }
-        | {f"{target}/{name}": (folder / name).read_bytes() for name in RUN_FILES}
-    )
+    contents = {name: text.encode() for name, text in texts.items()}
+    contents |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in (*code, *DRAWINGS, ROOT / "LICENSE")}
+    return contents | {f"{target}/{name}": (folder / name).read_bytes() for name in RUN_FILES}
 
 
 def probe(run: Path) -> dict[str, str | None]:
     """The modules that the page has loaded once it has answered, with their files. Raises UserError if it cannot
     answer."""
-    command = [sys.executable, "-c", PROBE, str(ROOT), str(run.resolve())]
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
+    command = [sys.executable, "-c", PROBE, str(ROOT), str(run.resolve()), str(DRAWINGS[0])]
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "NO_PROXY": "*", "no_proxy": "*"}
     result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["it was killed"])[-1].rstrip(".")
@@ -132,40 +119,22 @@ def probe(run: Path) -> dict[str, str | None]:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def find_imports(code: Iterable[Path]) -> set[str]:
-    """The packages of others that files of Python name in an import, inside functions, too."""
-    names = set()
-    for path in code:
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module.partition(".")[0])
-    return names - sys.stdlib_module_names - {"model", "cifar100"}
-
-
-def pin(packages: Iterable[str]) -> list[str]:
-    """Lines of requirements.txt with what is installed here, without a build's suffix such as +cu132."""
+def pin(modules: Iterable[str]) -> list[str]:
+    """Lines of requirements.txt for what these modules belong to, of what the project's own requirements name: as it is
+    installed here, without a build's suffix such as +cu132."""
+    wanted = {re.match(r"[\w.-]*", line)[0].lower() for line in (ROOT / "requirements.txt").read_text().splitlines()}
     owners = packages_distributions()
-    distributions = {owner for package in packages for owner in owners[package]}
-    return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(distributions, key=str.lower)]
+    loaded = {owner for module in modules for owner in owners.get(module, ()) if owner.lower() in wanted}
+    return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(loaded, key=str.lower)]
 
 
-def describe_push(name: str) -> str:
-    """What `push_space` will do. Raises UserError if name is not USER/NAME."""
-    if not NAME.fullmatch(name):
-        raise UserError(f"{name!r} names no Space: give USER/NAME, as Hugging Face shows it.")
-    return (
-        f"Then, with your own Hugging Face token: upload these files to {HUB}/{name}, as a public Space that is "
-        "created if there is none. Files of the same names and the folders cifar100 and output there are replaced."
-    )
-
-
-def load_token() -> str:
-    """The user's own token, from HF_TOKEN or where `hf auth login` keeps it. Asks nobody. Raises UserError if there
-    is none."""
+def check_push(name: str) -> str:
+    """The user's own token, from HF_TOKEN or where `hf auth login` keeps it. Raises UserError if there is none, or if
+    name is not USER/NAME."""
     from huggingface_hub import get_token
 
+    if not NAME.fullmatch(name):
+        raise UserError(f"{name!r} names no Space: give USER/NAME, as Hugging Face shows it.")
     token = get_token()
     if not token:
         raise UserError("There is no Hugging Face token here: run `hf auth login`, or set HF_TOKEN.")
@@ -176,20 +145,22 @@ def push_space(folder: Path, name: str, token: str) -> str:
     """Upload an exported Space and return its address. Raises UserError if the Hub refuses, or is out of reach."""
     from huggingface_hub import HfApi
 
+    hub = HfApi(token=token)
     try:
-        hub = HfApi(token=token)
-        hub.create_repo(name, repo_type="space", space_sdk="gradio", exist_ok=True)
+        address = hub.create_repo(name, repo_type="space", space_sdk="gradio", exist_ok=True)
         hub.upload_folder(
             repo_id=name,
             repo_type="space",
             folder_path=folder,
             commit_message="Export a run of cifar100",
-            ignore_patterns=["**/__pycache__/**", "__pycache__/**", ".gradio/**", "*.pyi"],
+            ignore_patterns=[*NOT_SENT, ".gradio/**"],
             delete_patterns=["cifar100/**", "output/**"],
         )
-    except (OSError, ValueError, RuntimeError) as error:  # the Hub's own errors are OSErrors or ValueErrors
+    # Everything: its library for HTTP has changed twice, each has a base of its own, and an illegal header or a proxy
+    # of a kind that is not installed raises something else again.
+    except Exception as error:
         raise UserError(
-            f"{HUB}/{name} could not be written ({brief(error).rstrip('.')}): check the name, the token's right to "
-            f"write, and the network; the folder {folder} is whole."
+            f"The upload of {folder} to the Space {name} at {hub.endpoint} failed ({brief(error).rstrip('.')}): check "
+            "the network, a proxy, the name, and the token's right to write; the folder itself is whole."
         ) from error
-    return f"{HUB}/{name}"
+    return str(address)

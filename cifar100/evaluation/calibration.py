@@ -1,7 +1,6 @@
-"""How sure a network is, held against how often it is right: calibration, coverage.
+"""How confident a network is, compared with how often it is right: calibration and coverage.
 
-logits: (N, classes) finite floats; labels: (N,) whole numbers. All is computed in float64. Nothing is checked here:
-see `metrics.check_predictions`.
+logits: (N, classes) finite floats; labels: (N,) whole numbers. All is computed in float64.
 """
 
 from collections.abc import Iterator
@@ -44,10 +43,10 @@ def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The number that the logits are to be divided by for the least negative log-likelihood, within TEMPERATURES.
+    """The number to divide the logits by for the least negative log-likelihood, within TEMPERATURES; 1 without images.
 
     Guo et al. 2017, section 4.2. Searched on a logarithmic scale: there is one minimum, because the loss is
-    convex in 1 / temperature. Predictions do not change, confidences do. 1 if there are no images to learn from.
+    convex in 1 / temperature. Predictions do not change, confidences do.
     """
     from scipy.optimize import minimize_scalar
 
@@ -66,24 +65,20 @@ def split_halves(count: int, seed: int = 0) -> Iterator[tuple[np.ndarray, np.nda
     yield from zip(halves, reversed(halves))
 
 
-def cross_fitted_temperature(
-    logits: np.ndarray, labels: np.ndarray, seed: int = 0
-) -> tuple[np.ndarray, tuple[float, float]]:
-    """Scale the logits of two random halves, each by the temperature fitted on the other one.
+def cross_fitted_temperature(logits: np.ndarray, labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The logits of two random halves, each divided by the temperature fitted on the other one: (N, classes) float64.
 
-    So no image has a say in how it is scaled itself, and calibration can be measured on the same test set. Returns the
-    scaled logits, (N, classes) float64, in the order given, and the temperatures that the two halves were divided by.
+    So no image takes part in how it is scaled itself, and calibration can be measured on the same test set.
     """
-    scaled, temperatures = np.array(logits, np.float64), []
+    scaled = np.array(logits, np.float64)
     for own, other in split_halves(len(labels), seed):
-        temperatures.append(fit_temperature(logits[other], labels[other]))
-        scaled[own] /= temperatures[-1]
-    return scaled, tuple(temperatures)
+        scaled[own] /= fit_temperature(logits[other], labels[other])
+    return scaled
 
 
 def accuracy_by_coverage(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The accuracy on the images with the highest confidence, and the share that they are: coverage, accuracy, (N,)
-    each, coverage rising from 1 / N to 1. Equally sure images are taken in the order given.
+    """The share of the most confident images, and the accuracy on them: coverage and accuracy, (N,)
+    each, coverage rising from 1 / N to 1. Images of equal confidence are taken in the order given.
 
     Selective prediction: Geifman and El-Yaniv 2017, arXiv:1705.08500.
     """
@@ -91,8 +86,3 @@ def accuracy_by_coverage(logits: np.ndarray, labels: np.ndarray) -> tuple[np.nda
     numbers = np.arange(1, len(labels) + 1)
     right = (logits.argmax(1) == labels)[order]
     return numbers / len(labels), right.cumsum() / numbers
-
-
-def risk_coverage_area(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The mean error rate over all coverages, 0..1, lower is better: AURC of Geifman et al. 2019, arXiv:1805.08206."""
-    return float(1 - accuracy_by_coverage(logits, labels)[1].mean())

@@ -1,30 +1,57 @@
-"""How accuracy falls as pictures get worse: a few of the corruptions of CIFAR-100-C, at five severities.
+"""How accuracy falls as images get worse, and the table of it that is kept for each run.
 
-Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations",
-arXiv:1903.12261, with the strengths of their CIFAR version, made by Albumentations. We differ where the library does:
-it adds brightness to the pixels' values, not to HSV's, and takes contrast about the picture's mean grey value, not
-about each channel's mean.
+Six kinds of corruption are made here, at five severities: Hendrycks and Dietterich 2019, "Benchmarking Neural Network
+Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, with the strengths of their CIFAR version, made
+by Albumentations. We differ where the library does: it adds brightness to the pixels' values, not to HSV's, and takes
+contrast about the image's mean grey value, not about each channel's mean. CIFAR-100-C itself, as its authors published
+it, is read where it lies in the data folder.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
-from torch import nn
 
 from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
-from cifar100.evaluation.corruption_table import (
-    SEVERITIES,
-    STRENGTHS,
-    CorruptionTable,
-    find_table,
-    load_corruptions,
-    save_corruptions,
-    table_file,
-)
-from cifar100.evaluation.logits import compute_logits, open_run
+from cifar100.files import load_table, save_table
 from cifar100.runs.run import Run
+
+STRENGTHS = {  # at severities 1 to 5
+    "noise": (0.04, 0.06, 0.08, 0.09, 0.10),  # standard deviation of a Gaussian, of the range 0..1
+    "blur": (0.4, 0.6, 0.7, 0.8, 1.0),  # standard deviation of a Gaussian, in pixels
+    "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),  # factor on the distance to the mean grey value
+    "brightness": (0.05, 0.1, 0.15, 0.2, 0.3),  # added, of the range 0..1
+    "JPEG": (80, 65, 58, 50, 40),  # quality
+    "pixelation": (0.95, 0.9, 0.85, 0.75, 0.65),  # of the side that is left
+}
+SEVERITIES = range(1, 6)
+OFFICIAL_FOLDER = "CIFAR-100-C"  # in the data folder
+OFFICIAL = (  # the kinds in it; the last four are its extra ones
+    *("gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    *("snow", "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    *("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+)
+
+Rows = Iterator[tuple[str, int, float]]  # corruption, severity, accuracy in 0..1; ("clean", 0, ...) comes first
+Predict = Callable[[np.ndarray], np.ndarray]  # images (N, 32, 32, 3) uint8 -> predicted classes (N,)
+
+
+@dataclass(frozen=True)
+class CorruptionTable:
+    """Accuracies under corruption, 0..1."""
+
+    clean: float
+    accuracies: dict[str, list[float]]  # corruption -> one for each severity from 1
+    images: int  # that each was computed on
+    weights: str  # SHA-256 of the weights that were measured
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Of each corruption over its severities."""
+        return {name: mean(values) for name, values in self.accuracies.items()}
 
 
 def make_corruption(name: str, severity: int):
@@ -48,55 +75,113 @@ def make_corruption(name: str, severity: int):
 
 
 def corrupt(images: np.ndarray, name: str, severity: int) -> np.ndarray:
-    """images: (N, 32, 32, 3) uint8 -> the same, corrupted; the same again for the same input.
-
-    Raises UserError for an unknown name or severity.
-    """
-    if name not in STRENGTHS or severity not in SEVERITIES:
-        raise UserError(f"There is no {name!r} of severity {severity}: choose from {', '.join(STRENGTHS)}, 1 to 5.")
+    """images: (N, 32, 32, 3) uint8 -> the same, corrupted; the same result each time. name: of STRENGTHS."""
     corruption = make_corruption(name, severity)
     return np.stack([corruption(image=image)["image"] for image in images])
 
 
-def corrupted_accuracies(network: nn.Module, test: Images) -> Iterator[tuple[str, int, float]]:
-    """(corruption, severity, accuracy in 0..1), one after the other; severity 0 of "clean" comes first."""
-
-    def accuracy(images: np.ndarray) -> float:
-        return float((compute_logits(network, images).argmax(1) == test.fine).mean())
-
-    yield "clean", 0, accuracy(test.images)
+def corrupted_accuracies(predict: Predict, test: Images) -> Rows:
+    """The accuracy on these images, and on each of their corrupted versions."""
+    yield "clean", 0, float((predict(test.images) == test.fine).mean())
     for name in STRENGTHS:
         for severity in SEVERITIES:
-            yield name, severity, accuracy(corrupt(test.images, name, severity))
+            yield name, severity, float((predict(corrupt(test.images, name, severity)) == test.fine).mean())
+
+
+def official_accuracies(predict: Predict, test: Images, folder: Path) -> Rows:
+    """The same on CIFAR-100-C. A file of it holds all test images of a kind at severity 1, then at 2, to 5; `test` are
+    the first of them. Raises UserError if a file is missing or not what it should be."""
+    labels = read_array(folder / "labels.npy")
+    whole = len(labels) // 5
+    if not np.array_equal(labels[: 5 * whole].reshape(5, whole)[:, : len(test)], np.tile(test.fine, (5, 1))):
+        raise UserError(f"{folder / 'labels.npy'} has other labels than the test images: download it anew.")
+    kinds = {kind: read_array(folder / f"{kind}.npy") for kind in OFFICIAL}
+    for kind, images in kinds.items():
+        if images.shape != (5 * whole, 32, 32, 3):
+            raise UserError(f"{folder / kind}.npy holds an array of shape {images.shape}: download it anew.")
+    yield "clean", 0, float((predict(test.images) == test.fine).mean())
+    for kind, images in kinds.items():
+        for severity in SEVERITIES:
+            first = (severity - 1) * whole
+            yield kind, severity, float((predict(images[first : first + len(test)]) == test.fine).mean())
+
+
+def read_array(path: Path) -> np.ndarray:
+    """An array of whole numbers, read from the disk only where it is used. Raises UserError if it is none."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.dtype.kind not in "ui":
+            raise ValueError(f"it holds {array.dtype}")
+        return array
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read ({error}): download it anew, or remove {path.parent}.") from error
 
 
 def measure_corruptions(
-    folder: Path,
-    data: str | None = None,
-    device: str | None = None,
-    count: int = 10_000,
-    measure: Callable[[nn.Module, Images], Iterable[tuple[str, int, float]]] = corrupted_accuracies,
-    path: Path | None = None,
+    folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000, official: Path | None = None
 ) -> CorruptionTable:
-    """Measure a finished run on the first `count` of its own images and keep the table beside its folder.
+    """Measure a finished run on the first `count` of its own images and keep the table in `table_file`.
 
-    measure: as `corrupted_accuracies`; path: where the table is kept, None for the place of ours.
-    Raises UserError as `open_run` does, and if count is not above 0.
+    official: the folder of CIFAR-100-C, to measure on that. Raises UserError as `open_run` does, if count is below 1,
+    and if a table of more images is kept already.
     """
+    from cifar100.evaluation.logits import compute_logits, open_run  # who only reads a table does without torch
+
     if count < 1:
         raise UserError(f"The number of images must be 1 or more, not {count}.")
-    opened, path = open_run(folder, data, device), path or table_file(folder)
-    images = opened.data.take(np.arange(min(count, len(opened.data))))
-    rows = list(measure(opened.network, images))
-    save_corruptions(rows, len(images), opened.run.metrics["sha256"]["weights"], path)
+    run, network, images = open_run(folder, data, device)
+    images, path = images.take(np.arange(min(count, len(images)))), table_file(folder, bool(official))
+    kept = find_table(run, bool(official))
+    if kept and kept.images > len(images):
+        raise UserError(f"{path} was measured on {kept.images:,} images: measure on as many, or delete it first.")
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        return compute_logits(network, images).argmax(1)
+
+    rows = official_accuracies(predict, images, official) if official else corrupted_accuracies(predict, images)
+    save_corruptions(list(rows), len(images), run.metrics["sha256"]["weights"], path)
     return load_corruptions(path)
 
 
 def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print) -> CorruptionTable:
-    """The table of a finished run: as it was kept, if it is of these weights, else measured on `count` images. `say`
-    is told which."""
+    """The table of a finished run: the kept one if it is of these weights, else measured on `count` images. `say` is
+    told which."""
     if table := find_table(Run.load(folder)):
         say(f"Loaded {table_file(folder)}, measured on {table.images:,} images.")
         return table
     say(f"Measuring on {count:,} images.")
     return measure_corruptions(folder, count=count)
+
+
+def table_file(folder: Path, official: bool = False) -> Path:
+    """Where a run's table is kept: beside the run's folder, and named after it."""
+    return folder.with_name(f"corruptions{'_official' if official else ''}_{folder.name}.csv")
+
+
+def find_table(run: Run, official: bool = False) -> CorruptionTable | None:
+    """The kept table of a run, if there is one and it is of these weights. Raises UserError if it is damaged."""
+    path = table_file(run.folder, official)
+    table = load_corruptions(path) if path.is_file() else None
+    return table if table and table.weights == run.metrics["sha256"]["weights"] else None
+
+
+def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: str, path: Path) -> None:
+    """Write `Rows` as a CSV file, with what a CorruptionTable has beside them."""
+    lines = ((name, severity, f"{accuracy:.6f}", count, weights) for name, severity, accuracy in rows)
+    save_table(path, ("corruption", "severity", "accuracy", "images", "weights"), lines)
+
+
+def load_corruptions(path: Path) -> CorruptionTable:
+    """What `save_corruptions` wrote. Raises UserError if the file is missing or damaged."""
+    try:
+        rows, accuracies = load_table(path), {}
+        for row in rows:
+            accuracies.setdefault(row["corruption"], []).append(float(row["accuracy"]))
+        (clean,) = accuracies.pop("clean")
+        if not accuracies or any(len(values) != len(SEVERITIES) for values in accuracies.values()):
+            raise ValueError("a severity is missing")
+        return CorruptionTable(clean, accuracies, int(rows[0]["images"]), rows[0]["weights"])
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error!r}): delete it, and run `python -m cifar100 corruptions RUN`."
+        ) from error

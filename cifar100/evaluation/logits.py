@@ -1,4 +1,4 @@
-"""A network's answers to pictures, and a finished run's to those that its numbers were taken on."""
+"""The logits that a network gives for images, and those of a finished run for the images it is measured on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,14 @@ from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
-from cifar100.parallel.group import ALONE, Group
+from cifar100.network import load_network
+from cifar100.parallel import ALONE, Group
 from cifar100.runs.run import Run
-from cifar100.runs.weights import load_network
 
 
 @torch.no_grad()
 def predict_logits(network: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
-    """images: (N, 32, 32, 3) uint8 on the network's device -> logits (N, classes) float32. One view an image."""
+    """images: (N, 32, 32, 3) uint8 on the network's device -> logits (N, classes) float32. One view per image."""
     network.eval()
     return torch.cat([network(to_input(batch)).float() for batch in images.split(batch_size)])
 
@@ -31,25 +31,18 @@ def compute_logits(network: nn.Module, images: np.ndarray, batch_size: int = 500
 
 
 @torch.no_grad()
-def compute_both(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> tuple[np.ndarray, np.ndarray]:
-    """`compute_logits` with what the head has seen: (N, classes) and (N, channels) float32."""
+def extract_features(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+    """What the last layer gets of each image: (N, 32, 32, 3) uint8 -> (N, channels) float32."""
     network.eval()
     batches = torch.tensor(images, device=next(network.parameters()).device).split(batch_size)
-    features = [network.features(to_input(batch)) for batch in batches]
-    logits = [network.classify(part).float() for part in features]
-    return torch.cat(logits).cpu().numpy(), torch.cat(features).float().cpu().numpy()
-
-
-def extract_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
-    """What the head sees of each picture: (N, channels) float32. images: (N, 32, 32, 3) uint8."""
-    return compute_both(network, images)[1]
+    return torch.cat([network.features(to_input(batch)).float() for batch in batches]).cpu().numpy()
 
 
 def evaluate(
     network: nn.Module, data: Images, device: torch.device, batch_size: int = 500, group: Group = ALONE
 ) -> tuple[float, float]:
     """The mean cross-entropy and the top-1 accuracy (0..1) over all images, in float32. Each process of the group
-    computes its share of the logits, and all of them get the figures."""
+    computes its share of the logits, and all of them get both numbers."""
     images = group.share(torch.from_numpy(data.images)).to(device)
     logits = group.unite(predict_logits(network, images, batch_size).cpu(), len(data))
     return score(logits, torch.from_numpy(data.fine))
@@ -61,29 +54,22 @@ def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class OpenRun:
-    """A finished run with its network, and the images that its numbers were taken on."""
+class Evaluation:
+    """A finished run, and what its saved weights give now, to be compared with its metrics.json."""
 
     run: Run
     network: nn.Module
-    data: Images
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation(OpenRun):
-    """Freshly computed figures of a run, to stand beside those in its metrics.json. Accuracies are 0..1."""
-
+    data: Images  # that it is measured on
     logits: np.ndarray  # (N, classes) float32
     loss: float
-    accuracy: float
-    features: np.ndarray  # (N, channels) float32, what the head saw
+    accuracy: float  # 0..1
 
 
-def open_run(folder: Path, data: str | None = None, device: str | None = None) -> OpenRun:
-    """Load what a run has to be measured with: the test split, or the held-out images of a hold-out run.
+def open_run(folder: Path, data: str | None = None, device: str | None = None) -> tuple[Run, nn.Module, Images]:
+    """A finished run, its network, and the images that it is measured on: the test split, or for a hold-out run its
+    held-out images. A run on the embedded sample is measured on the sample.
 
-    A run on the embedded sample is measured on the sample. Raises UserError if a file of the run is missing or
-    damaged, or other data than the run's is asked for.
+    Raises UserError if a file of the run is missing or damaged, or other data than the run's is asked for.
     """
     run, chosen = Run.load(folder), choose_device(device)
     data = data or ("sample" if run.sample else None)
@@ -93,14 +79,15 @@ def open_run(folder: Path, data: str | None = None, device: str | None = None) -
         )
     network = load_network(folder).to(chosen)
     _, held = load_training_and_held(data, holdout=run.split == "validation")
-    return OpenRun(run, network, held)
+    return run, network, held
 
 
 def evaluate_run(folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500) -> Evaluation:
-    """Evaluate the saved weights on the run's own images. Raises UserError as `open_run` does."""
+    """Compute the logits of a run's own images with its saved weights. Raises UserError as `open_run` does, and if the
+    batch size is below 1."""
     if batch_size < 1:
         raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
-    opened = open_run(folder, data, device)
-    logits, features = compute_both(opened.network, opened.data.images, batch_size)
-    scores = score(torch.from_numpy(logits), torch.from_numpy(opened.data.fine))
-    return Evaluation(opened.run, opened.network, opened.data, logits, *scores, features)
+    run, network, images = open_run(folder, data, device)
+    logits = compute_logits(network, images.images, batch_size)
+    scores = score(torch.from_numpy(logits), torch.from_numpy(images.fine))
+    return Evaluation(run, network, images, logits, *scores)

@@ -1,45 +1,28 @@
 """What logits tell about a network: where it is right, what it confuses, and how certain these numbers are.
 
 logits: (N, classes) floats; labels: (N,) whole numbers, the fine labels. Accuracies are 0..1. A prediction is the
-class with the highest logit, the first one where several are equal. `summarise_predictions` gathers all in one dict
-and checks its input; the other functions expect what `check_predictions` lets pass.
+class with the highest logit, the first one where several are equal.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
+from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration
 from cifar100.evaluation.calibration import mean_by_group
-from cifar100.evaluation.fit_answering import measure_sets
-from cifar100.evaluation.probabilities import negative_log_likelihood
-
-COVERAGES = (0.5, 0.8, 0.9, 0.95)  # shares of the images, the surest first, at which a summary gives the accuracy
+from cifar100.evaluation.probabilities import image_losses, negative_log_likelihood
+from cifar100.evaluation.sets import measure_sets
 
 
-def check_predictions(logits: np.ndarray, labels: np.ndarray, classes: int = 100) -> None:
-    """Raises UserError if the logits are not finite or not (N, classes), the labels not (N,) classes, or N is 0."""
-    if logits.ndim != 2 or logits.shape[1] != classes:
-        raise UserError(f"The logits have the shape {logits.shape}: give (images, {classes}), a column for each class.")
-    if labels.shape != logits.shape[:1]:
-        raise UserError(
-            f"There are logits of {len(logits)} images, and labels of the shape {labels.shape}: give one for each "
-            "image."
-        )
-    if not len(logits):
-        raise UserError("There are no images to evaluate: give the logits and labels of at least one.")
+def check_finite(logits: np.ndarray) -> None:
+    """Raises UserError if a logit is infinite or no number."""
     broken = len(logits) - np.isfinite(logits).all(1).sum()
     if broken:
         raise UserError(
             f"The logits of {broken} of {len(logits)} images are not finite: the network has diverged, so evaluate "
             "another one, or train with a lower learning rate."
-        )
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
-        raise UserError(
-            f"The labels run from {labels.min()} to {labels.max()} ({labels.dtype}): "
-            f"give the fine labels, whole numbers from 0 to {classes - 1}."
         )
 
 
@@ -68,13 +51,6 @@ def class_intervals(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     right, classes = right_predictions(logits, labels), range(logits.shape[1])
     counts = [(int(right[labels == k].sum()), int((labels == k).sum())) for k in classes]
     return np.array([wilson_interval(*count) if count[1] else (0.0, 1.0) for count in counts])
-
-
-def accuracies_by_superclass(
-    logits: np.ndarray, labels: np.ndarray, coarse_of_fine: np.ndarray = COARSE_OF_FINE
-) -> np.ndarray:
-    """The accuracy on each superclass's images, (20,), NaN without images. Right is only the fine class itself."""
-    return mean_by_group(right_predictions(logits, labels), coarse_of_fine[labels], coarse_of_fine.max() + 1)
 
 
 def superclass_accuracy(logits: np.ndarray, labels: np.ndarray, coarse_of_fine: np.ndarray = COARSE_OF_FINE) -> float:
@@ -149,41 +125,36 @@ def compare_predictions(first: np.ndarray, second: np.ndarray, labels: np.ndarra
     """McNemar's exact test: could both networks be equally good on such images? first, second: their logits.
 
     McNemar 1947. Two-sided and binomial on the images that only one gets right; it says nothing about other seeds.
-    Raises UserError if either network's logits do not fit the labels.
     """
     from scipy.stats import binomtest
 
-    for logits in (first, second):
-        check_predictions(logits, labels, first.shape[-1])
-    rights = [right_predictions(logits, labels) for logits in (first, second)]
-    only_first, only_second = int((rights[0] & ~rights[1]).sum()), int((rights[1] & ~rights[0]).sum())
+    right, also_right = right_predictions(first, labels), right_predictions(second, labels)
+    only_first, only_second = int((right & ~also_right).sum()), int((also_right & ~right).sum())
     differing = only_first + only_second
     p_value = float(binomtest(only_first, differing).pvalue) if differing else 1.0
     return Comparison(only_first, only_second, p_value)
 
 
-def summarise_predictions(logits: np.ndarray, labels: np.ndarray, coarse_of_fine: np.ndarray = COARSE_OF_FINE) -> dict:
+def summarise_predictions(logits: np.ndarray, labels: np.ndarray) -> dict:
     """All of these numbers, for a JSON file: rounded to 6 digits, None in place of NaN.
 
-    "per_superclass" counts fine classes, "superclass": "accuracy" superclasses. A coverage's accuracy is that on at
-    least this share of the images. Raises UserError as `check_predictions` does.
+    Raises UserError if logits are not finite.
     """
-    check_predictions(logits, labels, len(coarse_of_fine))
-    right = right_predictions(logits, labels)
-    scaled, temperatures = calibration.cross_fitted_temperature(logits, labels)
-    coverage, accuracy = calibration.accuracy_by_coverage(logits, labels)
+    check_finite(logits)
+    right, related = right_predictions(logits, labels), superclass_accuracy(logits, labels)
+    losses = image_losses(logits, labels)
+    scaled = calibration.cross_fitted_temperature(logits, labels)
     return {
         "images": len(labels),
         "top1": plain(right.mean()),
         "top1_interval": [plain(end) for end in wilson_interval(right.sum(), len(right))],
         "top5": plain(top_accuracy(logits, labels, 5)),
-        "nll": plain(negative_log_likelihood(logits, labels)),
+        "nll": plain(losses.mean()),
+        "nll_interval": [plain(end) for end in bootstrap_interval(losses)],
         "per_class": dict(zip(FINE_NAMES, map(plain, accuracies_by_class(logits, labels)))),
         "superclass": {
-            "accuracy": plain(superclass_accuracy(logits, labels, coarse_of_fine)),
-            "per_superclass": dict(
-                zip(COARSE_NAMES, map(plain, accuracies_by_superclass(logits, labels, coarse_of_fine)))
-            ),
+            "accuracy": plain(related),
+            "interval": [plain(end) for end in wilson_interval(round(related * len(labels)), len(labels))],
         },
         "confused_pairs": [
             [FINE_NAMES[first], FINE_NAMES[second], count]
@@ -199,13 +170,9 @@ def summarise_predictions(logits: np.ndarray, labels: np.ndarray, coarse_of_fine
         },
         "temperature": {
             "value": plain(calibration.fit_temperature(logits, labels)),
-            "folds": [plain(temperature) for temperature in temperatures],
             "method": "two-fold on the test set",
         },
         "sets": measure_sets(logits, labels),
-        # Less a rounding error, so that 0.8 of 10 images are 8 and not 9.
-        "coverage": {str(share): plain(accuracy[np.searchsorted(coverage, share - 1e-9)]) for share in COVERAGES},
-        "risk_coverage_area": plain(calibration.risk_coverage_area(logits, labels)),
     }
 
 

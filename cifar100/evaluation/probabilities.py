@@ -1,7 +1,6 @@
-"""From logits to the probabilities of the classes, and what these cost where they are wrong.
+"""The probabilities of the classes, and their negative log-likelihood.
 
-logits: (N, classes) finite floats; labels: (N,) whole numbers. All is computed in float64. Nothing is checked here: see
-`metrics.check_predictions`.
+logits: (N, classes) finite floats; labels: (N,) whole numbers. All is computed in float64.
 """
 
 import numpy as np

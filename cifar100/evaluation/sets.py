@@ -1,31 +1,36 @@
-"""Sets of classes that hold the truth as often as was asked for: split conformal prediction.
+"""Sets of classes that hold the true class as often as was asked for: split conformal prediction.
 
 A set is the most probable classes, as many of them as it takes: regularised adaptive prediction sets (RAPS),
 Angelopoulos, Bates, Malik and Jordan 2021, arXiv:2009.14193, section 2, after the adaptive ones of Romano, Sesia and
-Candes 2020, arXiv:2006.02544. We differ: without their random numbers, so that a picture has one set, never an empty
-one. A class's score is what the classes before it have together, without its own share, and the penalty of its place.
-The promise is on average over all pictures like those that the thresholds come from, not for each class of them.
+Candes 2020, arXiv:2006.02544. We differ: without their random numbers, so that an image has one set, never an empty
+one. A class's score is the sum of the probabilities of the classes before it, without its own, and the penalty of its
+rank. The promise holds on average over all images like those that the thresholds come from, not for each class.
 
-probabilities: (N, classes), each row sums to 1. A place is 1 for the most probable class; of equal classes the first.
+probabilities: (N, classes), each row sums to 1; labels: (N,). Rank 1 is the most probable class; of equally probable
+ones the first.
 """
 
 import math
 
 import numpy as np
 
-PENALTY, FREE = 0.01, 5  # for each place beyond the first five; set beforehand, not tuned
-MOST = 99  # percent: a confidence beyond it would take all classes, or many more pictures
+from cifar100.evaluation.calibration import fit_temperature, split_halves
+from cifar100.evaluation.probabilities import softmax
+from cifar100.runs.answering import MOST
+
+PENALTY, FREE = 0.01, 5  # for each rank beyond the first five; set beforehand, not tuned
+REPORTED = (0.8, 0.9, 0.95, 0.99)  # confidences of which `measure_sets` gives coverage and size
 
 
 def set_scores(probabilities: np.ndarray, penalty: float = PENALTY, free: int = FREE) -> np.ndarray:
-    """The score of each place, (N, classes) float64, rising along it: a set has those up to its threshold."""
+    """The score of each rank, (N, classes) float64, rising along it: a set has those up to its threshold."""
     ranked = -np.sort(-np.asarray(probabilities, np.float64), axis=1)
     before = np.cumsum(np.pad(ranked, ((0, 0), (1, 0)))[:, :-1], axis=1)  # 0 for the first
     return before + penalty * np.maximum(0, np.arange(1, ranked.shape[1] + 1) - free)
 
 
-def true_places(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The place of each picture's label, from 1: (N,)."""
+def true_ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The rank of each image's label, from 1: (N,)."""
     order = np.argsort(-np.asarray(probabilities), axis=1, kind="stable")
     return (order == labels[:, None]).argmax(1) + 1
 
@@ -36,12 +41,35 @@ def fit_thresholds(
     """The threshold for a confidence of 1 %, 2 %, ... MOST %: of n scores the ceil((n + 1) confidence)-th, rounded up
     to 6 digits; where there is none, one that all classes reach."""
     scores = set_scores(probabilities, penalty, free)
-    own = np.sort(np.take_along_axis(scores, true_places(probabilities, labels)[:, None] - 1, 1)[:, 0])
+    own = np.sort(np.take_along_axis(scores, true_ranks(probabilities, labels)[:, None] - 1, 1)[:, 0])
     everything = 1 + penalty * probabilities.shape[1]
     numbers = [math.ceil((len(own) + 1) * percent / 100 - 1e-9) for percent in range(1, MOST + 1)]
     return [math.ceil(own[k - 1] * 1e6) / 1e6 if k <= len(own) else everything for k in numbers]
 
 
 def set_sizes(probabilities: np.ndarray, threshold: float, penalty: float = PENALTY, free: int = FREE) -> np.ndarray:
-    """How many of the most probable classes each picture's set has: (N,), 1 or more."""
+    """How many of the most probable classes each image's set has: (N,), 1 or more."""
     return (set_scores(probabilities, penalty, free) <= threshold).sum(1)
+
+
+def measure_sets(logits: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
+    """By confidence: how often a set holds the label ("coverage", 0..1), how many classes it has on average ("size")
+    and how often it has only one ("single", 0..1). Each half of the images is measured with the temperature and the
+    thresholds that the other half gives, so that no image takes part in how it is judged."""
+    sizes = {confidence: np.zeros(len(labels), int) for confidence in REPORTED}
+    ranks = np.zeros(len(labels), int)
+    for own, other in split_halves(len(labels)):
+        temperature = fit_temperature(logits[other], labels[other])
+        thresholds = fit_thresholds(softmax(logits[other], temperature), labels[other])
+        probabilities = softmax(logits[own], temperature)
+        ranks[own] = true_ranks(probabilities, labels[own])
+        for confidence in REPORTED:
+            sizes[confidence][own] = set_sizes(probabilities, thresholds[round(100 * confidence) - 1])
+    return {
+        str(confidence): {
+            "coverage": round(float((ranks <= own).mean()), 6),
+            "size": round(float(own.mean()), 6),
+            "single": round(float((own == 1).mean()), 6),
+        }
+        for confidence, own in sizes.items()
+    }

@@ -1,1 +1,1 @@
-"""Why it answers what it answers."""
+"""Why a network answers so: Grad-CAM, receptive fields, and how gradients reach its layers."""

@@ -1,4 +1,4 @@
-"""How much of the gradient reaches each layer, with and without the shortcuts."""
+"""How much of the gradient reaches each layer: with shortcuts, without them, and without batch norm."""
 
 import copy
 
@@ -25,15 +25,25 @@ def without_shortcuts(network: nn.Module) -> nn.Module:
     return plain
 
 
-def gradient_norms(network: nn.Module, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The norm of the loss's gradient at the filters of each 3x3 convolution, from the input on: (L,).
+def without_norms(network: nn.Module) -> nn.Module:
+    """A copy of a network with the same filters whose batch norms are the identity."""
+    bare = copy.deepcopy(network)
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            bare.set_submodule(name, nn.Identity())
+    return bare
 
-    One batch in training mode, as in the first step of a training; the network stays as it is. images: (N, 32, 32, 3)
-    uint8; labels: (N,). He et al. 2016, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 2,
+
+def gradient_norms(network: nn.Module, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The norm of the loss's gradient at the filters of each 3x3 convolution, divided by the norm of these filters,
+    from the input on: (L,). It says how far a step moves a layer compared with the layer's own size.
+
+    One batch in training mode, as in the first step of a training run; the network stays as it is. images: (N, 32, 32,
+    3) uint8; labels: (N,). He et al. 2016, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 2,
     says why identity shortcuts let a gradient through: y = x + F(x) has the derivative 1 + F'(x).
     """
     network = copy.deepcopy(network).train()
     logits = network(to_input(torch.tensor(images)))
     F.cross_entropy(logits, torch.tensor(labels)).backward()
     filters = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-    return np.array([weight.grad.norm().item() for weight in filters])
+    return np.array([(weight.grad.norm() / weight.norm()).item() for weight in filters])

@@ -1,15 +1,10 @@
-"""What a network's blocks see: sizes, parameters, and the receptive field in theory and in effect."""
+"""A network block by block: sizes, parameters, receptive field; and how much it computes."""
 
-import contextlib
-import io
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-
-from cifar100.dataset.augment_image import to_input
 
 
 @dataclass(frozen=True)
@@ -90,42 +85,6 @@ def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
     return blocks
 
 
-def stage_ends(blocks: list[Block]) -> dict[str, Block]:
-    """The last block of each stage, under "stage 1", "stage 2", ..."""
-    stages = [block for block in blocks if block.name not in ("stem", "head")]
-    return {block.name.split(",")[0].replace("group", "stage"): block for block in stages}
-
-
-def effective_fields(network: nn.Module, images: np.ndarray) -> dict[str, np.ndarray]:
-    """How much the centre unit of each stage reacts to each input pixel: "stage k" -> (32, 32) in 0..1.
-
-    The mean over the images of the absolute gradient of the centre unit's summed channels, summed over the colours
-    and divided by its largest value (Luo et al. 2016, "Understanding the Effective Receptive Field in Deep
-    Convolutional Neural Networks"). images: (N, 32, 32, 3) uint8.
-    """
-    device, fields = next(network.parameters()).device, {}
-    network.eval()
-    for number, stage in enumerate(network.stages, start=1):
-        inputs, outputs = to_input(torch.tensor(images, device=device)).requires_grad_(), []
-        hook = stage.register_forward_hook(lambda module, _, output, kept=outputs: kept.append(output))
-        network(inputs)
-        hook.remove()
-        centre = outputs[0].size(-1) // 2
-        (gradient,) = torch.autograd.grad(outputs[0][:, :, centre, centre].sum(), inputs)
-        field = gradient.abs().sum(1).mean(0)
-        fields[f"stage {number}"] = (field / field.max()).cpu().numpy()
-    return fields
-
-
-def effective_extent(gradient: np.ndarray) -> int:
-    """The side of the smallest centred square that holds half of the sum. gradient: (32, 32), 0 or more."""
-    total = gradient.sum()
-    for half in range(1, 17):
-        if gradient[16 - half : 16 + half, 16 - half : 16 + half].sum() >= total / 2:
-            return 2 * half
-    return 32
-
-
 def blocks_as_markdown(blocks: list[Block]) -> str:
     """A table with a row for each block, and the sum of the parameters."""
     lines = [
@@ -149,17 +108,3 @@ def count_multiply_adds(network: nn.Module, pixels: int = 32) -> int:
         network.eval()(next(network.parameters()).new_zeros(1, 3, pixels, pixels))
     network.train(was_training)
     return counter.get_total_flops() // 2
-
-
-def summarise(network: nn.Module, rows: int = 24) -> str:
-    """torchsummary's table for a 32x32 picture; of a long one the first and the last rows."""
-    from torchsummary import summary
-
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        summary(network, (3, 32, 32), device="cpu")
-    lines = printed.getvalue().splitlines()
-    left_out = len(lines) - rows
-    if left_out > 0:
-        lines[rows // 2 : -rows // 2] = [f"{f'... {left_out} rows more ...':>40}"]
-    return "\n".join(lines)

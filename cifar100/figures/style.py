@@ -6,70 +6,54 @@ titles state the finding or the question.
 
 import functools
 import io
+import itertools
 import re
 from pathlib import Path
 
 import matplotlib
-import matplotlib.lines
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, is_sample, readable
+from cifar100.dataset.cifar import COARSE_OF_FINE, is_sample
 from cifar100.files import write_bytes
 
-DPI = 100
+DPI = 100  # as a notebook shows it
+DENSITY = 2  # pixels in a file for each that is shown, along one side: for high-density screens
 TITLE = {"fontsize": 13, "x": 0.01, "ha": "left"}
-SMALLEST = 7  # points
 TRAINING, HELD = "#4477aa", "#cc3311"  # of what was learned, and of what was held against it
 COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
 BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
 
 
 class Picture(Figure):
-    """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by
-    itself and needs no closing."""
+    """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by itself and needs no
+    closing."""
 
-    palette = "full"  # or "flat": 256 colours, at less than half the size, where that cannot be seen
     alt = ""  # in words, for those who cannot see it
 
     @functools.cached_property
     def png(self) -> bytes:
-        """Drawn once."""
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
-        return buffer.getvalue() if self.palette == "full" else reduce_colours(buffer)
+        """Drawn once, in 256 colours, which takes less than half of the bytes."""
+        drawn, reduced = io.BytesIO(), io.BytesIO()
+        self.savefig(drawn, format="png", dpi=DENSITY * DPI)
+        image = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        image.save(reduced, format="png", optimize=True)
+        return reduced.getvalue()
 
     def _repr_png_(self) -> tuple[bytes, dict]:
-        """For IPython: the picture, and what a notebook keeps beside it."""
-        return self.png, {"alt": self.alt}
-
-
-def reduce_colours(picture: io.BytesIO) -> bytes:
-    """The picture as a PNG of 256 colours."""
-    reduced = Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    smaller = io.BytesIO()
-    reduced.save(smaller, format="png", optimize=True)
-    return smaller.getvalue()
+        """For IPython: the image, and what a notebook keeps beside it: its text and the pixels to show it in."""
+        width, height = (self.get_size_inches() * DPI).round().astype(int).tolist()
+        return self.png, {"alt": self.alt, "width": width, "height": height}
 
 
 def make_figure(
-    width: float,
-    height: float,
-    title: str,
-    rows: int = 1,
-    columns: int = 1,
-    palette: str = "full",
-    published: bool = False,
-    **options,
+    width: float, height: float, title: str, rows: int = 1, columns: int = 1, published: bool = False, **options
 ):
-    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. Where the
-    embedded sample takes CIFAR-100's place, the title says so, but for published figures, which never show it. The
-    title, which states what is seen, is its text for those who cannot see it, too."""
-    title = f"SAMPLE: {title}" if is_sample() and not published else title
+    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. On the embedded
+    sample the title says so, but for published figures, which never show it."""
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
-    fig.palette = palette
-    set_title(fig, title)
+    set_title(fig, f"SAMPLE: {title}" if is_sample() and not published else title)
     return fig, fig.subplots(rows, columns, **options)
 
 
@@ -77,7 +61,7 @@ def set_title(fig: Picture, title: str) -> None:
     """Write it above the figure, smaller where it would not fit into its width."""
     fig.alt, heading = title, fig.suptitle(title, **TITLE)
     room = (1 - 2 * TITLE["x"]) * fig.bbox.width
-    while heading.get_window_extent().width > room and heading.get_fontsize() > SMALLEST:
+    while heading.get_window_extent().width > room and heading.get_fontsize() > 7:  # points
         heading.set_fontsize(heading.get_fontsize() - 0.5)  # letters do not shrink in proportion
 
 
@@ -96,31 +80,19 @@ def display_name(name: str) -> str:
     return re.sub(r"resnet(\d+)", r"ResNet-\1", name).replace("_", " ")
 
 
-def show_pictures(ax, pictures: np.ndarray, columns: int, gap: int = 2) -> None:
-    """Pictures in rows on one pair of axes. pictures: (N, H, W, 3) uint8."""
-    count, height, width, _ = pictures.shape
-    rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
-    for k, picture in enumerate(pictures):
-        top, left = (k // columns) * (height + gap), (k % columns) * (width + gap)
-        sheet[top : top + height, left : left + width] = picture
-    ax.imshow(sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap], interpolation="nearest")
-    ax.set_axis_off()
+def keep_apart(points: np.ndarray, height: float, widths: np.ndarray | float = np.inf) -> np.ndarray:
+    """The middles of labels, (N, 2), right and up: moved up and down until no two overlap, as few as possible.
 
-
-def keep_apart(places: np.ndarray, height: float, width: float = np.inf) -> np.ndarray:
-    """The places of words, (N, 2), right and up: moved upwards where two are nearer than `height` and `width`."""
-    moved, done = np.array(places, np.float64), []
-    for k in np.argsort(moved[:, 1], kind="stable"):
-        near = sorted(up for right, up in moved[done] if abs(right - moved[k, 0]) < width)
-        for up in near:  # from the lowest on
-            if abs(up - moved[k, 1]) < height:
-                moved[k, 1] = up + height
-        done.append(k)
+    height: of each label; widths: (N,) of each, or one of all, in the points' own units.
+    """
+    moved, widths = np.array(points, np.float64), np.broadcast_to(widths, len(points))
+    for _ in range(200):
+        overlaps = False
+        for a, b in itertools.combinations(np.argsort(moved[:, 1], kind="stable"), 2):  # b is above
+            near = abs(moved[a, 0] - moved[b, 0]) < (widths[a] + widths[b]) / 2
+            missing = height - (moved[b, 1] - moved[a, 1])
+            if near and missing > 1e-6 * height:
+                moved[a, 1], moved[b, 1], overlaps = moved[a, 1] - missing / 2, moved[b, 1] + missing / 2, True
+        if not overlaps:
+            break
     return moved
-
-
-def add_superclass_legend(fig: Picture) -> None:
-    """The colours of the superclasses, at the right."""
-    handles = [matplotlib.lines.Line2D([], [], marker="o", linestyle="", color=colour) for colour in COLOURS]
-    fig.legend(handles, map(readable, COARSE_NAMES), loc="outside right center", frameon=False, fontsize=7)

@@ -1,87 +1,108 @@
-"""From any picture to the 32x32 pixels that a network sees."""
+"""From any image to the 32x32 pixels that a network sees. Metadata never stands in the way of good pixels."""
 
 import io
 import os
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from cifar100.errors import UserError, printable
+from cifar100.files import read_regular
 
 SIDE = 32  # pixels, as CIFAR-100 has them
 MAX_PIXELS = 60_000_000  # phones take up to 50 million; opening so many needs 0.9 GB, however small the file is
+MAX_BYTES = 4 * MAX_PIXELS
 # What people have. Not EPS, for which Pillow starts Ghostscript; nor TIFF or PPM, of which a few bytes can ask for
 # gigabytes or minutes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_SCANS = 100  # of a JPEG; a camera writes about ten, and each goes through all pixels
-SCAN = b"\xff\xda"  # begins one, and is nowhere in its data
-CHUNK = 1 << 20  # bytes
+MAX_PROFILE = 1_000_000  # bytes that a PNG's colour profile unpacks to; Pillow refuses the whole file beyond 1 MiB
+# Begins a segment of a JPEG. An FF in the data of a scan is followed by 00, or by D0 to D7; 01 and D8 have no length.
+MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
+SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT", b"IEND")  # that say what the image looks like
+ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
 OPAQUE = ("1", "L", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")  # modes without transparency, unless `info` names a colour
-Picture = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
+Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 
 def open_picture(picture: Picture) -> np.ndarray:
-    """The picture's central square, upright, as (S, S, 3) uint8; transparent parts on white.
+    """The image's central square, upright, in sRGB, as (S, S, 3) uint8; transparent parts on white.
 
-    picture: a file's path, its content as bytes or as a file opened in binary mode (it stays open), a PIL
-    image (it stays as it is), or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in 0..1. 16-bit
-    grey is scaled to 8 bits; an animation gives its first frame. Threads may call it at the same time.
+    picture: a file's path or its content, a PIL image (it stays as it is), or an array (H, W), (H, W, 3) or
+    (H, W, 4), uint8 or float in 0..1. 16-bit grey is scaled to 8 bits; an animation gives its first frame.
 
-    Raises UserError if it is missing, damaged or none of FORMATS, if it has more than MAX_PIXELS, more than MAX_SCANS
-    or run lengths (by its header: nothing is decoded before), or if its numbers have another range or shape. What a
-    stranger sends may still take long: see `safe_opening`.
+    Raises UserError if it is missing, damaged or none of FORMATS, if it has more than MAX_PIXELS or MAX_SCANS
+    (nothing is decoded before), or if its numbers have another range or shape. A file made for it may still take
+    minutes: see `safe_opening`.
     """
-    name = printable(str(picture)[:200]) if isinstance(picture, (str, os.PathLike)) else "The picture"
+    name = printable(str(picture)[:200]) if isinstance(picture, (str, os.PathLike)) else "The image"
     try:
         if isinstance(picture, np.ndarray):
-            return cut_square(Image.fromarray(scale_array(picture, name)), name)
+            picture = Image.fromarray(scale_array(picture, name))
+        elif isinstance(picture, (str, os.PathLike)):
+            picture = read_image(read_regular(Path(picture), MAX_BYTES), name)
+        elif isinstance(picture, bytes):
+            picture = read_image(picture, name)
         if isinstance(picture, Image.Image):
             return cut_square(picture, name)
-        if isinstance(picture, (str, os.PathLike)):
-            check_file(Path(picture), name)
-            with open(picture, "rb") as file:
-                return cut_square(open_file(file, name), name)
-        file = io.BytesIO(picture) if isinstance(picture, (bytes, bytearray)) else picture
-        if isinstance(file, io.TextIOBase) or not hasattr(file, "read"):
-            raise UserError(
-                "A picture is a path, bytes, a file opened in binary mode, a PIL image or an array: "
-                f"pass one of these, not {type(picture).__name__}."
-            )
-        return cut_square(open_file(file, name), name)
+        raise UserError(f"An image is a path, bytes, a PIL image or an array: pass one, not {type(picture).__name__}.")
     except UserError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise too_large(name) from error
     except UnidentifiedImageError as error:
         kinds = ", ".join(FORMATS)
-        raise UserError(f"{name} is no picture of a kind read here ({kinds}): name a PNG or JPEG file.") from error
+        raise UserError(f"{name} is not an image of a kind read here ({kinds}): name a PNG or JPEG file.") from error
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{name} cannot be opened as a picture ({reason}): name a PNG or JPEG file.") from error
+        raise UserError(f"{name} cannot be opened as an image ({reason}): name a PNG or JPEG file.") from error
 
 
-def open_file(file: BinaryIO, name: str) -> Image.Image:
-    """A picture of which only the header is decoded. Raises UserError for what would take long without being large."""
-    image = Image.open(file, formats=FORMATS)
-    if image.format in ("JPEG", "MPO") and sum(count_scans(file)) > MAX_SCANS:  # MPO: a JPEG with others behind it
+def read_image(content: bytes, name: str) -> Image.Image:
+    """An image of which only the header is decoded. Raises UserError for what would take long without being large."""
+    if content.startswith(PNG_START):
+        content = keep_chunks(content)
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    if image.format in ("JPEG", "MPO") and count_scans(content) > MAX_SCANS:  # MPO: a JPEG with others behind it
         raise UserError(f"{name} has more than {MAX_SCANS} progressive scans: save it anew.")
     if any(tile[0] == "bmp_rle" for tile in image.tile):  # Pillow reads them in Python, byte by byte
         raise UserError(f"{name} is a BMP of run lengths: save it as a PNG file.")
     return image
 
 
-def count_scans(file: BinaryIO) -> Iterator[int]:
-    """How often SCAN is in each part of the file, whose place is kept."""
-    place, last = file.tell(), b""
-    file.seek(0)
-    while part := file.read(CHUNK):
-        yield (last + part).count(SCAN)
-        last = part[-1:]
-    file.seek(place)
+def count_scans(jpeg: bytes) -> int:
+    """How many scans there are up to the end of the image; a phone may put a video behind it."""
+    scans = place = 0
+    while (marker := MARKER.search(jpeg, place)) and marker[0] != END_OF_IMAGE:
+        scans += marker[0] == SCAN
+        place = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")  # the segment's length
+    return scans
+
+
+def keep_chunks(png: bytes) -> bytes:
+    """The file without chunks that change no pixel, for which Pillow may refuse all of it: text that unpacks to a lot,
+    or something of the wrong length. The same for a colour profile beyond MAX_PROFILE."""
+    kept, place = [PNG_START], len(PNG_START)
+    while place < len(png):
+        end = place + 12 + int.from_bytes(png[place : place + 4], "big")  # with length, kind and checksum
+        kind, data = png[place + 4 : place + 8], png[place + 8 : end - 4]
+        if kind in PNG_CHUNKS and not (kind == b"iCCP" and is_bad_profile(data)):
+            kept.append(png[place:end])
+        place = end
+    return b"".join(kept)
+
+
+def is_bad_profile(data: bytes) -> bool:
+    """Whether an iCCP chunk unpacks to more than MAX_PROFILE, or not at all."""
+    packed = data.partition(b"\0")[2][1:]  # behind its name and the method of compression
+    try:
+        return len(zlib.decompressobj().decompress(packed, MAX_PROFILE + 1)) > MAX_PROFILE
+    except zlib.error:
+        return True
 
 
 def shrink(picture: np.ndarray) -> np.ndarray:
@@ -90,84 +111,70 @@ def shrink(picture: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
-def stack_pictures(pictures: list[Picture] | tuple[Picture, ...] | np.ndarray) -> np.ndarray:
-    """What a network sees of each picture: (N, 32, 32, 3) uint8. Arrays of just that kind are taken as they are.
+def stack_pictures(pictures: Sequence[Picture] | np.ndarray) -> np.ndarray:
+    """What a network sees of each image: (N, 32, 32, 3) uint8. An array of just that kind is taken as it is.
 
     pictures: a list of what `open_picture` takes, or an array (N, H, W, 3 or 4). Raises UserError as `open_picture`
-    does, with the picture's place in the list, and if it is no list.
+    does, and if it is no list.
     """
-    if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
-        if pictures.dtype == np.uint8 and pictures.shape[1:] == (SIDE, SIDE, 3):
-            return pictures
-    elif not isinstance(pictures, (list, tuple)):
-        raise UserError("Several pictures are a list, or an array (N, H, W, 3): put a single one into a list.")
-    seen = np.empty((len(pictures), SIDE, SIDE, 3), np.uint8)
-    for k, picture in enumerate(pictures):
-        ready = isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape == seen.shape[1:]
-        try:
-            seen[k] = picture if ready else shrink(open_picture(picture))
-        except UserError as error:
-            if len(pictures) == 1:
-                raise
-            raise UserError(f"Picture {k + 1} of {len(pictures)}: {error}") from error
-    return seen
+    if isinstance(pictures, np.ndarray) and pictures.dtype == np.uint8 and pictures.shape[1:] == (SIDE, SIDE, 3):
+        return pictures
+    if not isinstance(pictures, (list, tuple)) and not (isinstance(pictures, np.ndarray) and pictures.ndim == 4):
+        raise UserError("Several images are a list, or an array (N, H, W, 3): put a single one into a list.")
+    return np.array([shrink(open_picture(picture)) for picture in pictures], np.uint8).reshape(-1, SIDE, SIDE, 3)
 
 
 def cut_square(image: Image.Image, name: str) -> np.ndarray:
-    """What `open_picture` gives. Without resampling: the pixels stay what they were."""
-    check_size(image.width, image.height, name)
-    read_as_sixteen_bits = image.mode != "I" or image.format == "PNG"  # older Pillow says "I" of a 16-bit PNG
-    image = ImageOps.exif_transpose(image)
+    """What `open_picture` gives. Without resampling: but for their colour profile the pixels stay what they were."""
+    if not 0 < image.width * image.height <= MAX_PIXELS:
+        raise UserError(f"{name} has no pixels, or more than {MAX_PIXELS:,}: make it smaller first.")
+    profile, image = image.info.get("icc_profile"), turn_upright(image)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side))
     if image.mode.startswith("I"):  # "I;16", "I;16B" and, mostly with the same range, "I"
-        values = np.asarray(image).astype(np.int32)
-        if values.min() < 0 or values.max() > 65535:
-            raise UserError(f"{name} has grey values beyond 16 bits: save it with 8 or 16 bits a channel.")
-        if read_as_sixteen_bits or values.max() > 255:  # else 8 bits that were made "I" to compute with
-            values = (values + 128) // 257  # 65535 is 255; convert() would clip
-        image = Image.fromarray(values.astype(np.uint8))
+        values = np.asarray(image).astype(np.int32)  # 65535 is to be 255; convert() would clip
+        image = Image.fromarray(((values.clip(0, 65535) + 128) // 257).astype(np.uint8))
     elif image.mode == "F":
         image = Image.fromarray(scale_array(np.asarray(image), name))
     if image.mode not in OPAQUE or "transparency" in image.info:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return np.asarray(convert_colours(image, profile))
+
+
+def turn_upright(image: Image.Image) -> Image.Image:
+    """As the orientation in its EXIF data says, if that can be read. Not by Pillow's `exif_transpose`: it writes the
+    data anew, and fails where any other value is odd."""
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # damaged data raise whatever their bytes happen to mean
+        return image
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(Image.Transpose.TRANSPOSE)
+    if orientation in (2, 3, 6, 7):
+        image = ImageOps.mirror(image)
+    return ImageOps.flip(image) if orientation in (3, 4, 7, 8) else image
+
+
+def convert_colours(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """An opaque image in sRGB. What has no colour profile is taken for sRGB, as is what has a damaged one, or one for
+    other channels."""
+    if profile:
+        try:
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
+    return image.convert("RGB")
 
 
 def scale_array(array: np.ndarray, name: str) -> np.ndarray:
     """An array of the kinds that `open_picture` takes, as uint8. Raises UserError for any other."""
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
         raise UserError(f"{name} must be an array (H, W), (H, W, 3) or (H, W, 4): not {array.shape}.")
-    check_size(array.shape[1], array.shape[0], name)
     if array.dtype == np.uint8:
         return array
-    if not np.issubdtype(array.dtype, np.floating):
-        raise UserError(f"{name} must be an array of uint8, or of float from 0 to 1: not {array.dtype}.")
-    if not (array.min() >= 0 and array.max() <= 1):  # NaN fails as well
-        raise UserError(f"{name} holds NaN, or numbers that are not from 0 to 1: divide by 255, or make it uint8.")
+    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):  # NaN fails as well
+        raise UserError(f"{name} must be an array of uint8, or of float from 0 to 1: divide by 255, or make it uint8.")
     return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
-
-
-def check_file(path: Path, name: str) -> None:
-    """Raises UserError unless there is such a file with something in it."""
-    if re.match(r"[a-z]{2,}:/|data:", name, re.IGNORECASE):  # Path leaves one slash of http://
-        raise UserError(f"{name} is an address: download it first, then name the file.")
-    if path.is_dir():
-        raise UserError(f"{name} is a folder: name a PNG or JPEG file.")
-    if not path.is_file():
-        raise UserError(f"There is no file {name}: name a PNG or JPEG file.")
-    if path.stat().st_size == 0:
-        raise UserError(f"{name} is empty: name a PNG or JPEG file.")
-
-
-def check_size(width: int, height: int, name: str) -> None:
-    if not width or not height:
-        raise UserError(f"{name} has no pixels: pass a picture of 1x1 or more.")
-    if width * height > MAX_PIXELS:
-        raise too_large(name)
-
-
-def too_large(name: str) -> UserError:
-    return UserError(f"{name} has more than {MAX_PIXELS:,} pixels: make it smaller first.")

@@ -1,11 +1,10 @@
-"""Ask a trained network what a picture shows.
+"""Ask a trained network what an image shows.
 
 predictor = load_predictor("output/sprint")
 predictor.predict("cat.jpg")  # [("tiger", 88, 0.41), ("leopard", 42, 0.22), ...]
-predictor.answer("cat.jpg", confidence=0.9)  # these, and how many of the first hold the truth in 90 % of the cases
+predictor.answer("cat.jpg", confidence=0.9)  # these, and how many of the first hold the true class in 90 % of the cases
 """
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,24 +12,26 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.device import choose_device
-from cifar100.errors import UserError, brief
-from cifar100.evaluation.familiarity import is_familiar, unpack
-from cifar100.evaluation.logits import compute_both
+from cifar100.errors import UserError
+from cifar100.evaluation.logits import compute_logits
 from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import MOST, set_sizes
-from cifar100.files import check_regular
 from cifar100.inference.pictures import Picture, stack_pictures
-from cifar100.recipe import Recipe
-from cifar100.runs.answering import KEY, Answering
-from cifar100.runs.checks import is_plain, load_answering
+from cifar100.network import load_network, load_network_of_file
+from cifar100.runs.answering import Answering
 from cifar100.runs.find import find_run
-from cifar100.runs.weights import load_network, load_weights, make_network
+from cifar100.runs.run import load_answering
 
+WEIGHTS = "weights.safetensors"  # of a run
 PICKLED = (".pth", ".pt")  # what torch.save writes
+# Classes in a set for 90 % from which on the network does not know the image. On photographs, a rocket, a cup, a
+# motorcycle and a lion need one to four classes, a cat (no class of CIFAR-100) nineteen; of the test images one in two
+# hundred needs fifteen. For a higher confidence all sets are large: it is always judged by this one.
+UNKNOWN_FROM, UNKNOWN_PERCENT = 15, 90
 
 
 class Prediction(NamedTuple):
@@ -40,106 +41,75 @@ class Prediction(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a network says of one picture; but for the ranking None if `evaluate --write` has not evaluated it."""
+    """What a network says of one image."""
 
     ranking: list[Prediction]  # all classes, the most probable first
-    enough: int | None  # the first so many hold the truth with the confidence asked for
-    familiar: bool | None  # whether it looks like a picture of any of the classes
+    enough: int | None  # so many of the first hold the true class with the confidence asked for; None if not evaluated
+    doubt: str | None = None  # a sentence where the network does not know the image
 
 
 class Predictor:
-    """A network that answers for pictures, one view each. Threads may share it.
+    """A network that classifies images, one view each. Threads may share it.
 
     answering: what `evaluate --write` has fitted; without it the probabilities are the plain softmax.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        classes: Sequence[str],
-        device: torch.device,
-        answering: Answering | None = None,
-    ):
-        self.network, self.classes, self.device = network.to(device).eval(), tuple(classes), device
-        self.answering = answering
-        self.means = self.unpack_means()
+    def __init__(self, network: nn.Module, device: torch.device, answering: Answering | None = None):
+        self.network, self.device, self.answering = network.to(device).eval(), device, answering
 
     def predict(self, image: Picture, top_k: int = 5) -> list[Prediction]:
-        """The most probable classes, best first. Raises UserError if the picture cannot be opened, as
-        `pictures.open_picture` has it, or if top_k is not from 1 to the number of classes."""
-        return self.predict_batch([image], top_k)[0]
-
-    def predict_batch(self, images: Sequence[Picture] | np.ndarray, top_k: int = 5) -> list[list[Prediction]]:
-        """The same for each of a list of pictures, or of an array (N, H, W, 3)."""
-        self.check_top(top_k)
-        return self.rank(self.probabilities(images), top_k)
+        """The most probable classes, best first. Raises UserError if the image cannot be opened, as
+        `pictures.open_picture` has it, or if top_k is not from 1 to 100."""
+        check_top(top_k)
+        return self.answer(image).ranking[:top_k]
 
     def answer(self, image: Picture, confidence: float = 0.9) -> Answer:
-        """All classes, how many of the first are enough, and whether the picture is of any of them. Raises UserError
-        as `predict` does, and if the confidence is not from 0.01 to 0.99."""
+        """All classes, and how many of the first are enough. Raises UserError as `predict` does, and if the confidence
+        is not from 0.01 to 0.99."""
         return self.answer_batch([image], confidence)[0]
 
     def answer_batch(self, images: Sequence[Picture] | np.ndarray, confidence: float = 0.9) -> list[Answer]:
-        """The same for each of a list of pictures, or of an array (N, H, W, 3)."""
-        percent = check_confidence(confidence)
-        (logits, features), fitted = self.compute(images), self.answering
-        shares = self.scale(logits)
+        """The same for each of a list of images, or of an array (N, H, W, 3)."""
+        percent, fitted = check_confidence(confidence), self.answering
+        probabilities = self.probabilities(images)
+        rankings = rank(probabilities)
         if fitted is None:
-            enough = familiar = [None] * len(logits)
-        else:
-            threshold = fitted.set_thresholds[percent - 1]
-            enough = set_sizes(shares, threshold, fitted.penalty, fitted.free).tolist()
-            familiar = is_familiar(logits, features, self.means, fitted).tolist()
-        return [Answer(*parts) for parts in zip(self.rank(shares, len(self.classes)), enough, familiar)]
+            return [Answer(ranking, None) for ranking in rankings]
+        enough, for_doubt = (
+            set_sizes(probabilities, fitted.set_thresholds[p - 1], fitted.penalty, fitted.free).tolist()
+            for p in (percent, UNKNOWN_PERCENT)
+        )
+        return [Answer(*parts) for parts in zip(rankings, enough, map(describe_doubt, for_doubt))]
 
     def probabilities(self, images: Sequence[Picture] | np.ndarray) -> np.ndarray:
-        """(N, classes) float64, each row sums to 1: the softmax of the logits after the temperature. Raises UserError
-        as `compute` does."""
-        return self.scale(self.compute(images)[0])
-
-    def compute(self, images: Sequence[Picture] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The logits, (N, classes) float32, and what the head saw, (N, channels) float32, of 500 pictures at a time.
-        What has 32x32 pixels is seen as it is, and as in evaluation. Raises UserError if the weights are so large that
-        the network answers nothing."""
+        """(N, 100) float64, each row sums to 1: the softmax of the logits after the temperature. What has 32x32 pixels
+        is seen as it is, as in evaluation. Raises UserError if an image cannot be opened, or a logit is not finite."""
         pixels = stack_pictures(images)
         if not len(pixels):
-            sizes = len(self.classes), self.network.head.in_features
-            return tuple(np.empty((0, size), np.float32) for size in sizes)
-        logits, features = compute_both(self.network, pixels)
+            return np.empty((0, len(FINE_NAMES)))
+        logits = compute_logits(self.network, pixels)
         if not np.isfinite(logits).all():
-            raise UserError("The network answers with no finite numbers: restore its weights, or train the run again.")
-        return logits, features
-
-    def check_top(self, top_k: int) -> None:
-        """Raises UserError if it is no number of classes."""
-        count = len(self.classes)
-        if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or not 1 <= top_k <= count:
-            raise UserError(f"top_k must be a whole number from 1 to {count}, not {top_k!r}.")
-
-    def unpack_means(self) -> np.ndarray | None:
-        if self.answering is None:
-            return None
-        try:
-            means = unpack(self.answering.class_means, len(self.classes))
-        except ValueError:
-            means = np.empty((0, 0))
-        if means.shape != (len(self.classes), self.network.head.in_features):
-            raise UserError(
-                "What an evaluation has added to these weights is of another network: run `python -m cifar100 evaluate "
-                "RUN --write` again."
-            )
-        return means
-
-    def scale(self, logits: np.ndarray) -> np.ndarray:
+            raise UserError("The network's logits are not finite: restore its weights, or train the run again.")
         return softmax(logits, self.answering.temperature if self.answering else 1.0)
 
-    def rank(self, probabilities: np.ndarray, top_k: int) -> list[list[Prediction]]:
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        shares = np.take_along_axis(probabilities, best, 1)
-        return [
-            [Prediction(self.classes[k], k, share) for k, share in zip(*row)]
-            for row in zip(best.tolist(), shares.tolist())
-        ]
+
+def rank(probabilities: np.ndarray) -> list[list[Prediction]]:
+    """All classes for each row, the most probable first; of equal ones the first."""
+    orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()
+    return [[Prediction(FINE_NAMES[k], k, float(row[k])) for k in order] for order, row in zip(orders, probabilities)]
+
+
+def describe_doubt(classes: int) -> str | None:
+    """classes: in an image's set for UNKNOWN_PERCENT."""
+    if classes < UNKNOWN_FROM:
+        return None
+    return f"It takes {classes} classes to be {UNKNOWN_PERCENT} % sure: it does not know this."
+
+
+def check_top(top_k: int) -> None:
+    """Raises UserError if it is no number of classes."""
+    if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or not 1 <= top_k <= len(FINE_NAMES):
+        raise UserError(f"top_k must be a whole number from 1 to {len(FINE_NAMES)}, not {top_k!r}.")
 
 
 def check_confidence(confidence: float) -> int:
@@ -151,44 +121,16 @@ def check_confidence(confidence: float) -> int:
 
 
 def load_predictor(path: str | Path, device: str | torch.device | None = None) -> Predictor:
-    """A predictor from a run's folder, a recipe's folder (its lowest seed), or a weights.safetensors, which brings its
-    recipe and its class names along. Nothing in a file is ever run. device: None for the best there is.
+    """A predictor from a run's folder, a recipe's folder (its lowest seed), or a weights.safetensors, which names its
+    network. Temperature and sets come from the metrics.json of a run. device: None for the best there is.
 
-    Raises UserError if there is no run, if a file is damaged, belongs to another network, or holds values that are not
-    finite, and for the pickles of torch.save, which can hold anything and say nothing of their recipe.
+    Raises UserError if there is no run, if a file is damaged or belongs to another network, and for the pickles of
+    torch.save, which can run code where they are opened.
     """
     path, chosen = Path(path), choose_device(device)
     if path.suffix in PICKLED:
         raise UserError(f"{path} is a pickle, which is not opened: name a run, or its weights.safetensors.")
-    if path.suffix == ".safetensors":
-        own, classes, answering = load_metadata(path)
-        network = make_network(own)
-        load_weights(path, network)
-    else:
-        folder = find_run(path)
-        network = load_network(folder)
-        _, classes, _ = load_metadata(folder / "weights.safetensors")
-        answering = load_answering(folder)  # a cut off `evaluate --write` may have left the weights without it
-    if len(classes) != network.head.out_features:
-        raise UserError(f"{path} names {len(classes)} classes for {network.head.out_features} logits: restore it.")
-    return Predictor(network, classes, chosen, answering)
-
-
-def load_metadata(path: Path) -> tuple[Recipe, list[str], Answering | None]:
-    """The recipe and the class names that `save_weights` has put into a file, and what an evaluation has added. Raises
-    UserError if one of the former is missing."""
-    try:
-        check_regular(path)
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads(file.metadata()["cifar100"])
-        classes = metadata["classes"]
-        if not all(map(is_plain, classes)):
-            raise ValueError("a class name")
-        answering = Answering.from_dict(metadata[KEY]) if KEY in metadata else None
-        return Recipe.from_dict(metadata["recipe"]), list(classes), answering
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({brief(error)}): restore it, or name another.") from error
-    except (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise UserError(
-            f"{path} does not name its recipe and classes: name weights that this project saved."
-        ) from error
+    if path.suffix == ".safetensors" and not (path.name == WEIGHTS and path.with_name("metrics.json").is_file()):
+        return Predictor(load_network_of_file(path), chosen)
+    folder = path.parent if path.name == WEIGHTS else find_run(path)
+    return Predictor(load_network(folder), chosen, load_answering(folder))

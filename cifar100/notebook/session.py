@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
-from cifar100.dataset.cifar import is_sample
+from cifar100.dataset.cifar import is_sample, name_data, strip_quotes
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run
 from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
 from cifar100.files import write_bytes
+from cifar100.lr_finder import LrCurve, curve_file, find_recipe_lr, load_curve
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.report.hand_in import render_submission
@@ -20,8 +21,6 @@ from cifar100.report.published import group_by_recipe, load_published
 from cifar100.runs.find import RUN_FILES, has_weights, run_folder, running_folder
 from cifar100.runs.place import claim, take_place
 from cifar100.runs.run import Run, is_finished
-from cifar100.training.lr_curve import LrCurve, load_curve
-from cifar100.training.lr_finder import curve_file, find_recipe_lr
 
 OUTPUT = Path("output")  # what the project publishes: the notebook runs in the project's folder
 MOUNTED = ("MyDrive", "Shareddrives")  # folders that Google Drive has where it is mounted, and nobody makes by hand
@@ -70,7 +69,7 @@ def start_session(
     if image and not image.is_file():
         raise UserError(f"PICTURE names {image}, which is not there: write its whole path, or leave PICTURE empty.")
 
-    may_train = train == "auto" and (sample or device.type != "cpu")
+    may_train = train == "yes" or train == "auto" and (sample or device.type != "cpu")
     places = [own] if sample else list(dict.fromkeys((own, OUTPUT)))
     if train == "yes":
         places = []
@@ -79,8 +78,8 @@ def start_session(
     for place in places:
         folder = run_folder(chosen, place, sample)
         if is_finished(folder, chosen) and has_weights(folder):
-            return Session(chosen, device, place, False, "It loads a finished run, and trains nothing.", image)
-    if train == "yes" or may_train:
+            return Session(chosen, device, place, False, "It loads a finished run and trains nothing.", image)
+    if may_train:
         return Session(chosen, device, own, True, f"It trains, because TRAIN is {train}.", image)
     raise UserError(
         f"{chosen.name}, seed {seed}, has no finished run with weights in {own}, and nothing may be trained here: set "
@@ -89,24 +88,21 @@ def start_session(
 
 
 def absolute(path: str, started: Path) -> Path | None:
-    """A path as a user writes it, without the quotes and blanks around it; a relative one counts from the folder
-    `started`. None if it is empty."""
-    text = str(path).strip(" \t\"'")
-    return Path(os.path.abspath(started / Path(text).expanduser())) if text else None
+    """A path as a user writes it; a relative one counts from the folder `started`. None if it is empty."""
+    text = os.path.expanduser(strip_quotes(path))
+    return Path(os.path.abspath(started / text)) if text else None
 
 
 def choose_data(data: str, started: Path) -> None:
     """Let every later cell read this folder, or the "sample"; if it is empty, what CIFAR100_DATA names."""
-    named = data or os.environ.get("CIFAR100_DATA", "")
-    if path := absolute(named, started):
-        os.environ["CIFAR100_DATA"] = "sample" if path == absolute("sample", started) else str(path)
+    if named := name_data(data):
+        os.environ["CIFAR100_DATA"] = named if named == "sample" else str(absolute(named, started))
 
 
 def check_mounted(folder: Path) -> None:
     """Raises UserError if the folder lies on a Google Drive that is not mounted: what is written there is lost with the
     machine. An empty /content/drive is no Drive."""
-    places = [folder, *folder.parents]
-    drive = Path("/content/drive")
+    drive, places = Path("/content/drive"), [folder, *folder.parents]
     missing = [place for place in places if place.name in MOUNTED and not place.is_dir()]
     if missing or (drive in places and not any((drive / name).is_dir() for name in MOUNTED)):
         raise UserError(f"OUTPUT is {folder}, but no Google Drive is mounted there: mount it and run this cell again.")
@@ -132,28 +128,27 @@ def publish(session: Session) -> list[Path]:
     """Evaluate the run in full, where that was not done yet; bring it and its figures into the project's own output, if
     they lie elsewhere; and render README, training_logs.md and model cards from there.
 
-    Returns the rendered files that changed. On the sample nothing is done. Raises UserError if an unfinished run is in
-    the way.
+    Returns the rendered files that changed. On the sample nothing is done.
     """
     if is_sample():
         return []
-    if "evaluation" not in Run.load(session.run).metrics:
-        result = evaluate_run(session.run)
+    run, home = session.run, run_folder(session.recipe, OUTPUT)
+    if "evaluation" not in Run.load(run).metrics:
+        result = evaluate_run(run)
         save_evaluation(result, summarise_evaluation(result))
-    home = run_folder(session.recipe, OUTPUT)
-    if home.resolve() != session.run.resolve():
-        bring_home(session.run, home)
+    if home.resolve() != run.resolve():
+        bring_home(run, home)
+        for path in [*run.parent.glob("*.png"), *run.parent.glob("*.csv")]:
+            write_bytes(home.parent / path.name, path.read_bytes())
     return write_all(Path.cwd())
 
 
 def bring_home(run: Path, home: Path) -> None:
-    """Copy a run to its place in the project, whole or not at all, and the figures beside it."""
-    with claim(home, OUTPUT) as running:
+    """Copy a run to its place in the project, whole or not at all. Raises UserError if an unfinished run is there."""
+    with claim(home) as running:
         if (running / "checkpoint.pt").exists():
             raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
         # metrics.json comes last: it is what tells a whole run from a part of one.
         for name in sorted(RUN_FILES, key=lambda name: name == "metrics.json"):
             write_bytes(running / name, (run / name).read_bytes())
         take_place(home)
-    for path in [*run.parent.glob("*.png"), *run.parent.glob("*.csv")]:
-        write_bytes(home.parent / path.name, path.read_bytes())

@@ -1,15 +1,15 @@
-"""The first epochs of resnet56_multistep, but for the shortcuts of its network: `python -m cifar100.notebook.shortcuts`."""
+"""resnet56_multistep without its shortcuts, the first epochs: `python -m cifar100.notebook.shortcuts` trains them."""
 
 import tempfile
 from itertools import islice
 from pathlib import Path
 
 from cifar100.explain.gradient_flow import without_shortcuts
+from cifar100.network import make_network
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.runs.history import EpochRecord, format_record, load_history, save_history
-from cifar100.runs.weights import make_network
-from cifar100.training.fit import fit
+from cifar100.train import fit
 
 FOLDER, EPOCHS = Path("output/resnet56_multistep/without_shortcuts"), 10
 

@@ -35,7 +35,7 @@ def save_showcase(
     network: nn.Module, name: str, test: Images, probabilities: np.ndarray, folder: str | Path
 ) -> Picture:
     """Save a figure with Grad-CAM for a typical and for a borderline test image of six classes; older ones in the
-    folder go. name: of the recipe. Returns a sheet of them all."""
+    folder go; and beside it a strip of four. name: of the recipe. Returns a sheet of them all."""
     for old in Path(folder).glob("class_*.png"):
         old.unlink()
     chosen, captions, sheet = [], [], []
@@ -49,5 +49,7 @@ def save_showcase(
             chosen.append(index)
             captions.append(f"{called}, {case}: {readable(FINE_NAMES[shares.argmax()])} {shares.max():.0%}")
             sheet.append(list(maps.values())[0])
+    typical = plot_showcase(test.images[chosen[:8:2]], captions[:8:2], np.stack(sheet[:8:2]), f"Where {name} looks")
+    save_figure(typical, Path(folder).with_name("grad_cam.png"))  # for the README
     title = "Of six classes a typical and a borderline image, and where the last stage looks"
     return plot_showcase(test.images[chosen], captions, np.stack(sheet), title)

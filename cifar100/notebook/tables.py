@@ -11,7 +11,6 @@ from cifar100.recipe import Recipe
 from cifar100.report.describe import list_events
 from cifar100.report.reported import list_levels
 from cifar100.runs.history import EpochRecord, format_seconds
-from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import Run
 
 FIRST_EPOCHS = 10  # that are told by themselves where the first range is long
@@ -95,7 +94,7 @@ def list_results(run: Run, top1: float, top5: float, interval: tuple[float, floa
         f"first epoch at {', '.join(reached) or 'a threshold'}": ", ".join(map(str, reached.values())) or "-",
         f"lowest test loss, in epoch {lowest.epoch}": f"{lowest.eval_loss:.3f}",
         "time, training and evaluation": format_seconds(metrics["seconds"]),
-        "hardware": describe_machines(metrics),
+        "hardware": run.machines,
     }
     if without := metrics.get("evaluation", {}).get("without_duplicates"):
         left_out = f"top-1 without {without['left_out']} test images that nearly repeat a training image"

@@ -10,7 +10,6 @@ from cifar100.evaluation.summary import pick_confused, reliability
 from cifar100.figures import (
     plot_class_accuracy,
     plot_confused_pairs,
-    plot_coverage,
     plot_reliability,
     plot_superclass_confusion,
     save_figure,
@@ -32,11 +31,9 @@ def describe_summary(summary: dict) -> Iterator[str]:
     yield f"calibration error {error:.2%}, after a two-fold temperature of {value:.2f}: {after:.2%}"
     for confidence, own in summary["sets"].items():
         yield (
-            f"sets for a confidence of {float(confidence):.0%} hold the truth in {own['coverage']:.2%}, with "
-            f"{own['size']:.2f} classes in the mean"
+            f"sets for a confidence of {float(confidence):.0%} hold the true class of {own['coverage']:.2%} of the "
+            f"images, with {own['size']:.2f} classes on average"
         )
-    for kind, own in summary.get("familiarity", {}).get("kinds", {}).items():
-        yield f"none of the classes: {kind} told with an AUROC of {own['auroc']:.3f}, {own['refused']:.1%} refused"
 
 
 def compare(results: list[Evaluation]) -> Iterator[str]:
@@ -46,9 +43,7 @@ def compare(results: list[Evaluation]) -> Iterator[str]:
     """
     first = results[0]
     if len({(result.run.split, result.run.sample) for result in results}) > 1:
-        raise UserError(
-            "Only runs on the same images can be compared: all on the test set, or all on the same hold-out."
-        )
+        raise UserError("Only runs measured on the same images can be compared: the test set, or the same hold-out.")
     yield f"{'run':44}{'top-1':>9}{'difference':>12}{'loss':>9}{'superclass':>12}{'calibration error':>19}"
     for result in results:
         labels = result.data.fine
@@ -68,23 +63,22 @@ def compare(results: list[Evaluation]) -> Iterator[str]:
 
 
 def save_evaluation_figures(result: Evaluation) -> list[Path]:
-    """Save the evaluation's figures beside the run's seed folder. Returns their files."""
-    logits, labels, pictures = result.logits, result.data.fine, result.data.images
+    """Save the evaluation's figures in evaluation/seed<k>/ beside the run's folder. Returns their files."""
+    logits, labels = result.logits, result.data.fine
     confusion = metrics.confusion_matrix(logits, labels)
     pairs = metrics.confused_pairs(confusion, 5)
     curves, errors = reliability(logits, labels)
     figures = {
         "superclass_confusion": plot_superclass_confusion(metrics.superclass_confusion(confusion)),
         "reliability": plot_reliability(curves, errors),
-        "coverage": plot_coverage(*calibration.accuracy_by_coverage(logits, labels)),
         "class_accuracy": plot_class_accuracy(
             metrics.accuracies_by_class(logits, labels), metrics.class_intervals(logits, labels)
         ),
     }
     if pairs:
-        examples = pick_confused(logits, labels, pictures, pairs)
+        examples = pick_confused(logits, labels, result.data.images, pairs)
         figures["confused_pairs"] = plot_confused_pairs(confusion, examples)
-    folder = result.run.folder.parent / "evaluation"
+    folder = result.run.folder.parent / "evaluation" / result.run.folder.name
     paths = {folder / f"{name}.png": figure for name, figure in figures.items()}
     for path, figure in paths.items():
         save_figure(figure, path)

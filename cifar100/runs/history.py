@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar100.errors import UserError
-from cifar100.files import save_table
-from cifar100.runs.checks import LARGEST, compare_checksum, is_number, read_file
+from cifar100.files import read_regular, save_table
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,10 @@ class EpochRecord:
     def from_row(cls, row: dict) -> "EpochRecord":
         split = "validation" if "validation_loss" in row else "test"
         names = ("lr", "train_loss", "train_accuracy", f"{split}_loss", f"{split}_accuracy")
-        values = {name: float(row[name]) for name in names}
-        for name, value in values.items():
-            if not is_number(value, 0, 1 if name.endswith("accuracy") else LARGEST):
-                raise ValueError(f"{name} {value}")
-        return cls(int(row["epoch"]), *values.values(), split)
+        values = [float(row[name]) for name in names]
+        if not all(map(math.isfinite, values)):
+            raise ValueError("a number that is not finite")
+        return cls(int(row["epoch"]), *values, split)
 
 
 def save_history(folder: Path, history: list[EpochRecord]) -> None:
@@ -54,12 +52,12 @@ def save_history(folder: Path, history: list[EpochRecord]) -> None:
 
 
 def load_history(folder: Path) -> list[EpochRecord]:
-    """Raises UserError if history.csv is missing, damaged, lacks an epoch, or is not the one of a metrics.json beside
-    it."""
+    """Raises UserError if history.csv is missing or damaged, or lacks an epoch."""
     path = Path(folder) / "history.csv"
-    history = parse_history(read_file(path), path)
-    compare_checksum(path)
-    return history
+    try:
+        return parse_history(read_regular(path), path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or train the run again.") from error
 
 
 def parse_history(content: bytes, path: Path) -> list[EpochRecord]:
@@ -83,9 +81,9 @@ def format_seconds(seconds: float) -> str:
 
 def format_record(record: EpochRecord, epochs: float) -> str:
     """The line of an epoch, as it stands on the screen and in training_logs.md."""
-    held = record.eval_split.capitalize()
+    split = record.eval_split.capitalize()
     return (
         f"Epoch [{record.epoch}/{math.ceil(epochs)}] - "
         f"Train Loss: {record.train_loss:.4f}, Train Acc: {record.train_accuracy:.2%} - "
-        f"{held} Loss: {record.eval_loss:.4f}, {held} Acc: {record.eval_accuracy:.2%}"
+        f"{split} Loss: {record.eval_loss:.4f}, {split} Acc: {record.eval_accuracy:.2%}"
     )

@@ -1,8 +1,7 @@
-"""How a run holds its place against others, and takes it when it is complete."""
+"""How a run's folder is locked against other processes, and how a run takes its place when it is complete."""
 
-import os
+import errno
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,64 +9,52 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cifar100.errors import UserError
-from cifar100.files import name_way_out, read_regular, sync_folder, write_text
+from cifar100.files import name_way_out, sync_folder
 from cifar100.runs.find import RUN_FILES, running_folder
 from cifar100.runs.run import Run
 
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # as Lustre, NFS and some network drives answer
+
 
 @contextmanager
-def claim(folder: Path, output: str | Path = "output") -> Iterator[Path]:
-    """Hold the run's place, below `output`, against a second process and yield the folder in which it grows.
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder against other processes. Raises UserError if another one holds it, or it cannot be written.
 
-    Puts right what a crash has left first. Raises UserError if the place is taken, cannot be written, or holds
-    anything but plain folders and files.
+    The lock file stays behind: who deletes it might delete the one that a third process holds.
     """
-    running = running_folder(folder)
-    # The lock file stays behind: who deletes it might delete the one that a third process holds.
-    lock = FileLock(lock_file(folder), timeout=0)
-    try:
-        with clear_errors(folder):
-            check_place(folder, Path(output))
-            folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+    with clear_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
             lock.acquire()
-    except Timeout as error:
-        raise UserError(
-            f"Process {read_holder(running)} is training {folder} right now: wait, or choose another --output."
-        ) from error
-    try:
-        with clear_errors(folder):
-            recover(folder)
-            running.mkdir(exist_ok=True)
-            clear_away(running)
-            write_text(running / "pid", str(os.getpid()))
-        yield running
-    finally:
-        if not (running / "checkpoint.pt").exists() and not (running / "metrics.json").exists():
-            shutil.rmtree(running, ignore_errors=True)  # nothing in it is worth keeping
-        lock.release()
-
-
-@contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Hold a finished run's place for a moment, to change its files. Raises UserError if it is taken, or cannot be
-    written."""
-    lock = FileLock(lock_file(folder), timeout=0)
-    try:
-        with clear_errors(folder):
-            lock.acquire()
-    except Timeout as error:
-        raise UserError(
-            f"Process {read_holder(running_folder(folder))} is training {folder} right now: try again when it has "
-            "finished."
-        ) from error
+        except Timeout as error:
+            raise UserError(f"Another process is writing {folder}: wait, or choose another --output.") from error
+        except (OSError, NotImplementedError) as error:  # the latter is filelock's own word for ENOSYS
+            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                raise
+            print(f"The file system of {folder} has no locks: let only one process write there.", flush=True)
     try:
         yield
     finally:
         lock.release()
 
 
-def lock_file(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.lock")
+@contextmanager
+def claim(folder: Path) -> Iterator[Path]:
+    """Lock the run's folder and yield the one beside it in which the run grows; first mend what a crash has left.
+
+    Raises UserError as `locked` does, and if a run there says that it is complete and is not.
+    """
+    running = running_folder(folder)
+    with locked(folder):
+        with clear_errors(folder):
+            recover(folder)
+            running.mkdir(exist_ok=True)
+        try:
+            yield running
+        finally:
+            if not any((running / name).exists() for name in ("checkpoint.pt", "metrics.json")):
+                shutil.rmtree(running, ignore_errors=True)  # nothing in it is worth keeping
 
 
 def replaced_folder(folder: Path) -> Path:
@@ -75,23 +62,36 @@ def replaced_folder(folder: Path) -> Path:
     return folder.with_name(folder.name + ".replaced")
 
 
-def check_place(folder: Path, output: Path) -> None:
-    """Raises UserError if anything of the run's place is a link, a pipe or a device: what is changed or deleted behind
-    a link lies outside `output`. `output` itself may be a link."""
-    above = [path for path in folder.parents if output in path.parents]
-    for path in (*above, folder, running_folder(folder), replaced_folder(folder), lock_file(folder)):
-        right = stat.S_ISREG if path == lock_file(folder) else stat.S_ISDIR
-        if os.path.lexists(path) and not right(os.lstat(path).st_mode):
-            kind = "a link" if path.is_symlink() else "not the plain file or folder that it should be"
-            raise UserError(f"{path} is {kind}: remove it, or choose another --output; nothing was changed.")
+def recover(folder: Path) -> None:
+    """Finish a replacement that was cut off: back first, then forwards where the new run is complete."""
+    if replaced_folder(folder).exists() and not folder.exists():
+        replaced_folder(folder).rename(folder)
+    if (running_folder(folder) / "metrics.json").exists():
+        take_place(folder)
+    shutil.rmtree(replaced_folder(folder), ignore_errors=True)
 
 
-def read_holder(running: Path) -> str:
-    """The number of the process that holds the place; "?" while it starts or ends."""
-    try:
-        return read_regular(running / "pid", 20).decode()
-    except (OSError, ValueError):
-        return "?"
+def take_place(folder: Path) -> None:
+    """Let the complete run that grew beside it take the folder's place. Raises UserError if it is not complete, or
+    damaged; then nothing is changed."""
+    running, replaced = running_folder(folder), replaced_folder(folder)
+    run = Run.load(running)
+    if run.weights is None or (run.recipe.name, f"seed{run.recipe.seed}") != (find_name(folder), folder.name):
+        raise UserError(f"{running} is not the complete run that its metrics.json says it is: delete that folder.")
+    with clear_errors(folder):
+        for path in running.iterdir():
+            if path.name not in RUN_FILES:  # the checkpoint, and what a crash left half-written
+                path.unlink()
+        if folder.exists():
+            folder.rename(replaced)
+        running.rename(folder)
+        sync_folder(folder.parent)  # before the older run goes for good
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def find_name(folder: Path) -> str:
+    """The recipe that a run's folder lies under."""
+    return folder.parts[-3] if folder.parts[-2] == "holdout" else folder.parts[-2]
 
 
 @contextmanager
@@ -99,64 +99,8 @@ def clear_errors(folder: Path) -> Iterator[None]:
     """Raises UserError in place of an OSError about the run's folders."""
     try:
         yield
-    except Timeout:
-        raise
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error}): {name_way_out(error)}, close it elsewhere, or choose another "
             "--output; what was finished is kept."
-        ) from error
-
-
-def clear_away(running: Path) -> None:
-    """Remove the links, pipes and devices where this run will write: what a link leads to stays. A checkpoint is left
-    to its reader."""
-    for path in running.iterdir():
-        if path.name != "checkpoint.pt" and stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
-            path.unlink()
-
-
-def recover(folder: Path) -> None:
-    """Finish a replacement that was cut off: back first, then forwards where the new run is complete. Raises UserError
-    if it says that it is complete and is not."""
-    replaced = replaced_folder(folder)
-    if replaced.exists() and not folder.exists():
-        replaced.rename(folder)
-    if os.path.lexists(running_folder(folder) / "metrics.json"):
-        take_place(folder)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def take_place(folder: Path) -> None:
-    """Let the complete run that grew beside it take the folder's place. Raises UserError if it is not complete, or
-    damaged; then nothing is changed."""
-    running, replaced = running_folder(folder), replaced_folder(folder)
-    check_complete(folder)
-    with clear_errors(folder):
-        for path in running.iterdir():
-            if path.name not in RUN_FILES:  # checkpoint, process number, what a crash left half-written
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        if folder.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-            folder.rename(replaced)
-        running.rename(folder)
-        sync_folder(folder.parent)  # before the older run goes for good
-        shutil.rmtree(replaced, ignore_errors=True)
-
-
-def check_complete(folder: Path) -> None:
-    """Raises UserError unless a whole run, of this recipe and seed, has grown beside the folder."""
-    running = running_folder(folder)
-    try:
-        for name in RUN_FILES:
-            path = running / name
-            if not path.is_file() or path.is_symlink():
-                raise UserError(f"{path} is no file of a run.")
-        recipe = Run.load(running).recipe
-        if f"seed{recipe.seed}" != folder.name or recipe.name not in folder.parts[-3:-1]:
-            raise UserError(f"{running} holds seed {recipe.seed} of {recipe.name}.")
-    except UserError as error:
-        raise UserError(
-            f"{running} holds a metrics.json, but no finished run (" + str(error).partition(": ")[0].rstrip(".") + "): "
-            "delete that file and say --resume, or delete the folder; a finished run beside it is kept."
         ) from error

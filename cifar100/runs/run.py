@@ -1,26 +1,54 @@
 """A finished run: the settings, the history and the metrics in its folder, read once and compared with one another."""
 
+import hashlib
 import json
-import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
 
 from cifar100.errors import UserError
-from cifar100.files import load_json, write_text
-from cifar100.recipe import CHANGEABLE, Recipe
+from cifar100.files import load_json, read_regular
+from cifar100.recipe import CHANGEABLE, Recipe, explain
 from cifar100.recipes import RECIPES
-from cifar100.runs.checks import (
-    FILES,
-    check_metrics,
-    checksum,
-    compare_digest,
-    load_trained_recipe,
-    read_file,
-)
+from cifar100.runs.answering import Answering
 from cifar100.runs.history import EpochRecord, parse_history
 
-FOLDER_NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*", re.IGNORECASE)  # what a recipe may be called: its folder is
+WEIGHTS, HISTORY = "weights.safetensors", "history.csv"
 THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Machine(TypedDict):
+    hardware: str
+    epochs: tuple[int, int]  # the first and the last that it trained
+
+
+class Metrics(TypedDict):
+    """What metrics.json holds. Accuracies are 0..1."""
+
+    recipe: str
+    seed: int
+    epochs: float
+    final: dict[str, float]
+    best: dict[str, float]  # the epoch of the highest test accuracy, which the test set itself has chosen
+    reached: dict[str, int | None]
+    data: Literal["CIFAR-100", "sample"]
+    seconds: Positive  # of training and of evaluation
+    images_per_second: Positive  # of training
+    hardware: str  # that trained most of the epochs
+    machines: NotRequired[list[Machine]]  # where there were several
+    versions: dict[str, str]
+    commit: str | None
+    sha256: TypedDict("Checksums", {"weights": Digest, "history": Digest})
+    evaluation: NotRequired[dict[str, JsonValue]]  # what `evaluate --write` adds
+
+
+METRICS = TypeAdapter(Metrics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,26 +58,23 @@ class Run:
     folder: Path
     recipe: Recipe
     history: list[EpochRecord]
-    metrics: dict  # of metrics.json
+    metrics: dict  # see `Metrics`
     weights: Path | None  # None where the run was published without them
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
         """Raises UserError if a file is missing or damaged, lacks something, or contradicts another."""
         folder = Path(folder)
-        path, table, weights = folder / "metrics.json", folder / FILES["history"], folder / FILES["weights"]
-        metrics = load_json(path)
-        check_metrics(metrics, path)
-        content = read_file(table)
-        recipe, history = load_recipe(folder), parse_history(content, table)
-        compare_digest(table, content, metrics)
+        metrics, recipe = load_metrics(folder), load_recipe(folder)
+        history = parse_history(read_recorded(folder / HISTORY, metrics), folder / HISTORY)
+        weights = folder / WEIGHTS
         if weights.is_file():
-            compare_digest(weights, read_file(weights), metrics)
+            read_recorded(weights, metrics)
         for name, value in summarise_history(recipe, history).items():
             if metrics[name] != value:
                 raise UserError(
-                    f"{path} says {name} {metrics[name]!r} where recipe.json and history.csv give {value!r}: restore "
-                    "them, or train the run again."
+                    f"{folder / 'metrics.json'} says {name} {metrics[name]!r} where recipe.json and history.csv give "
+                    f"{value!r}: restore them, or train the run again."
                 )
         return cls(folder, recipe, history, metrics, weights if weights.is_file() else None)
 
@@ -68,15 +93,48 @@ class Run:
         """The command that makes it again."""
         named = RECIPES.get(self.recipe.name, self.recipe)
         values = {name: getattr(self.recipe, name) for name in CHANGEABLE}
-        options = [f"--{k.replace('_', '-')} {v}" for k, v in values.items() if v != getattr(named, k)]
+        options = [f"--{k.replace('_', '-')} {v:g}" for k, v in values.items() if v != getattr(named, k)]
         options += ["--data sample"] if self.sample else []
         options += ["--holdout"] if self.split == "validation" else []
         return " ".join(["python -m cifar100 train", self.recipe.name, *options])
 
+    @property
+    def machines(self) -> str:
+        """The hardware that trained it, with the epochs where there was more than one."""
+        several = self.metrics.get("machines", [])
+        parts = [f"{m['hardware']}: epochs {m['epochs'][0]}-{m['epochs'][1]}" for m in several]
+        return "; ".join(parts) or self.metrics["hardware"]
+
 
 def load_metrics(folder: str | Path) -> dict:
-    """What metrics.json says. Raises UserError as `Run.load` does."""
-    return Run.load(folder).metrics
+    """What metrics.json says: see `Metrics`. Raises UserError if it is missing or damaged."""
+    path = Path(folder) / "metrics.json"
+    metrics = load_json(path)
+    try:
+        METRICS.validate_python(metrics, strict=False)
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged ({explain(error)}): restore it, or train the run again.") from error
+    return metrics
+
+
+def load_answering(folder: str | Path) -> Answering | None:
+    """What `evaluate --write` has fitted: temperature and thresholds. None before that. Raises UserError if it is
+    damaged."""
+    found = load_metrics(folder).get("evaluation", {}).get("answering")
+    try:
+        return found and Answering.from_dict(found)
+    except (TypeError, ValueError) as error:
+        path = Path(folder) / "metrics.json"
+        raise UserError(f"{path} is damaged (answering): restore it, or evaluate the run again.") from error
+
+
+def load_recipe(folder: str | Path) -> Recipe:
+    """Raises UserError if recipe.json is missing or damaged."""
+    path = Path(folder) / "recipe.json"
+    try:
+        return Recipe.from_json(read_regular(path))
+    except (OSError, UserError) as error:
+        raise UserError(f"{path} holds no settings of a recipe ({error}): restore it.") from error
 
 
 def is_finished(folder: Path, recipe: Recipe) -> bool:
@@ -84,51 +142,36 @@ def is_finished(folder: Path, recipe: Recipe) -> bool:
     return (folder / "metrics.json").is_file() and Run.load(folder).recipe == recipe
 
 
-def holds_another(folder: Path, recipe: Recipe) -> bool:
-    """Whether the folder holds a finished run that the recipe's would replace by different settings, or one whose
-    settings are damaged: to be trained again is the way out of that."""
+def read_recorded(path: Path, metrics: dict) -> bytes:
+    """The content of a run's weights or history. Raises UserError if it cannot be read, or if metrics.json has another
+    checksum of it."""
+    kind = "weights" if path.name == WEIGHTS else "history"
     try:
-        return (folder / "metrics.json").is_file() and load_recipe(folder) != recipe
-    except UserError:
-        return True
+        content = read_regular(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or train the run again.") from error
+    if content.startswith(b"version https://git-lfs"):
+        raise UserError(f"{path} is only a pointer of Git LFS: fetch the file itself by `git lfs pull`.")
+    if metrics["sha256"][kind] != checksum(content, kind):
+        raise UserError(
+            f"{path} is damaged or from another run (metrics.json has another checksum of it): restore both, or train "
+            "the run again."
+        )
+    return content
 
 
-def save_recipe(folder: Path, recipe: Recipe) -> None:
-    write_text(folder / "recipe.json", json.dumps(recipe.to_dict(), indent=2) + "\n")
+def checksum(content: bytes, kind: str) -> str:
+    """SHA-256 in hexadecimal; of a table as it was written, since git gives it other line ends on Windows."""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n") if kind == "history" else content).hexdigest()
 
 
-def load_recipe(folder: Path) -> Recipe:
-    """Raises UserError if recipe.json is missing or damaged, or names other settings than the weights beside it."""
-    path = folder / "recipe.json"
-    recipe = read_settings(load_json(path), path)
-    trained = load_trained_recipe(folder / FILES["weights"])
-    if trained is not None:
-        ours, theirs = recipe.to_dict(), read_settings(trained, folder / FILES["weights"]).to_dict()
-        for name in ours:
-            if ours[name] != theirs[name]:
-                raise UserError(
-                    f"{path} names another {name} than the weights beside it ({ours[name]!r}, not {theirs[name]!r}): "
-                    "restore it, or train the run again."
-                )
-    return recipe
-
-
-def read_settings(settings: dict, path: Path) -> Recipe:
-    """The recipe in a file that may be damaged. Raises UserError for anything but a recipe."""
-    try:
-        recipe = Recipe.from_dict(settings)
-        if not FOLDER_NAME.fullmatch(recipe.name):
-            raise ValueError("its name")
-        return recipe
-    except (UserError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path} holds no settings of a recipe ({error}): restore it.") from error
-
-
-def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **facts) -> dict:
-    """What metrics.json holds. folder: with the run's weights and history; facts: data
-    ("CIFAR-100" or "sample"), seconds, images_per_second, hardware, versions, commit."""
-    checksums = {kind: checksum(folder / file) for kind, file in FILES.items()}
-    return summarise_history(recipe, history) | facts | {"sha256": checksums}
+def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **facts) -> str:
+    """The text of metrics.json. folder: with the run's weights and history; facts: see `Metrics`."""
+    checksums = {
+        kind: checksum((folder / name).read_bytes(), kind)
+        for kind, name in (("weights", WEIGHTS), ("history", HISTORY))
+    }
+    return json.dumps(summarise_history(recipe, history) | facts | {"sha256": checksums}, indent=2) + "\n"
 
 
 def summarise_history(recipe: Recipe, history: list[EpochRecord]) -> dict:
@@ -145,3 +188,20 @@ def summarise_history(recipe: Recipe, history: list[EpochRecord]) -> dict:
         "best": row(max(history, key=lambda record: record.eval_accuracy)),
         "reached": {f"{t:.2f}": next((r.epoch for r in history if r.eval_accuracy >= t), None) for t in THRESHOLDS},
     }
+
+
+def note_epoch(machines: list[Machine], hardware: str, epoch: int) -> None:
+    """Note who has trained an epoch, counted from 1, after those before it: a run may be resumed elsewhere."""
+    if machines and machines[-1]["hardware"] == hardware:
+        machines[-1]["epochs"][1] = epoch
+    else:
+        machines.append({"hardware": hardware, "epochs": [epoch, epoch]})
+
+
+def find_main(machines: list[Machine]) -> str:
+    """The hardware that trained most of the epochs."""
+    counts = Counter()
+    for machine in machines:
+        first, last = machine["epochs"]
+        counts[machine["hardware"]] += last - first + 1
+    return counts.most_common(1)[0][0]

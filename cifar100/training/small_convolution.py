@@ -1,22 +1,19 @@
-"""Convolutions on small maps as sums of matrix products, where this processor computes them quicker so.
+"""Convolutions on small maps as sums of matrix products, which a CPU computes faster so in bfloat16.
 
 Where a map has few places and many channels, the libraries' convolutions fall far behind a matrix product, most of all
 in the gradient of the filters. Here a k x k convolution is the sum of k * k products, one for each tap of the filter:
 the shifted view of the padded map, (N * H' * W', C), times that tap's matrix, (C, C'). Both gradients are such sums.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LARGEST_MAP, FEWEST_CHANNELS = 4, 256  # pixels along a side, on both ends: beyond them the libraries were never slower
-FEWEST_IMAGES = 100  # in a batch: a smaller one is soon done either way, and its time is mostly noise
-MARGIN = 0.85  # of a convolution's time that the products may take: a clear win, which noise does not decide
-BATCH, ROUNDS = 256, 5  # images, at most, that the two are timed on, and how often; the first round only warms up
-Choice = dict[str, list[int]]  # a layer's name -> the sides of the input maps on which the products serve
+# A fixed rule, not a measurement at the start, so that a seed gives the same bits again. Beyond these bounds the
+# libraries were never slower: docs/speed.md.
+LARGEST_MAP, FEWEST_CHANNELS = 4, 256  # pixels along a side of the output; in and out
 
 
 class TapProducts(torch.autograd.Function):
@@ -81,87 +78,26 @@ def view(padded: Tensor, i: int, j: int, stride: int, size: Sequence[int]) -> Te
 
 
 class TapConv2d(nn.Conv2d):
-    """A convolution that is trained by `TapProducts` on maps of the sides in `sides`, and else is what it was."""
-
-    sides: tuple[int, ...] = ()
+    """A convolution that is trained by `TapProducts` where its output is small, and else is what it was."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.size(-1) not in self.sides:
+        side = (x.size(-1) + 2 * self.padding[0] - self.kernel_size[0]) // self.stride[0] + 1
+        if not self.training or side > LARGEST_MAP:
             return super().forward(x)
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        return TapProducts.apply(x.to(dtype), self.weight.to(dtype), self.stride[0], self.padding[0])
+        x, weight = x.to(torch.bfloat16), self.weight.to(torch.bfloat16)
+        return TapProducts.apply(x, weight, self.stride[0], self.padding[0])
 
 
-def use_products(network: nn.Module, choice: Choice) -> None:
-    """Let the chosen layers compute by products. Weights and their names stay as they are."""
-    for name, sides in choice.items():
-        layer = network.get_submodule(name)
-        layer.__class__, layer.sides = TapConv2d, tuple(sides)
-
-
-def choose_products(network: nn.Module, batch_size: int, pixels: list[int], dtype: torch.dtype) -> Choice:
-    """Where products are clearly quicker on this processor, forward and backward: some seconds, and nothing where no
-    layer comes into question. pixels: the sides of the pictures that are trained on; dtype: of the products."""
-    choice: Choice = {}
-    if batch_size < FEWEST_IMAGES:
-        return choice
-    verdicts: dict[tuple, bool] = {}
-    for side in pixels:
-        for name, (layer, inputs) in find_candidates(network, side).items():
-            shape = (min(batch_size, BATCH), *inputs.shape[1:])
-            key = (shape, layer.weight.shape, layer.stride, layer.padding)
-            if key not in verdicts:
-                verdicts[key] = are_quicker(layer, shape, dtype)
-            if verdicts[key] and inputs.size(-1) not in choice.setdefault(name, []):
-                choice[name].append(inputs.size(-1))
-    return {name: sides for name, sides in choice.items() if sides}
-
-
-@torch.no_grad()
-def find_candidates(network: nn.Module, pixels: int) -> dict[str, tuple[nn.Conv2d, Tensor]]:
-    """The convolutions with a small map and many channels, each with its input for one blank picture."""
-    found: dict[str, tuple[nn.Conv2d, Tensor]] = {}
-
-    def note(name: str) -> Callable:
-        def hook(layer: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
-            wide = min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS
-            if wide and layer.kernel_size[0] > 1 and output.size(-1) <= LARGEST_MAP:
-                found[name] = layer, inputs[0]
-
-        return hook
-
-    suited = {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d) and is_plain(m)}
-    hooks = [layer.register_forward_hook(note(name)) for name, layer in suited.items()]
-    was_training = network.training
-    network.eval()(next(network.parameters()).new_zeros(1, 3, pixels, pixels))
-    network.train(was_training)
-    for hook in hooks:
-        hook.remove()
-    return found
+def use_products(network: nn.Module) -> None:
+    """Let the wide convolutions compute by products, in bfloat16. Weights and their names stay as they are."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and is_plain(layer):
+            if min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS:
+                layer.__class__ = TapConv2d
 
 
 def is_plain(layer: nn.Conv2d) -> bool:
     """Whether the layer is of the kind that `TapProducts` computes."""
     square = all(values[0] == values[1] for values in (layer.kernel_size, layer.stride, layer.padding))
-    square &= layer.padding[0] < layer.kernel_size[0]
-    return square and layer.bias is None and layer.groups == 1 and layer.dilation == (1, 1)
-
-
-def are_quicker(layer: nn.Conv2d, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
-    """Whether forward and backward pass of the layer take clearly less time by products, for such inputs."""
-    x = torch.randn(shape).to(dtype, memory_format=torch.channels_last).requires_grad_()
-    weight = layer.weight.detach().to(dtype).requires_grad_()
-    stride, padding = layer.stride[0], layer.padding[0]
-
-    def measure(convolve: Callable[[], Tensor]) -> float:
-        start = time.perf_counter()
-        output = convolve()
-        output.backward(torch.ones_like(output))
-        return time.perf_counter() - start
-
-    times = []
-    for _ in range(ROUNDS):  # in turns, so that what else the machine does counts for both
-        products = measure(lambda: TapProducts.apply(x, weight, stride, padding))
-        times.append((products, measure(lambda: F.conv2d(x, weight, None, stride, padding))))
-    products, library = (min(both) for both in zip(*times[1:]))
-    return products < MARGIN * library
+    wide = layer.padding[0] < layer.kernel_size[0] > 1
+    return square and wide and layer.bias is None and layer.groups == 1 and layer.dilation == (1, 1)

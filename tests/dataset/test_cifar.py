@@ -1,15 +1,21 @@
+"""CIFAR-100 is found by its checksums, wherever and under whatever name it lies, and nothing else is taken for it."""
+
 import hashlib
 import io
 import os
 import pickle
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cifar100.dataset import cifar as data
-from cifar100.dataset import download
+from cifar100.dataset import download, official
 from cifar100.errors import UserError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+SPLITS = {"train": IMAGES[:2], "test": IMAGES[2:]}
 
 
 class Trap:
@@ -22,100 +28,148 @@ class Trap:
         return (os.mkdir, (str(self.mark),))
 
 
-@pytest.fixture
-def two_images():
-    generator = np.random.default_rng(0)
-    return generator.integers(0, 256, (2, 32, 32, 3), np.uint8)
-
-
 def as_records(images):
     return b"".join(bytes([1, 4]) + image.transpose(2, 0, 1).tobytes() for image in images)
 
 
 def as_pickle(images):
     rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-    return pickle.dumps({b"data": rows, b"fine_labels": [4, 4], b"coarse_labels": [1, 1]})
+    return pickle.dumps({b"data": rows, b"fine_labels": [4] * len(images), b"coarse_labels": [1] * len(images)})
 
 
-def accept(monkeypatch, name, content):
-    """Let the content count as the official file of that name."""
-    algorithm = data.CHECKSUMS[name][0]
-    monkeypatch.setitem(data.CHECKSUMS, name, (algorithm, hashlib.new(algorithm, content).hexdigest()))
-
-
-def archived(name, content):
+def as_archive(files):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        archive.addfile(info, io.BytesIO(content))
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
 
 
-LAYOUTS = {
-    "cifar-100-binary/test.bin": as_records,
-    "cifar-100-python/test": as_pickle,
-    "cifar-100-binary.tar.gz": lambda images: archived("cifar-100-binary/test.bin", as_records(images)),
-    "cifar-100-python.tar.gz": lambda images: archived("cifar-100-python/test", as_pickle(images)),
-}
+def make_files(splits):
+    """The content of every official file, were these the official images."""
+    binary = {f"cifar-100-binary/{split}.bin": as_records(images) for split, images in splits.items()}
+    pickled = {f"cifar-100-python/{split}": as_pickle(images) for split, images in splits.items()}
+    archives = {"cifar-100-binary.tar.gz": as_archive(binary), "cifar-100-python.tar.gz": as_archive(pickled)}
+    return binary | pickled | archives
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_gives_the_same_images(name, tmp_path, monkeypatch, two_images):
-    content = LAYOUTS[name](two_images)
-    accept(monkeypatch, name, content)
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(content)
-    loaded = data.load_split("test", tmp_path)
-    np.testing.assert_array_equal(loaded.images, two_images)
-    assert loaded.fine.tolist() == [4, 4] and loaded.coarse.tolist() == [1, 1]
+def accept(monkeypatch, files):
+    """Let these files count as the official ones."""
+    table = []
+    for known in official.OFFICIAL:
+        content = files[known.name]
+        checksum = hashlib.new(known.algorithm, content).hexdigest()
+        table.append(known._replace(size=len(content), checksum=checksum))
+    monkeypatch.setattr(official, "OFFICIAL", tuple(table))
+    monkeypatch.setattr(download, "BINARY", dict(zip(("train", "test"), table)))
+    data.load_official.cache_clear()
 
 
-def test_order_of_the_sources(tmp_path, monkeypatch, two_images):
-    content = as_records(two_images)
-    accept(monkeypatch, "cifar-100-binary/test.bin", content)
-    for folder in ("named", "variable", "data"):
-        (tmp_path / folder / "cifar-100-binary").mkdir(parents=True)
+@pytest.fixture
+def files(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(download, "download", lambda folder: asked.append(folder))
+    made = make_files(SPLITS)
+    accept(monkeypatch, made)
+    return made
+
+
+def put(path, content):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(content)
+
+
+def check_both(folder):
+    for split, images in SPLITS.items():
+        loaded = data.load_split(split, folder)
+        np.testing.assert_array_equal(loaded.images, images)
+        assert loaded.fine.tolist() == [4, 4] and loaded.coarse.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("names", ["cifar-100-binary/", "cifar-100-python/", "cifar-100-binary.", "cifar-100-python."])
+@pytest.mark.parametrize("folder", ["as published", "flat", "named otherwise", "linked"])
+def test_every_layout_is_found(names, folder, files):
+    for number, (name, content) in enumerate((n, c) for n, c in files.items() if n.startswith(names)):
+        flat = Path(name).name
+        put({"flat": f"place/{flat}", "named otherwise": f"place/x/{number}.dat"}.get(folder, f"place/{name}"), content)
+    if folder == "linked":
+        os.symlink("place", "link", target_is_directory=True)
+    check_both("link" if folder == "linked" else "place")
+
+
+def test_kaggles_flat_read_only_folder_and_the_folder_itself(files, monkeypatch):
+    for name in ("train", "test"):
+        put(f"input/{name}", files[f"cifar-100-python/{name}"])
+    put("input/meta", b"names")
+    os.chmod("input", 0o555)
+    check_both("input")
+    monkeypatch.chdir("input")
+    check_both(".")
+
+
+def test_order_of_the_sources(files, monkeypatch, tmp_path):
     asked = []
+    monkeypatch.setattr(download, "download", asked.append)
     with pytest.raises(UserError):  # nothing anywhere: the download is asked, into ./data
         data.load_split("test")
-    assert [str(folder) for folder in asked] == ["data"]
-    (tmp_path / "data/cifar-100-binary/test.bin").write_bytes(content)
+    assert asked == [tmp_path / "data"]
+    put("data/cifar-100-binary/test.bin", files["cifar-100-binary/test.bin"])
     assert len(data.load_split("test")) == 2
-    monkeypatch.setenv("CIFAR100_DATA", "variable")  # named, hence no other place will do
+    for folder in ("named", "variable"):
+        os.mkdir(folder)
+    monkeypatch.setenv("CIFAR100_DATA", "'variable' ")  # named, hence no other place will do
     with pytest.raises(UserError, match="variable holds no CIFAR-100"):
         data.load_split("test")
-    (tmp_path / "variable/cifar-100-binary/test.bin").write_bytes(content)
-    assert len(data.load_split("test")) == 2
     with pytest.raises(UserError, match="named holds no CIFAR-100"):
         data.load_split("test", "named")
-    assert len(asked) == 1
+    assert len(asked) == 1 and len(data.load_split("test", "data")) == 2
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: b"", lambda c: c[:9] + b"x" + c[10:]])
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_a_file_that_is_not_the_official_one_is_refused(name, damage, tmp_path, monkeypatch, two_images):
-    content = LAYOUTS[name](two_images)
-    accept(monkeypatch, name, content)
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(damage(content))
-    with pytest.raises(UserError, match="not the official one"):
-        data.load_split("test", tmp_path)
+def test_a_file_that_is_not_the_official_one_is_refused(damage, files):
+    for name, content in files.items():
+        folder = name.replace("/", "-")
+        put(f"{folder}/{name}", damage(content))
+        with pytest.raises(UserError, match=f"{name} is not the official file"):
+            data.load_split("test", folder)
 
 
-def test_a_foreign_pickle_is_never_opened(tmp_path):
-    (tmp_path / "cifar-100-python").mkdir()
-    (tmp_path / "cifar-100-python/test").write_bytes(pickle.dumps(Trap(tmp_path / "mark")))
-    with pytest.raises(UserError, match="not the official one"):
-        data.load_split("test", tmp_path)
+def test_a_foreign_pickle_is_never_opened(tmp_path, files, monkeypatch):
+    trap = pickle.dumps(Trap(tmp_path / "mark"))
+    sized = [known._replace(size=len(trap)) for known in official.OFFICIAL]  # so that its checksum is compared
+    monkeypatch.setattr(official, "OFFICIAL", tuple(sized))
+    put("place/cifar-100-python/test", trap)
+    with pytest.raises(UserError, match="not the official file"):
+        data.load_split("test", "place")
     assert not (tmp_path / "mark").exists()
+
+
+def test_a_file_is_read_once_for_both_splits_and_again_when_it_has_changed(files):
+    name = "cifar-100-python.tar.gz"
+    put(f"place/{name}", files[name])
+    check_both("place")
+    check_both(Path("place").absolute())
+    assert data.load_official.cache_info().misses == 1
+    put(f"place/{name}", files[name][:-1] + b"x")
+    with pytest.raises(UserError, match="not the official file"):
+        data.load_split("test", "place")
 
 
 def test_a_missing_folder_names_the_ways_out(tmp_path):
     with pytest.raises(UserError, match="There is no data folder .*CIFAR100_DATA=sample"):
         data.load_split("test", tmp_path / "nowhere")
+
+
+def test_a_path_is_taken_as_the_user_means_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for text in ("my runs", " my runs\n", '"my runs"', " ' my runs' ", Path("my runs")):
+        assert data.user_path(text) == tmp_path / "my runs"
+    assert data.user_path("~/runs") == tmp_path / "home/runs"
+    assert data.user_path("it's") == tmp_path / "it's"
+    assert data.find_folder('"here"') == tmp_path / "here" and data.find_folder(" ") == tmp_path / "data"
+    assert data.is_sample('"sample"') and not data.is_sample("./sample")
 
 
 def test_names():

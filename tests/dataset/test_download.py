@@ -1,11 +1,11 @@
-"""Downloads from servers on this machine that are fast, slow, lying, hanging, or break off."""
+"""Downloads from a hub and an archive on this machine that are sound, slow, lying, silent, or break off."""
 
 import io
 import os
 import re
 import signal
-import sys
 import time
+import zlib
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,50 +13,55 @@ from threading import Event, Thread, Timer
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from PIL import Image
 
-from cifar100.dataset import cifar, download, official
+from cifar100.dataset import cifar, download
 from cifar100.errors import UserError
-from tests.dataset.test_cifar import LAYOUTS, accept, as_records
+from tests.dataset.test_cifar import accept, make_files
 
-ARCHIVE = "cifar-100-python.tar.gz"
-PIECE = 20_000  # bytes that a slow server sends every twentieth of a second: 400 kB/s
+IMAGES = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), np.uint8)
+SPLITS = {"train": IMAGES[:200], "test": IMAGES[200:]}
+HUB = f"/datasets/{download.REPOSITORY}/resolve/main/cifar100/"
+PIECE = 20_000  # bytes
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Sends the server's content, from where it is asked to, in the server's own way."""
+    """Sends a file as the hub does, from where it is asked to, in the server's own way."""
+
+    def do_HEAD(self):
+        self.do_GET()
 
     def do_GET(self):
         server = self.server
-        server.asked.append(self.headers.get("Range"))
+        if self.command == "GET":
+            server.asked.append((self.path, self.headers.get("Range")))
+            server.on_request()
         content = server.contents.get(self.path)
         if content is None:
-            self.send_error(404)
-            return
-        if server.leads_to:
+            return self.send_error(404)
+        if server.loops:
             self.send_response(302)
-            self.send_header("Location", server.leads_to)
-            self.end_headers()
-            return
-        start = int(re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[1]) * server.continues
-        if start and start >= len(content):
-            self.send_error(416)
-            return
+            self.send_header("Location", self.path)
+            return self.end_headers()
+        start = int(re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[1])
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        if server.length != "none":
-            self.send_header("Content-Length", str(server.length or len(content) - start))
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("ETag", f'"{zlib.crc32(content)}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
         self.end_headers()
-        if server.hangs_after == 0:
+        if self.command == "HEAD":
+            return None
+        if server.silent:
             server.over.wait(20)
-        stop = len(content) if len(server.asked) > server.cuts else start + server.cut_after
-        for place in range(start, stop, PIECE):
-            self.wfile.write(content[place : min(place + PIECE, stop)])
-            if server.slow:
-                time.sleep(0.05)
-            if server.hangs_after and place >= server.hangs_after:
-                server.over.wait(20)
+        server.cuts -= 1
+        for place in range(start, len(content) if server.cuts < 0 else start + 3 * PIECE, PIECE):
+            self.wfile.write(content[place : place + PIECE])
+            time.sleep(server.pause)
+        if server.cuts >= 0:
+            self.close_connection = True
 
     def handle_one_request(self):
         try:
@@ -69,271 +74,157 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(content, path=f"/{ARCHIVE}", **manner):
-    """A server, and its address in `address`. manner: slow, hangs_after (bytes), cuts (connections that break) after
-    cut_after bytes, continues (whether it knows ranges), length (that it claims), leads_to."""
+def serving(contents, *, pause=0.0, cuts=0, silent=False, loops=False):
+    """A server of {path: content}, and its address. pause: seconds between two pieces; cuts: connections that break."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         server.daemon_threads = True
-        server.contents = content if isinstance(content, dict) else {path: content}
-        server.asked, server.over = [], Event()
-        usual = {"slow": False, "hangs_after": None, "cuts": 0, "cut_after": 300_000, "continues": True, "length": None}
-        for name, value in (usual | {"leads_to": None} | manner).items():
-            setattr(server, name, value)
-        server.address = f"http://127.0.0.1:{server.server_port}{path}"
+        server.contents, server.pause, server.cuts, server.silent, server.loops = contents, pause, cuts, silent, loops
+        server.asked, server.over, server.on_request = [], Event(), lambda: None
+        server.address = f"http://127.0.0.1:{server.server_port}"
         Thread(target=server.serve_forever, args=[0.01]).start()
         try:
             yield server
-        finally:  # a thread that is left would spin on the closed socket, and slow every test behind it
+        finally:
             server.over.set()
             server.shutdown()
 
 
-@pytest.fixture
-def archive(tmp_path, monkeypatch):
-    """What counts as the official archive: 1.2 MB. The current folder is an empty one; waiting is short."""
-    images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), np.uint8)
-    content = LAYOUTS[ARCHIVE](images)
-    accept(monkeypatch, ARCHIVE, content)
-    for name, value in {"PATIENCE": 0.4, "SILENCE": 0.5, "PAUSES": (0.01, 0.01)}.items():
-        monkeypatch.setattr(download, name, value)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.chdir(tmp_path)
-    return content
-
-
-def fetch(monkeypatch, *servers):
-    """Download from these servers in turn; returns what was said."""
-    said = []
-    monkeypatch.setattr(download, "SOURCES", tuple(server.address for server in servers))
-    download.download(Path("data"), said.append)
-    assert list(Path("data").iterdir()) == [Path("data", ARCHIVE)]
-    return said
-
-
-def test_a_download_is_the_untouched_archive(archive, monkeypatch):
-    with serving(archive) as server:
-        said = fetch(monkeypatch, server)
-        assert Path("data", ARCHIVE).read_bytes() == archive and len(server.asked) == 1
-        assert said == [f"Downloading CIFAR-100 from 127.0.0.1:{server.server_port}."]
-        assert len(cifar.load_split("test")) == 400 and len(server.asked) == 1  # it is found from now on
-
-
-def test_a_slow_source_is_left_for_the_next_and_it_is_said_why(archive, monkeypatch):
-    with serving(archive, slow=True) as slow, serving(archive) as fast:
-        start = time.monotonic()
-        said = fetch(monkeypatch, slow, fast)
-        assert time.monotonic() - start < 2  # alone it would take three seconds
-    assert len(said) == 2
-    assert re.search(r"from 127.0.0.1:\d+, since 127.0.0.1:\d+ gave only 0\.[34]\d MB/s\.$", said[1])
-
-
-def test_where_all_are_slow_the_fastest_goes_on_where_it_stopped(archive, monkeypatch):
-    with serving(archive, slow=True) as first, serving(archive, slow=True, hangs_after=100_000) as second:
-        said = fetch(monkeypatch, first, second)
-        assert len(first.asked) == 2 and int(re.search(r"\d+", first.asked[1])[0]) > PIECE
-        assert "No source is quick" in said[2] and f"going on with 127.0.0.1:{first.server_port}" in said[2]
-
-
-def test_a_broken_connection_goes_on_where_it_stopped(archive, monkeypatch):
-    with serving(archive, cuts=3) as server:
-        fetch(monkeypatch, server)
-        assert server.asked == [None, "bytes=300000-", "bytes=600000-", "bytes=900000-"]
-
-
-def test_a_server_without_ranges_begins_anew(archive, monkeypatch):
-    with serving(archive, cuts=1, continues=False) as server:
-        fetch(monkeypatch, server)
-        assert server.asked == [None, "bytes=300000-"]
-
-
-def test_a_file_whose_length_is_not_told(archive, monkeypatch):
-    with serving(archive, length="none") as server:
-        fetch(monkeypatch, server)
-
-
-USELESS = {
-    "a page": ({"content": b"\n<!DOCTYPE html><html>Welcome to our wireless network</html>"}, "a web page in place of"),
-    "rubbish": ({"content": bytes(2_000_000)}, "something else than the data"),
-    "a changed byte": ({"change": lambda c: c[:-9] + b"x" + c[-8:]}, "checksum is not the official one"),
-    "too short": ({"change": lambda c: c[:-9]}, "checksum is not the official one"),
-    "shorter than it says": ({"length": 1_500_000}, "checksum is not the official one"),
-    "cut by its length": ({"length": 900_000}, "checksum is not the official one"),
-    "without end": ({"change": lambda c: c + bytes(300_000), "most": 1_300_000}, "more than there is of CIFAR-100"),
-    "nothing there": ({"path": "/elsewhere"}, "404"),
-    "a loop": ({"leads_to": f"/{ARCHIVE}"}, "infinite loop"),
-    "an address of ours": ({"leads_to": "file:///etc/hostname"}, "file:///etc/hostname' is not allowed"),
-    "no address": ({"leads_to": "http://[/"}, "broke off"),
-    "silence": ({"hangs_after": 0}, "broke off"),
-    "silence later": ({"hangs_after": 60_000}, "broke off"),
-    "a byte at a time": ({"cuts": 10**6, "cut_after": 1}, "broke off"),
-}
-
-
-def useless(archive, monkeypatch, kind):
-    """A server that has no CIFAR-100."""
-    manner = dict(USELESS[kind][0])
-    if "most" in manner:
-        monkeypatch.setattr(official, "MOST_BYTES", manner.pop("most"))
-    content = manner.pop("content", None) or manner.pop("change", bytes)(archive)
-    if "length" in manner and manner["length"] > len(archive):
-        content = content[:-1] + b"x"  # complete, and wrong
-    return serving(content, **manner)
-
-
-@pytest.mark.parametrize("kind", USELESS)
-def test_a_useless_source_is_left_for_the_next(archive, monkeypatch, kind):
-    with useless(archive, monkeypatch, kind) as server, serving(archive) as good:
-        address = f"http://127.0.0.1:{server.server_port}/{ARCHIVE}"
-        server.address = address
-        start = time.monotonic()
-        said = fetch(monkeypatch, server, good)
-        assert USELESS[kind][1] in said[-1] and time.monotonic() - start < 5
-        assert Path("data", ARCHIVE).read_bytes() == archive
-
-
-@pytest.mark.parametrize("kind", ["a page", "a changed byte", "a loop", "silence", "silence later"])
-def test_where_no_source_serves_one_sentence_says_so_and_nothing_is_left(archive, monkeypatch, kind):
-    with useless(archive, monkeypatch, kind) as server:
-        monkeypatch.setattr(download, "SOURCES", (f"http://127.0.0.1:{server.server_port}/{ARCHIVE}",))
-        with pytest.raises(UserError, match=f"{USELESS[kind][1]}.* by hand .*CIFAR100_DATA=sample") as caught:
-            cifar.load_split("test")
-        assert "\n" not in str(caught.value) and not Path("data").exists()
-
-
-def test_a_folder_that_was_there_stays(archive, monkeypatch):
-    Path("data").mkdir()
-    Path("data/mine.txt").write_text("mine")
-    with useless(archive, monkeypatch, "rubbish") as server:
-        monkeypatch.setattr(download, "SOURCES", (server.address,))
-        with pytest.raises(UserError):
-            cifar.load_split("test")
-    assert [path.name for path in Path("data").iterdir()] == ["mine.txt"]
-
-
-def test_an_interrupt_leaves_nothing(archive, monkeypatch):
-    with serving(archive, slow=True) as server:
-        monkeypatch.setattr(download, "SOURCES", (server.address,))
-        Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            cifar.load_split("test")
-    assert server.asked == [None] and not Path("data").exists()
-
-
-def test_a_full_disk_is_said_and_no_other_source_is_asked(archive, monkeypatch):
-    """Files of this process may not grow beyond 500 kB for a moment, which is how a full disk or a quota shows."""
-    import resource  # not on Windows
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with serving(archive) as server, serving(archive) as other:
-        monkeypatch.setattr(download, "SOURCES", (server.address, other.address))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
-        try:
-            with pytest.raises(UserError, match="could not be written to data .*free some space on its disk"):
-                cifar.load_split("test")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert not Path("data").exists() and other.asked == []
-
-
-def test_a_variable_puts_addresses_in_front(archive, monkeypatch):
-    with serving(archive) as own, serving(archive) as usual:
-        monkeypatch.setenv("CIFAR100_URL", own.address)
-        fetch(monkeypatch, usual)
-        assert len(own.asked) == 1 and usual.asked == []
-    for wrong in ("ftp://127.0.0.1/cifar", "data/cifar.tar.gz", "http://[", "http://"):
-        monkeypatch.setenv("CIFAR100_URL", wrong)
-        with pytest.raises(UserError, match="CIFAR100_URL holds .*let it begin with https://"):
-            download.download(Path("elsewhere"))
-    assert not Path("elsewhere").exists()
-
-
-def test_on_a_terminal_a_bar_shows_bytes_and_rate(archive, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with serving(archive, cuts=1) as server:
-        fetch(monkeypatch, server)
-    assert re.search(r"127.0.0.1:\d+: +\d+%.*1.2\dM.*B/s\]", sys.stderr.getvalue())
-
-
-def test_elsewhere_lines_do(archive, monkeypatch):
-    monkeypatch.setattr(download, "FIRST_LINE", 0.5)
-    with serving(archive, slow=True) as server:
-        said = fetch(monkeypatch, server)
-    lines = [line for line in said if line.endswith("s to go")]
-    assert 1 <= len(lines) <= 3 and all(re.match(r"1 of 1 MB, 0\.[34]\d MB/s, \d s to go", line) for line in lines)
-
-
-def as_parquet(images, fine, coarse, column="img"):
-    """As the Hub's uoft-cs/cifar100 has them."""
+def as_parquet(images, label=4, column="img"):
+    """As the hub has them."""
     import pyarrow
     from pyarrow import parquet
 
-    pictures = []
-    for number, image in enumerate(images):
+    rows = []
+    for image in images:
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "PNG")
-        pictures.append({"bytes": buffer.getvalue(), "path": f"{number}.png"})
-    columns = {column: pictures, "fine_label": fine, "coarse_label": coarse}
+        rows.append({"bytes": buffer.getvalue(), "path": None})
+    table = {column: rows, "fine_label": [label] * len(images), "coarse_label": [1] * len(images)}
     buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table(columns), buffer)
+    parquet.write_table(pyarrow.table(table), buffer)
     return buffer.getvalue()
 
 
+@pytest.fixture(scope="module")
+def parquet_files():
+    return {f"{HUB}{split}-00000-of-00001.parquet": as_parquet(images) for split, images in SPLITS.items()}
+
+
+@pytest.fixture(scope="module")
+def made():
+    return make_files(SPLITS)
+
+
 @pytest.fixture
-def pictures(archive, monkeypatch):
-    """Ten pictures in each split, which count as the official ones."""
-    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
-    parts = {"train": images[:10], "test": images[10:]}
-    for split, part in parts.items():
-        accept(monkeypatch, f"cifar-100-binary/{split}.bin", as_records(part))
-    return parts
+def archive(made, tmp_path, monkeypatch):
+    """An official archive, in an empty working folder with a hub's cache of its own, and a hub that has nothing."""
+    accept(monkeypatch, made)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", PIECE)  # an interrupted one begins anew
+    monkeypatch.setattr(download, "SILENCE", 0.5)
+    monkeypatch.setattr(download, "ARCHIVE", "http://127.0.0.1:9/cifar.tar.gz")
+    with serving({}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        yield made["cifar-100-binary.tar.gz"]
 
 
-def hub(pictures, **fields):
-    content = {f"/{split}.parquet": as_parquet(part, [4] * 10, [1] * 10) for split, part in pictures.items()}
-    return serving(content | fields, "/{split}.parquet")
+def check_data(made):
+    """Both splits load, and the data folder holds the official binary files and nothing else."""
+    for split, images in SPLITS.items():
+        np.testing.assert_array_equal(cifar.load_split(split).images, images)
+    found = {path.relative_to("data").as_posix(): path.read_bytes() for path in Path("data").rglob("*.*")}
+    assert found == {name: content for name, content in made.items() if name.endswith(".bin")}
 
 
-def test_parquet_files_become_the_official_ones(pictures, monkeypatch):
-    with hub(pictures) as server:
-        monkeypatch.setattr(download, "SOURCES", (server.address,))
-        for split, part in pictures.items():
-            np.testing.assert_array_equal(cifar.load_split(split).images, part)
-        assert len(server.asked) == 2
-    assert sorted(str(path) for path in Path("data").rglob("*.*")) == [
-        "data/cifar-100-binary/test.bin",
-        "data/cifar-100-binary/train.bin",
-    ]
+def test_the_hubs_parquet_files_become_the_official_ones_over_a_connection_that_breaks(
+    archive, made, parquet_files, monkeypatch, capfd
+):
+    with serving(parquet_files, cuts=1) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        check_data(made)
+        assert [part for _, part in hub.asked] == [None, f"bytes={3 * PIECE}-", None]
+    assert "Downloading CIFAR-100 from the Hugging Face hub" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("damage", ["another picture", "another size", "no column", "a damaged file", "another label"])
-def test_parquet_files_with_anything_else_are_refused(pictures, monkeypatch, damage):
-    train = pictures["train"]
-    files = {
-        "another picture": lambda: as_parquet(train ^ 1, [4] * 10, [1] * 10),
-        "another size": lambda: as_parquet(np.zeros((10, 64, 64, 3), np.uint8), [4] * 10, [1] * 10),
-        "no column": lambda: as_parquet(train, [4] * 10, [1] * 10, column="image"),
-        "a damaged file": lambda: as_parquet(train, [4] * 10, [1] * 10)[:-100],
-        "another label": lambda: as_parquet(train, [400] * 10, [1] * 10),
-    }
-    with hub(pictures, **{"/train.parquet": files[damage]()}) as server:
-        monkeypatch.setattr(download, "SOURCES", (server.address,))
-        with pytest.raises(UserError, match="cannot be used|does not come out as the official one"):
+USELESS = {
+    "a hub without the files": dict.fromkeys,
+    "another image": lambda files: {path: as_parquet(IMAGES[:200] ^ 1) for path in files},
+    "another size": lambda files: {path: as_parquet(np.zeros((9, 64, 64, 3), np.uint8)) for path in files},
+    "another label": lambda files: {path: as_parquet(IMAGES[:200], label=400) for path in files},
+    "no column": lambda files: {path: as_parquet(IMAGES[:200], column="image") for path in files},
+    "cut off": lambda files: {path: content[:-100] for path, content in files.items()},
+    "a web page": lambda files: dict.fromkeys(files, b"<html>Welcome to our network</html>"),
+}
+
+
+@pytest.mark.parametrize("kind", USELESS)
+def test_where_the_hub_is_of_no_use_the_archive_is_taken(archive, made, parquet_files, monkeypatch, kind, tmp_path):
+    with serving(USELESS[kind](parquet_files)) as hub, serving({"/cifar.tar.gz": archive}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
+        check_data(made)
+    assert not [path for path in tmp_path.glob("cache/**/blobs/*") if path.is_file()]  # nor would it be taken again
+
+
+LIES = {
+    "a page": ({"change": lambda c: b"<html>Welcome to our network</html>"}, "train split is not the official one"),
+    "a changed byte": ({"change": lambda c: c[:-9] + b"x" + c[-8:]}, "train split is not the official one"),
+    "a connection that breaks": ({"cuts": 9}, "train split is not the official one"),
+    "nothing there": ({"path": "/elsewhere"}, "404"),
+    "a loop": ({"loops": True}, "infinite loop"),
+    "silence": ({"silent": True}, "timed out"),
+}
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_where_no_source_has_it_one_sentence_says_so_and_nothing_is_left(archive, monkeypatch, kind):
+    manner, words = dict(LIES[kind][0]), LIES[kind][1]
+    content = manner.pop("change", bytes)(archive)
+    with serving({manner.pop("path", "/cifar.tar.gz"): content}, **manner) as server:
+        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
+        with pytest.raises(UserError, match=f"{words}.* by hand .*CIFAR100_DATA=sample") as caught:
             cifar.load_split("test")
+    assert "\n" not in str(caught.value) and "Hugging Face hub" in str(caught.value)
     assert not Path("data").exists()
 
 
-def test_without_pyarrow_parquet_files_are_left_out(pictures, archive, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with serving({}, "/{split}.parquet") as server, serving(archive) as good:
-        said = fetch(monkeypatch, server, good)
-        assert server.asked == [] and "need `pip install pyarrow`" in said[1]
+def test_an_own_address_comes_first_and_may_be_of_either_archive(archive, made, monkeypatch):
+    with serving({"/mirror": made["cifar-100-python.tar.gz"]}) as own, serving({}) as hub:
+        monkeypatch.setenv("CIFAR100_URL", f"{own.address}/mirror")
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        check_data(made)
+        assert hub.asked == []
 
 
-def test_the_published_sources():
-    assert download.SOURCES[0] == official.URL and len(set(download.SOURCES)) == 3
-    assert all(address.startswith("https://") for address in download.SOURCES)
+def test_an_interrupt_leaves_nothing_and_the_next_download_is_sound(archive, made, parquet_files, monkeypatch):
+    with serving(parquet_files, pause=0.1) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        interrupt = Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        hub.on_request = interrupt.start
+        with pytest.raises(KeyboardInterrupt):
+            cifar.load_split("test")
+        assert not Path("data").exists()
+        hub.pause, hub.on_request = 0.0, lambda: None
+        check_data(made)
+
+
+@pytest.mark.parametrize("source", ["hub", "archive"])
+def test_a_full_disk_ends_in_one_sentence(archive, parquet_files, monkeypatch, source):
+    """Files of this process may not grow beyond a limit for a moment, which is how a full disk or a quota shows."""
+    import resource  # not on Windows
+
+    monkeypatch.setattr(download, "SILENCE", 20.0)
+    with serving(parquet_files if source == "hub" else {"/cifar.tar.gz": archive}) as server:
+        if source == "hub":
+            monkeypatch.setenv("HF_ENDPOINT", server.address)
+        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            with pytest.raises(UserError, match="free some space on its disk"):
+                cifar.load_split("test")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not Path("data").exists()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cifar100.dataset.augment_batch import BatchAugmentation, black_out, jitter, move, turn_hue
-from cifar100.dataset.augment_image import ImageAugmentation, make_albumentations
+from cifar100.dataset.augment_batch import BatchAugmentation, fill_hole, jitter, move, turn_hue
+from cifar100.dataset.augment_image import ImageAugmentation, make_albumentations, to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.dataset.sample import make_sample
 from cifar100.errors import UserError
@@ -16,7 +16,7 @@ from cifar100.recipes import RECIPES
 
 CPU = torch.device("cpu")
 WHITE = np.full((200, 32, 32, 3), 255, np.uint8)
-EVERYTHING = replace(RECIPES["resnet56_multistep"].augmentation, crop_padding=4, erasing=0.5, noise=0.1)
+EVERYTHING = replace(RECIPES["resnet56_multistep"].augmentation, crop_padding=4, erasing=0.5)
 
 
 def apply(augmentation: Augmentation, images: np.ndarray, epoch: int = 1, seed: int = 0) -> np.ndarray:
@@ -56,15 +56,24 @@ def test_erasing_takes_2_to_30_percent_of_half_of_the_images(augmentation):
     assert 0.015 < share[share > 0].min() and 0.25 < share.max() <= 0.32
 
 
-@pytest.mark.parametrize("augmentation", both(noise=0.1, noise_probability=0.5))
-def test_noise_of_every_strength_up_to_the_largest_on_half_of_the_images(augmentation):
-    grey = np.full_like(WHITE, 128)
-    noise = apply(augmentation, grey) - 128
-    deviations = noise.std((1, 2, 3)) / 255
-    assert 70 < (deviations == 0).sum() < 130
-    some = deviations[deviations > 0]
-    assert 0.09 < some.max() < 0.105 and some.min() < 0.02 and abs(some.mean() - 0.05) < 0.01
-    assert abs(noise.mean()) < 0.5
+@pytest.mark.parametrize("augmentation", both(cutout=16, cutout_anywhere=True))
+def test_a_hole_anywhere_has_its_centre_in_the_image_and_is_cut_off_at_the_border(augmentation):
+    holes = (apply(augmentation, WHITE) == 0).all(3)
+    heights, widths = holes.any(2).sum(1), holes.any(1).sum(1)
+    assert (heights * widths == holes.sum((1, 2))).all()  # each is one rectangle
+    assert min(heights.min(), widths.min()) >= 8 and max(heights.max(), widths.max()) == 16
+    assert abs(heights.mean() - 13.8) < 0.8 and abs(widths.mean() - 13.8) < 0.8  # 13.8: 16 less 72 of 33 positions
+    assert holes[:, 0].any() and holes[:, -1].any() and holes[:, :, 0].any() and holes[:, :, -1].any()
+
+
+@pytest.mark.parametrize("holes", [{"cutout": 16}, {"erasing": 1.0}, {"cutout": 16, "cutout_anywhere": True}])
+def test_a_hole_in_the_mean_colour_is_0_for_the_network_even_after_jitter(holes):
+    for augmentation in both(hole_color="mean", jitter=(0.2, 0.2, 0.2, 0.1), **holes):
+        inputs = to_input(torch.from_numpy(apply(augmentation, WHITE)))
+        inside = inputs.abs().amax(1) < 0.01  # whole numbers for a colour leave half a grey level
+        assert (inside.sum((1, 2)) >= 16).all() and (inputs[~inside[:, None].expand_as(inputs)] > 0.2).all()
+        if augmentation.pipeline == "device":
+            assert (inputs.permute(0, 2, 3, 1)[inside] == 0).all()
 
 
 @pytest.mark.parametrize("pipeline", ["device", "albumentations"])
@@ -88,7 +97,6 @@ def test_values_stay_in_range_and_epochs_and_seeds_differ(pipeline, sample_image
         {"jitter": (0.2, 0.2, 0.2, 0.1)},
         {"jitter": (0.0, 0.0, 0.0, 0.5)},
         {"erasing": 0.5},
-        {"noise": 0.3, "noise_probability": 0.5},
         {
             "flip": "random",
             "shift": 0.1,
@@ -101,8 +109,7 @@ def test_values_stay_in_range_and_epochs_and_seeds_differ(pipeline, sample_image
     ids=lambda fields: "-".join(fields),
 )
 def test_means_and_variances_of_both_pipelines_agree(fields, sample_images):
-    """Channel means to 2.5 of 255, deviations to 2.5 of 255, the mean picture to 12 of 255 at every
-    pixel: what 1,000 images with independent draws leave open."""
+    """Channel means and standard deviations to 2.5 of 255, the mean image to 12 of 255 at every pixel: what 1,000 images with independent draws leave open."""
     ours, theirs = (apply(augmentation, sample_images) for augmentation in both(**fields))
     np.testing.assert_allclose(ours.mean((0, 1, 2)), theirs.mean((0, 1, 2)), atol=2.5)
     np.testing.assert_allclose(ours.std((0, 1, 2)), theirs.std((0, 1, 2)), atol=2.5)
@@ -124,10 +131,10 @@ def test_move_equals_opencv():
     assert np.abs(ours - expected).mean() < 1
 
 
-def test_black_out_needs_no_room_for_nothing():
+def test_a_hole_needs_no_room_for_nothing():
     images = torch.ones(2, 32, 32, 3)
     zero, one, side = torch.tensor([0.0, 0.0]), torch.tensor([0.999, 0.999]), torch.tensor([0, 32])
-    assert black_out(images, one, zero, side, side).sum((1, 2, 3)).tolist() == [32 * 32 * 3, 0]
+    assert fill_hole(images, one, zero, side, side, "black").sum((1, 2, 3)).tolist() == [32 * 32 * 3, 0]
 
 
 def test_jitter_of_nothing_changes_nothing_and_a_third_of_a_turn_swaps_channels():
@@ -154,7 +161,7 @@ def test_an_unknown_argument_is_an_error():
     [
         {"cutmix_alpha": 0.0},
         {"cutmix_alpha": -1.0},
-        {"mixup_alpha": 0.0},
+        {"hole_color": "white"},
         {"erasing": 1.5},
         {"scale": (1.1, 0.9)},
         {"jitter": (0.2, 0.2, 0.2, 0.6)},

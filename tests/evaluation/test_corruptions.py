@@ -1,4 +1,4 @@
-"""Corruptions: as strong as they say, the same each time, and kept in a file that is checked."""
+"""Corruptions: as strong as they say and the same each time; CIFAR-100-C is read; tables do not replace one another."""
 
 import numpy as np
 import pytest
@@ -8,39 +8,32 @@ from torch import nn
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
 from cifar100.errors import UserError
 from cifar100.evaluation import corruptions
-from cifar100.evaluation.corruption_table import CorruptionTable, load_corruptions, save_corruptions
+from cifar100.evaluation.corruptions import OFFICIAL, CorruptionTable, load_corruptions, official_accuracies
 
 
 @pytest.fixture(scope="module")
 def images():
-    """Smooth random pictures: 20 of 32x32."""
+    """Smooth random images: 20 of 32x32."""
     coarse = torch.rand(20, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     smooth = nn.functional.interpolate(40 + 176 * coarse, size=(32, 32), mode="bilinear")
     return smooth.permute(0, 2, 3, 1).byte().numpy()
 
 
-def distance(images, name, severity):
-    corrupted = corruptions.corrupt(images, name, severity)
-    assert corrupted.shape == images.shape and corrupted.dtype == np.uint8
-    return np.abs(corrupted.astype(float) - images).mean()
-
-
 @pytest.mark.parametrize("name", corruptions.STRENGTHS)
 def test_severities_rise(images, name):
-    distances = [distance(images, name, severity) for severity in corruptions.SEVERITIES]
+    corrupted = [corruptions.corrupt(images, name, severity) for severity in corruptions.SEVERITIES]
+    assert all(one.shape == images.shape and one.dtype == np.uint8 for one in corrupted)
+    distances = [np.abs(one.astype(float) - images).mean() for one in corrupted]
     assert 0 < distances[0] < distances[-1]
     if name != "pixelation":  # where it depends on how the old grid and the new one meet
         assert all(a < b for a, b in zip(distances, distances[1:]))
-
-
-def test_the_same_again_for_the_same_pictures(images):
-    np.testing.assert_array_equal(corruptions.corrupt(images, "noise", 3), corruptions.corrupt(images, "noise", 3))
 
 
 def test_strengths_are_what_they_say():
     grey = np.full((50, 32, 32, 3), 128, np.uint8)
     noise = corruptions.corrupt(grey, "noise", 5).astype(float) - 128
     assert noise.std() / 255 == pytest.approx(0.10, rel=0.03) and abs(noise.mean()) < 0.5
+    np.testing.assert_array_equal(corruptions.corrupt(grey, "noise", 5), noise + 128)  # the same again
     brighter = corruptions.corrupt(grey, "brightness", 5)
     assert brighter.mean() - 128 == pytest.approx(0.3 * 255, abs=1)
     half = np.full((1, 32, 32, 3), 64, np.uint8)
@@ -49,31 +42,63 @@ def test_strengths_are_what_they_say():
     assert float(flat.max()) - float(flat.min()) == pytest.approx(0.15 * 128, abs=2)
 
 
-def test_unknown_corruptions_are_refused(images):
-    for name, severity in (("fog", 1), ("noise", 6), ("noise", 0)):
-        with pytest.raises(UserError, match="choose from noise, blur, contrast, brightness, JPEG, pixelation, 1 to 5"):
-            corruptions.corrupt(images, name, severity)
-
-
-class Constant(nn.Module):
-    """Says class 7 of everything."""
-
-    def __init__(self):
-        super().__init__()
-        self.scores = nn.Parameter(torch.eye(100)[7])
-
-    def forward(self, images):
-        return self.scores.expand(len(images), -1)
-
-
 def test_a_file_gives_back_what_was_measured_and_is_checked(images, tmp_path):
     fine = np.array([7] * 5 + [8] * 15)
-    rows = list(corruptions.corrupted_accuracies(Constant(), Images(images, fine, COARSE_OF_FINE[fine])))
-    assert len(rows) == 1 + 6 * 5 and all(accuracy == 0.25 for _, _, accuracy in rows)
+    test = Images(images, fine, COARSE_OF_FINE[fine])
+    rows = list(corruptions.corrupted_accuracies(lambda images: np.full(len(images), 7), test))
     path = tmp_path / "corruptions.csv"
-    save_corruptions(rows, 20, "abc", path)
+    corruptions.save_corruptions(rows, 20, "abc", path)
     accuracies = {name: [0.25] * 5 for name in corruptions.STRENGTHS}
     assert load_corruptions(path) == CorruptionTable(0.25, accuracies, 20, "abc")
     path.write_text(path.read_text().replace("blur,3", "blurred,3"))
-    with pytest.raises(UserError, match="corruptions RUN` again"):
+    with pytest.raises(UserError, match="delete it, and run"):
         load_corruptions(path)
+
+
+FINE = np.array([0, 1, 2])
+
+
+def first_pixel(images):
+    """Predicts the class that an image's first pixel names."""
+    return np.asarray(images)[:, 0, 0, 0]
+
+
+@pytest.fixture
+def official(tmp_path):
+    """CIFAR-100-C of three images: at severity s of a kind the first s are right, and all of `fog`."""
+    np.save(tmp_path / "labels.npy", np.tile(FINE, 5))
+    for kind in OFFICIAL:
+        shown = np.full((5, 3, 32, 32, 3), 99, np.uint8)
+        for severity in range(1, 6):
+            right = 3 if kind == "fog" else min(severity, 3)
+            shown[severity - 1, :right] = FINE[:right, None, None, None]
+        np.save(tmp_path / f"{kind}.npy", shown.reshape(15, 32, 32, 3))
+    return tmp_path
+
+
+def three_images(count: int = 3) -> Images:
+    images = np.repeat(FINE, 32 * 32 * 3).reshape(3, 32, 32, 3).astype(np.uint8)
+    return Images(images, FINE, COARSE_OF_FINE[FINE]).take(np.arange(count))
+
+
+def test_each_official_kind_and_severity_is_found_in_its_place(official, tmp_path):
+    rows = list(official_accuracies(first_pixel, three_images(), official))
+    assert rows[0] == ("clean", 0, 1.0) and list(dict.fromkeys(kind for kind, *_ in rows[1:])) == list(OFFICIAL)
+    assert [value for kind, _, value in rows if kind == "fog"] == [1.0] * 5
+    assert [value for kind, _, value in rows if kind == "snow"] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
+    two = official_accuracies(first_pixel, three_images(2), official)  # the first two of each severity
+    assert [value for kind, _, value in two if kind == "snow"] == [0.5, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("damage", ["missing", "labels", "shape", "torn"])
+def test_a_damaged_official_file_is_named(official, damage):
+    if damage == "missing":
+        (official / "fog.npy").unlink()
+    elif damage == "labels":
+        np.save(official / "labels.npy", np.zeros(15, int))
+    elif damage == "shape":
+        np.save(official / "fog.npy", np.zeros((15, 32, 32), np.uint8))
+    else:
+        (official / "fog.npy").write_bytes((official / "fog.npy").read_bytes()[:500])
+    with pytest.raises(UserError, match="download it anew"):
+        list(official_accuracies(first_pixel, three_images(), official))

@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
-from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, FINE_NAMES
+from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration, metrics
 from cifar100.evaluation.probabilities import image_losses, negative_log_likelihood, softmax
@@ -26,61 +26,38 @@ def predictions():
     return logits, labels
 
 
-def of_confidence(shares):
-    """Logits over three classes whose first class has these probabilities, and the others the rest."""
-    shares = np.asarray(shares)
-    return np.log(np.stack([shares, (1 - shares) / 2, (1 - shares) / 2], 1))
-
-
 def test_probabilities_and_likelihood(predictions):
     logits, labels = predictions
     probabilities = softmax(logits)
-    powers = np.exp(logits.astype(np.float64))
-    np.testing.assert_allclose(probabilities, powers / powers.sum(1, keepdims=True))
     losses = image_losses(logits, labels)
     expected = oracle.log_loss(labels, probabilities, labels=range(100))
     assert negative_log_likelihood(logits, labels) == pytest.approx(expected) == losses.mean()
     sure = np.array([[0.0, 1000.0], [0.0, 0.0]])  # a probability of 0 in float64, and one of a half
-    assert softmax(sure).dtype == np.float64
     assert image_losses(sure, np.array([0, 1])) == pytest.approx([1000, log(2)])
 
 
-@pytest.mark.parametrize("count", [1, 5, 100])
+@pytest.mark.parametrize("count", [1, 5])
 def test_top_accuracy(predictions, count):
     logits, labels = predictions
-    expected = oracle.top_k_accuracy_score(labels, logits, k=count, labels=range(100)) if count < 100 else 1
+    expected = oracle.top_k_accuracy_score(labels, logits, k=count, labels=range(100))
     assert metrics.top_accuracy(logits, labels, count) == pytest.approx(expected)
 
 
-def test_top_accuracy_by_hand_and_on_equal_scores():
-    scores, labels = np.array([[0.1, 0.5, 0.4], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]]), np.array([1, 1, 2])
-    assert [metrics.top_accuracy(scores, labels, k) for k in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
+def test_of_equal_scores_the_first_counts_as_the_highest():
     same, labels = np.zeros((4, 4)), np.arange(4, dtype=np.uint8)
     assert [metrics.top_accuracy(same, labels, k) for k in (1, 2, 4)] == [0.25, 0.5, 1]
     assert metrics.right_predictions(same, labels).tolist() == [True, False, False, False]
 
 
-def test_accuracies_of_classes_and_superclasses(predictions):
+def test_accuracies_of_classes_and_of_superclasses(predictions):
     logits, labels = predictions
     guesses = logits.argmax(1)
     expected = oracle.recall_score(labels, guesses, labels=range(100), average=None, zero_division=np.nan)
     accuracies = metrics.accuracies_by_class(logits, labels)
     np.testing.assert_allclose(accuracies, expected)
     assert np.flatnonzero(np.isnan(accuracies)).tolist() == [7] and accuracies[8] == 0
-    by_superclass = metrics.accuracies_by_superclass(logits, labels)
-    for k in range(20):
-        own = COARSE_OF_FINE[labels] == k
-        assert by_superclass[k] == pytest.approx(oracle.accuracy_score(labels[own], guesses[own]))
     expected = oracle.accuracy_score(COARSE_OF_FINE[labels], COARSE_OF_FINE[guesses])
     assert metrics.superclass_accuracy(logits, labels) == pytest.approx(expected)
-
-
-def test_accuracies_by_hand():
-    coarse = np.array([0, 0, 1, 1])
-    logits, labels = np.eye(4)[[0, 1, 1, 2]], np.array([0, 0, 1, 1])  # the last leaves the superclass
-    np.testing.assert_equal(metrics.accuracies_by_class(logits, labels), [0.5, 0.5, np.nan, np.nan])
-    np.testing.assert_equal(metrics.accuracies_by_superclass(logits, labels, coarse), [0.5, np.nan])
-    assert metrics.superclass_accuracy(logits, labels, coarse) == 0.75
 
 
 def test_confusions(predictions):
@@ -96,13 +73,6 @@ def test_confusions(predictions):
     assert all(counts[a, b] == n for a, b, n in pairs)
 
 
-def test_confused_pairs_by_hand():
-    confusion = metrics.confusion_matrix(np.eye(3)[[2, 0, 0, 1, 0]], np.array([0, 2, 2, 1, 1]))
-    assert confusion.tolist() == [[0, 0, 1], [1, 1, 0], [2, 0, 0]]
-    assert metrics.confused_pairs(confusion) == [(0, 2, 3), (0, 1, 1)]
-    assert metrics.superclass_confusion(confusion, np.array([0, 1, 0])).tolist() == [[3, 0], [1, 1]]
-
-
 def test_reliability(predictions):
     logits, labels = predictions
     confidence, right = softmax(logits).max(1), logits.argmax(1) == labels
@@ -116,16 +86,6 @@ def test_reliability(predictions):
         assert count[k] == inside.sum()
         error += abs((confidence[inside] - right[inside]).sum()) / len(labels)
     assert calibration.expected_calibration_error(logits, labels) == pytest.approx(error)
-
-
-def test_calibration_error_by_hand_with_empty_bins():
-    logits = of_confidence([0.9, 0.9, 0.6, 0.6])
-    labels = np.array([0, 0, 0, 1])  # sure of 0.9 and always right, sure of 0.6 and right in half
-    confidence, accuracy, count = calibration.reliability_curve(logits, labels, 5)
-    np.testing.assert_allclose(confidence, [np.nan, np.nan, 0.6, np.nan, 0.9])
-    np.testing.assert_allclose(accuracy, [np.nan, np.nan, 0.5, np.nan, 1.0])
-    assert count.tolist() == [0, 0, 2, 0, 2]
-    assert calibration.expected_calibration_error(logits, labels, 5) == pytest.approx(0.1)
 
 
 def test_confidence_on_an_edge_belongs_to_the_bin_below():
@@ -150,16 +110,14 @@ def test_temperature(predictions):
 def test_each_half_is_scaled_by_what_the_other_tells(predictions):
     logits, labels = predictions
     logits = 3 * logits[:201]
-    scaled, temperatures = calibration.cross_fitted_temperature(logits, labels[:201])
+    scaled = calibration.cross_fitted_temperature(logits, labels[:201])
     ratios = logits[:, 0] / scaled[:, 0]
+    temperatures = ratios[0], ratios[~np.isclose(ratios, ratios[0], rtol=1e-9)][0]
     halves = [np.isclose(ratios, t, rtol=1e-9) for t in temperatures]
-    assert [half.sum() for half in halves] == [101, 100] and (halves[0] ^ halves[1]).all()
+    assert sorted(half.sum() for half in halves) == [100, 101] and (halves[0] ^ halves[1]).all()
     for half, temperature in zip(halves, temperatures):
         np.testing.assert_allclose(scaled[half] * temperature, logits[half])
         assert calibration.fit_temperature(logits[~half], labels[:201][~half]) == pytest.approx(temperature)
-    again, _ = calibration.cross_fitted_temperature(logits, labels[:201])
-    other, _ = calibration.cross_fitted_temperature(logits, labels[:201], seed=1)
-    assert (again == scaled).all() and (other != scaled).any()
 
 
 def test_coverage(predictions):
@@ -169,16 +127,6 @@ def test_coverage(predictions):
     for count in (1, 2, 777, 2_000):
         kept = confidence >= np.sort(confidence)[-count]
         assert (coverage[count - 1], accuracy[count - 1]) == (count / 2_000, pytest.approx(right[kept].mean()))
-    risks = [1 - right[confidence >= threshold].mean() for threshold in confidence]
-    assert calibration.risk_coverage_area(logits, labels) == pytest.approx(np.mean(risks))
-
-
-def test_coverage_by_hand():
-    logits, labels = of_confidence([0.6, 0.9, 0.7, 0.8]), np.array([0, 0, 1, 0])
-    coverage, accuracy = calibration.accuracy_by_coverage(logits, labels)
-    assert coverage.tolist() == [0.25, 0.5, 0.75, 1]
-    assert accuracy == pytest.approx([1, 1, 2 / 3, 3 / 4])
-    assert calibration.risk_coverage_area(logits, labels) == pytest.approx((0 + 0 + 1 / 3 + 1 / 4) / 4)
 
 
 @pytest.mark.parametrize("successes, count", [(0, 10), (7, 50), (10, 10), (7812, 10_000)])
@@ -188,7 +136,6 @@ def test_wilson_interval(successes, count):
     reach = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     low, high = metrics.wilson_interval(successes, count)
     assert (low, high) == pytest.approx((middle - reach, middle + reach), abs=1e-9)
-    assert 0 <= low <= share <= high <= 1
 
 
 def test_bootstrap_interval(predictions):
@@ -197,10 +144,6 @@ def test_bootstrap_interval(predictions):
     low, high = metrics.bootstrap_interval(right)
     expected = stats.bootstrap((right,), np.mean, batch=100, method="percentile", random_state=0)
     assert (low, high) == pytest.approx(tuple(expected.confidence_interval), abs=0.004)
-    few = {"resamples": 20, "seed": 3}
-    assert metrics.bootstrap_interval(right, **few) == metrics.bootstrap_interval(right, **few)
-    assert metrics.bootstrap_interval(right, **few) != metrics.bootstrap_interval(right, resamples=20, seed=4)
-    assert metrics.bootstrap_interval(np.ones(1), resamples=5) == (1, 1)
 
 
 def test_comparison_of_two_networks(predictions):
@@ -212,69 +155,34 @@ def test_comparison_of_two_networks(predictions):
     assert found.only_second == sum(b and not a for a, b in zip(*rights))
     total, fewer = found.only_first + found.only_second, min(found.only_first, found.only_second)
     assert found.p_value == pytest.approx(min(1, 2 * sum(comb(total, k) for k in range(fewer + 1)) / 2**total))
+    assert metrics.compare_predictions(logits, logits, labels) == metrics.Comparison(0, 0, 1.0)
 
 
-def test_comparison_by_hand():
-    labels = np.zeros(12, int)
-    first, second = np.eye(2)[[0, 0, 1] + 9 * [1]], np.eye(2)[[0, 1, 1] + 9 * [0]]
-    assert metrics.compare_predictions(first, second, labels) == metrics.Comparison(1, 9, pytest.approx(22 / 1024))
-    assert metrics.compare_predictions(first, first, labels) == metrics.Comparison(0, 0, 1.0)
-    with pytest.raises(UserError, match="11 images"):
-        metrics.compare_predictions(first, second[1:], labels)
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (lambda logits, labels: (logits[:, :10], labels), r"\(images, 100\)"),
-        (lambda logits, labels: (logits[0], labels), r"\(images, 100\)"),
-        (lambda logits, labels: (logits, labels[1:]), "one for each image"),
-        (lambda logits, labels: (logits, labels[:, None]), "one for each image"),
-        (lambda logits, labels: (logits[:0], labels[:0]), "no images"),
-        (
-            lambda logits, labels: (np.where(logits == logits[0, 0], np.nan, logits), labels),
-            "of 1 of 2000 images .* diverged",
-        ),
-        (
-            lambda logits, labels: (np.where(logits == logits[0, 0], np.inf, logits), labels),
-            "of 1 of 2000 images .* diverged",
-        ),
-        (lambda logits, labels: (logits, labels - 1), "from -1 to 98"),
-        (lambda logits, labels: (logits, labels + 1), "from 1 to 100"),
-        (lambda logits, labels: (logits, labels / 1), "whole numbers"),
-    ],
-)
-def test_bad_predictions_are_refused(predictions, change, message):
-    metrics.check_predictions(*predictions)
-    with pytest.raises(UserError, match=message) as caught:
-        metrics.summarise_predictions(*change(*predictions))
-    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+def test_a_network_that_has_diverged_is_not_measured(predictions):
+    logits, labels = predictions
+    broken = np.where(logits == logits[0, 0], np.nan, logits)
+    with pytest.raises(UserError, match="of 1 of 2000 images .* diverged"):
+        metrics.summarise_predictions(broken, labels)
 
 
 def test_summary(predictions):
     logits, labels = predictions
     summary = metrics.summarise_predictions(logits, labels)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    right = oracle.accuracy_score(labels, logits.argmax(1))
-    assert summary["top1_interval"][0] < right < summary["top1_interval"][1]
-    assert summary["top1"] == pytest.approx(right)
-    assert (summary["images"], summary["top5"]) == (2_000, pytest.approx(metrics.top_accuracy(logits, labels, 5)))
+    assert summary["top1"] == pytest.approx(oracle.accuracy_score(labels, logits.argmax(1)))
+    assert summary["top1_interval"][0] < summary["top1"] < summary["top1_interval"][1]
     assert tuple(summary["per_class"]) == FINE_NAMES and summary["per_class"][FINE_NAMES[7]] is None
-    assert tuple(summary["superclass"]["per_superclass"]) == COARSE_NAMES
-    assert summary["superclass"]["accuracy"] > summary["top1"]
+    low, high = summary["superclass"]["interval"]
+    assert low < summary["superclass"]["accuracy"] < high
+    assert summary["nll_interval"][0] < summary["nll"] < summary["nll_interval"][1]
     first, second, mistakes = metrics.confused_pairs(metrics.confusion_matrix(logits, labels))[0]
     assert summary["confused_pairs"][0] == [FINE_NAMES[first], FINE_NAMES[second], mistakes]
-    assert len(summary["confused_pairs"]) == 10
     assert summary["calibration"]["after_temperature"]["nll"] < summary["nll"]
     assert summary["temperature"]["value"] == pytest.approx(calibration.fit_temperature(logits, labels), abs=1e-6)
-    low, high = sorted(summary["temperature"]["folds"])
-    assert 0.9 * low < summary["temperature"]["value"] < 1.1 * high
     assert summary["sets"]["0.9"]["coverage"] == pytest.approx(0.9, abs=0.03)
-    kept = np.argsort(-softmax(logits).max(1))[:1_600]
-    assert summary["coverage"]["0.8"] == pytest.approx((logits.argmax(1) == labels)[kept].mean())
 
 
-@pytest.mark.parametrize("count", [1, 2, 10])
+@pytest.mark.parametrize("count", [1, 10])
 def test_a_few_images_are_enough(predictions, count):
     logits, labels = predictions[0][:count], predictions[1][:count]
     summary = metrics.summarise_predictions(logits, labels)

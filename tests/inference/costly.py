@@ -2,11 +2,8 @@
 
 import io
 import struct
-import zlib
 
 from PIL import Image
-
-GIF_HEADER = b"GIF89a" + struct.pack("<HHBBB", 10, 10, 0, 0, 0)
 
 
 def make_many_scans(count: int = 150) -> bytes:
@@ -35,33 +32,28 @@ def make_large_tile() -> bytes:
 
 
 def make_long_comment(megabytes: int = 19) -> bytes:
-    """A GIF whose comment Pillow copies anew for each of its 255 bytes, and no picture."""
-    return GIF_HEADER + b"!\xfe" + (b"\xff" + bytes(255)) * (megabytes * 3906) + b"\0;"
-
-
-def make_many_chunks(megabytes: int = 19) -> bytes:
-    """A PNG of empty chunks that Pillow reads one by one."""
-    chunk = struct.pack(">I", 0) + b"teSt" + struct.pack(">I", zlib.crc32(b"teSt"))
-    start = b"IHDR" + struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
-    header = struct.pack(">I", 13) + start + struct.pack(">I", zlib.crc32(start))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk * (megabytes * 83_333)
-
-
-def make_plain_text(megabytes: int = 1) -> bytes:
-    """A PPM in figures."""
-    return b"P3 500 500 255\n" + b"1 " * (megabytes * 500_000)
+    """A GIF whose comment Pillow copies anew for each of its 255 bytes, and no image."""
+    header = b"GIF89a" + struct.pack("<HHBBB", 10, 10, 0, 0, 0)
+    return header + b"!\xfe" + (b"\xff" + bytes(255)) * (megabytes * 3906) + b"\0;"
 
 
 def make_largest() -> bytes:
-    """A picture of just as many pixels as are taken, with transparency: the most work that is done for anyone."""
+    """An image of just as many pixels as are taken, with transparency: the most work that is done for anyone."""
     buffer = io.BytesIO()
     Image.new("RGBA", (7500, 8000), (10, 200, 30, 128)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def promise(width: int, height: int) -> bytes:
+    """A BMP that promises so many pixels and has none."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, *[0] * 6)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + header
 
 
 REFUSED_AT_ONCE = {  # by their header
     "scans": make_many_scans,
     "run lengths": make_run_lengths,
     "tile": make_large_tile,
-    "plain text": make_plain_text,
+    "pixels": lambda: promise(8_000, 8_000),
+    "pixels beyond Pillow's limit": lambda: promise(20_000, 20_000),
 }

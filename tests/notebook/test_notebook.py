@@ -32,7 +32,7 @@ def list_code(notebook: dict) -> list[str]:
 
 
 def check_executed(notebook: dict, figures: int) -> str:
-    """Executed once, from top to bottom, without an error or a warning, and fit for GitHub. Returns what was printed."""
+    """Executed once, from top to bottom, without an error or a warning, fit for GitHub. Returns what it printed."""
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell["outputs"]]

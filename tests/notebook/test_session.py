@@ -14,7 +14,7 @@ from cifar100.notebook.session import Session, bring_home, choose_data, publish,
 from cifar100.recipes import RECIPES, SMOKE
 from cifar100.runs.find import RUN_FILES
 from cifar100.runs.place import claim
-from cifar100.training.fit import fit
+from cifar100.train import fit
 from tests.report.test_pages import make_run
 
 TINY = replace(SMOKE, epochs=2, batch_size=100)

@@ -1,13 +1,11 @@
 """The model card says of a run what the run has left, whichever images it was trained and measured on."""
 
-import json
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 
-from cifar100.evaluation.corruption_table import SEVERITIES, STRENGTHS, save_corruptions, table_file
-from cifar100.files import write_text
+from cifar100.evaluation.corruptions import SEVERITIES, STRENGTHS, save_corruptions, table_file
 from cifar100.report.model_card import render_card
 from cifar100.runs.find import find_run
 from cifar100.runs.run import Run
@@ -48,17 +46,24 @@ def test_a_run_on_the_sample_says_so(published):
     assert "training images of CIFAR-100" not in card
 
 
-def test_what_was_measured_beside_the_run_is_told_where_it_is_of_this_run(published, tmp_path):
-    folder = tmp_path / "output" / "sprint" / "seed0"
+def test_damaged_images_are_told_where_they_are_of_these_weights(published, tmp_path):
+    folder = tmp_path / "sprint" / "seed0"
     moved = replace(published, folder=folder)
-    bare = render_card(moved)
-    assert "Damaged" not in bare and "photographs of other things were not measured" in bare
+    assert "Damaged" not in render_card(moved)
     rows = [("clean", 0, 0.75), *((name, k, k / 10) for name in STRENGTHS for k in SEVERITIES)]
-    save_corruptions(rows, 2000, published.metrics["sha256"]["weights"], table_file(folder))
-    figures = tmp_path / "output" / "bench" / "unseen.json"
-    for recipe, told in (("another", False), ("sprint", True)):
-        write_text(figures, json.dumps({"recipe": recipe}))
-        write_text(figures.with_suffix(".md"), "| people (500) | 0.800 |\n")
-        card = render_card(moved)
-        assert "| as they are | noise | blur |" in card and "| 2,000 | 75.00% | 30.00% |" in card
-        assert ("people (500)" in card, "were not measured" in card) == (told, not told)
+    for weights, told in (("of others", False), (published.metrics["sha256"]["weights"], True)):
+        save_corruptions(rows, 2000, weights, table_file(folder))
+        assert ("| 2,000 | 75.00% | 30.00% |" in render_card(moved)) == told
+
+
+def test_on_the_hub_the_card_begins_with_its_metadata(published):
+    card = render_card(published, hub=True)
+    assert card.startswith("---\nlicense: mit\n") and "\n- uoft-cs/cifar100\n" in card
+    assert f"value: {published.metrics['evaluation']['top1']:.4f}\n---\n\n# sprint, seed 0\n" in card
+    assert card.endswith(render_card(published)) and "---\n" not in render_card(published)[:100]
+
+
+def test_a_set_is_explained_and_no_column_is_empty(published):
+    sets = published.metrics["evaluation"]["sets"]["0.9"]
+    card = render_card(published)
+    assert f"{sets['coverage']:.2%} of the images and has {sets['size']:.2f} classes" in card and "| - |" not in card

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,18 +9,12 @@ from cifar100.errors import UserError
 from cifar100.figures.training import plot_history
 from cifar100.files import write_text
 from cifar100.recipes import RECIPES, SMOKE, SPRINT
-from cifar100.report import pages as report
-from cifar100.report.curves import count_forward, count_training, draw_over_computation, is_form, save_curves
+from cifar100.report import published
+from cifar100.report.curves import draw_overview, save_curves
 from cifar100.report.describe import describe_recipe, list_events
-from cifar100.report.readme import (
-    OVERVIEW,
-    README_PICTURES,
-    group_by_recipe,
-    render_figures,
-    render_headline,
-    render_results,
-    replace_block,
-)
+from cifar100.report.pages import render_all
+from cifar100.report.published import group_by_recipe, load_published
+from cifar100.report.readme import render_headline, render_results, replace_block
 from cifar100.report.reported import REPORTED, list_levels
 from cifar100.report.training_log import render_logs, render_run
 from cifar100.runs.find import run_folder
@@ -30,14 +25,14 @@ from tests.conftest import ROOT
 ROWS = ("recipe", "seed", "epochs", "final", "best", "reached", "sha256")  # of metrics.json, that follow from the files
 
 
-def make_run(output, recipe, accuracies, **facts):
-    """A finished run's folder with made-up numbers."""
+def make_run(output, recipe, accuracies, weights=None, **facts):
+    """A finished run's folder with made-up numbers; weights that no other run has, unless they are given."""
     folder = run_folder(recipe, output)
     folder.mkdir(parents=True)
     history = [EpochRecord(k, 0.1, 4 / k, a + 0.05, 5 / k, a) for k, a in enumerate(accuracies, start=1)]
     save_recipe(folder, recipe)
     save_history(folder, history)
-    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "weights.safetensors").write_bytes(weights or str(folder).encode())
     facts = {"data": "CIFAR-100", "seconds": 90, "images_per_second": 1.0, "hardware": "abacus"} | facts
     metrics = make_metrics(recipe, history, folder, versions={"torch": "2"}, commit=None, **facts)
     write_text(folder / "metrics.json", json.dumps(metrics))
@@ -45,7 +40,7 @@ def make_run(output, recipe, accuracies, **facts):
 
 
 def groups_in(output):
-    return group_by_recipe(report.load_published(output))
+    return group_by_recipe(load_published(output))
 
 
 def test_line_of_an_epoch():
@@ -80,7 +75,7 @@ def test_seeds_of_a_recipe_share_a_line_and_the_sample_stays_out(tmp_path):
     make_run(tmp_path / "sprint" / "holdout", replace(SPRINT, name="."), [0.9])
     table = render_results(groups_in(tmp_path))
     assert "**75.00% ± 1.41 (2 seeds)**" in table and "smoke" not in table and table.count("`sprint`") == 1
-    logs = render_logs(report.load_published(tmp_path))
+    logs = render_logs(load_published(tmp_path))
     assert logs.index("## sprint, seed 0") < logs.index("## sprint, seed 10") and logs.count("## ") == 2
     assert render_run(tmp_path / "sample/smoke/seed0").count("(SAMPLE)") == 1
 
@@ -89,82 +84,72 @@ def test_runs_with_other_settings_have_no_place_in_the_mean(tmp_path):
     make_run(tmp_path, SPRINT, [0.74])
     make_run(tmp_path, replace(SPRINT, seed=1, lr=1.0), [0.1])
     assert "**74.00%**" in render_results(groups_in(tmp_path)) and "**74.00%**" in render_headline(groups_in(tmp_path))
-    assert render_logs(report.load_published(tmp_path)).count("\n## ") == 2
+    assert render_logs(load_published(tmp_path)).count("\n## ") == 2
 
 
 def test_a_reports_number_stands_beside_ours(tmp_path):
     make_run(tmp_path, RECIPES["resnet56_multistep"], [0.5, 0.74])
-    (row,) = [
-        line for line in render_results(groups_in(tmp_path)).splitlines() if line.startswith("| `resnet56_multistep`")
-    ]
-    assert "| **74.00%** | 74.00% | 73.84% best, 73.68% last, 100 epochs |" in row
-    assert "; `resnet18_cutmix`: [ResNet-18, CIFAR-100 Cl" in render_results(groups_in(tmp_path))
-    assert render_headline(groups_in(tmp_path)).startswith(
-        "- `python -m cifar100 train resnet56_multistep`: **74.00%**"
-    )
+    make_run(tmp_path, SPRINT, [0.729])
+    table = render_results(groups_in(tmp_path))
+    row = "| `resnet56_multistep` | 100 | **74.00%** | 73.84% best, 73.68% last, 100 epochs | 1 min 30 s on a GPU |"
+    assert row in table.replace("\u00a0", " ").splitlines()
+    assert "1 of these 2 recipes reach it, but not `sprint` (72.90%)" in table
+    assert "; `resnet18_cutmix`: [ResNet-18, CIFAR-100 Cl" in table
     assert set(REPORTED) <= set(RECIPES) and all(0.7 < value.best < 0.8 for value in REPORTED.values())
 
 
-def test_the_headline_says_who_reaches_the_target_in_what_time_and_on_what(tmp_path):
+def test_the_first_screen_has_four_rows_and_the_notebooks_recipe_first(tmp_path):
     recipe = RECIPES["resnet56_multistep"]
     make_run(tmp_path, recipe, [0.72], seconds=60)
-    make_run(tmp_path, replace(recipe, seed=1), [0.75], seconds=3600, hardware="slide rule")
-    make_run(tmp_path, replace(recipe, seed=2), [0.75], seconds=120)
-    make_run(tmp_path, SPRINT, [0.729])
-    *lines, last = render_headline(groups_in(tmp_path)).splitlines()
-    time = "1\u00a0min\u00a00\u00a0s to 2\u00a0min\u00a00\u00a0s on abacus; 1\u00a0h\u00a00\u00a0min on slide rule"
-    assert len(lines) == 2 and lines[0].endswith(f"best, 73.68% last, 100 epochs), in {time}.")
-    assert last == (
-        "- The course asks for 73%. 1 of these 2 recipes reach it as the mean of their runs, not `sprint` (72.90%). "
-        "`resnet56_multistep` by itself: 72.00% (seed 0), 75.00% (seed 1) and 75.00% (seed 2); the notebook and the "
-        "figures below show seed 0."
+    make_run(tmp_path, replace(recipe, seed=1), [0.74], seconds=3600, hardware="slide rule, cpu")
+    make_run(tmp_path, replace(recipe, seed=2), [0.73], seconds=120)
+    for name, accuracy in {
+        "sprint": 0.73,
+        "resnet18_fast": 0.77,
+        "resnet18_onecycle": 0.75,
+        "resnet18_cutmix": 0.78,
+    }.items():
+        make_run(tmp_path, RECIPES[name], [accuracy])
+    _, _, first, best, fast, small, _, machines = (
+        render_headline(groups_in(tmp_path)).replace("\u00a0", " ").splitlines()
     )
+    assert "`resnet56_multistep` | **73.00% ± 1.00 (3 seeds)**: 72.00%, 74.00%, 73.00% | 73.84% |" in first
+    assert first.endswith("| 1 min 0 s to 2 min 0 s on a GPU; 1 h 0 min on a CPU |")
+    assert "most accurate: `resnet18_cutmix`" in best and "`resnet18_fast`" in fast and "`sprint`" in small
+    assert machines == "Measured on: abacus; slide rule, cpu."
+    make_run(tmp_path, RECIPES["resnet56_muon"], [0.745])
+    assert "`resnet56_muon` | **74.50%** | 73.84% |" in render_headline(groups_in(tmp_path)).splitlines()[2]
 
 
-def test_the_figures_of_the_pages_show_every_recipe(tmp_path):
-    made = {"resnet56_multistep": [0.5, 0.7], "sprint": [0.6, 0.72], "resnet18_cutmix": [0.77]}
+def test_copies_of_a_run_are_no_runs_and_own_runs_have_a_mean_of_their_own(tmp_path, monkeypatch):
+    ours = make_run(tmp_path, SPRINT, [0.74], weights=b"ours")
+    shutil.copytree(ours.parent, tmp_path / "sprint_backup")
+    shutil.copytree(ours, tmp_path / "sprint/seed7")
+    assert [run.folder for run in load_published(tmp_path)] == [ours]
+    listed = tmp_path / "published.json"
+    listed.write_text(json.dumps({"sprint/seed0": load_published(tmp_path)[0].metrics["sha256"]["weights"]}))
+    monkeypatch.setattr(published, "LIST", listed)
+    own = make_run(tmp_path, replace(SPRINT, seed=1), [0.70], weights=b"their own")
+    assert [run.folder for run in load_published(tmp_path)] == [ours, own]
+    assert [run.folder for run in groups_in(tmp_path)["sprint"]] == [own]
+
+
+def test_the_curves_of_every_recipe(tmp_path):
+    made = {"resnet56_multistep": [0.5, 0.7], "sprint": [0.6, 0.72]}
     folders = [make_run(tmp_path, RECIPES[name], accuracies) for name, accuracies in made.items()]
     make_run(tmp_path, replace(SPRINT, seed=1), [0.76])
-    make_run(tmp_path, RECIPES["resnet18_cutmix_50"], [0.5])
-    runs = report.load_published(tmp_path)
-    drawn = save_curves(runs, tmp_path)
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in drawn) == [
-        "assets/accuracy_over_computation.png",
-        *sorted(f"{name}/curves.png" for name in (*made, "resnet18_cutmix_50")),
-    ]
-    (axes,) = draw_over_computation(group_by_recipe(runs)).axes
-    ends = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"}
-    assert sorted(ends) == pytest.approx([0.7, 0.74, 0.77])  # of sprint the mean; the form with 50 epochs is left out
-    diamonds = {
-        line.get_ydata()[0]: line.get_xdata()[0]
-        for line in axes.lines
-        if line.get_marker() == "D" and len(line.get_ydata())
-    }
-    assert diamonds == {0.7384: ends[0.7], 0.7705: ends[0.77]}  # the reports' epochs are those of our recipes
-    names = ("resnet18_cutmix", "resnet18_cutmix_50", "resnet56_fast", "resnet56_fast_100")
-    forms = [[name for name in names if is_form(RECIPES[name], RECIPES[other])] for other in names]
-    assert forms == [["resnet18_cutmix_50"], [], ["resnet56_fast_100"], []]
-
+    drawn = save_curves(load_published(tmp_path))
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in drawn) == [f"{name}/curves.png" for name in made]
+    (axes,) = draw_overview(groups_in(tmp_path)).axes
+    ends = {value for line in axes.lines if line.get_marker() == "o" for value in line.get_xdata()}
+    assert ends == {0.7, 0.72, 0.76} and list_levels("sprint") == {"the course asks for": 0.73}
     levels = list_levels("resnet56_multistep")
     assert levels == {"the course asks for": 0.73, "the report's best": 0.7384}
-    assert list(list_levels("resnet18_warmup_cosine")) == ["the course asks for"]  # its report only expects
-    loss, top1, rate = plot_history(load_history(folders[0]), "x", {1: "rate 0.02"}, levels).axes
+    figure = plot_history(load_history(folders[0]), "x", list_events(RECIPES["resnet56_multistep"]), levels)
+    top1 = figure.axes[1]
     assert [list(line.get_ydata()) for line in top1.lines][:4] == [[0.55, 0.75], [0.5, 0.7], [0.73] * 2, [0.7384] * 2]
-    low = [replace(record, eval_accuracy=0.2) for record in load_history(folders[0])]
-    places = [ax.get_legend().get_window_extent().y0 for ax in (top1, plot_history(low, "x").axes[1])]
-    assert places[0] < places[1]  # where nothing reaches the upper half, the legend is there
-    assert "rate 0.02" in [text.get_text() for text in top1.texts] and rate.get_ylabel().startswith("learning rate")
-    assert list_events(RECIPES["resnet56_multistep"]) == {40: "rate 0.02", 70: "rate 0.004", 85: "rate 0.0008"}
+    assert "rate 0.02" in [text.get_text() for text in top1.texts]
     assert list_events(SPRINT) == {1.5: "24 px", 5: "32 px"}
-
-
-def test_what_a_training_computes_counts_pixels_and_epochs():
-    # 126 million multiply-adds an image (He et al. 2016 give 125.5 without those of the 1x1 shortcuts)
-    assert count_training(RECIPES["resnet56_multistep"]) == pytest.approx(3 * 126e6 * 50_000 * 100, rel=0.01)
-    sides = {20: 0.15, 24: 0.35, 32: 0.5}  # of the steps of sprint
-    forward = sum(share * count_forward("sprint", side) for side, share in sides.items())
-    assert count_training(SPRINT) == pytest.approx(3 * forward * 50_000 * 10, rel=0.01)
-    assert count_training(replace(SPRINT, resolutions=())) > 1.3 * count_training(SPRINT)
 
 
 def test_a_missing_place_in_the_readme_is_an_error():
@@ -175,10 +160,10 @@ def test_a_missing_place_in_the_readme_is_an_error():
             replace_block(damaged, "results", "new\n")
 
 
-def test_settings_are_told(tmp_path):
+def test_settings_are_told():
     line = describe_recipe(SPRINT)
     assert "norm weight decay False" in line and "crop padding 2" in line and "flip alternating" in line
-    assert "gamma" not in line and "gamma" not in describe_recipe(SMOKE)
+    assert "gamma" not in line
     stepwise = replace(SMOKE, schedule="multistep", milestones=(2,), gamma=0.5, warmup=0)
     assert "gamma 0.5" in describe_recipe(stepwise) and "milestones [2]" in describe_recipe(stepwise)
 
@@ -193,38 +178,15 @@ def test_history_must_be_whole(tmp_path):
 
 
 def test_committed_text_agrees_with_committed_data():
-    for path, text in report.render_all(ROOT, report.load_published(ROOT / "output")).items():
+    for path, text in render_all(ROOT, load_published(ROOT / "output")).items():
         assert path.read_text() == text, f"{path.name} is out of date: run python -m cifar100 report"
 
 
 def test_every_published_run_is_whole():
     """Every file says what the others say."""
-    for run in report.load_published(ROOT / "output"):
+    for run in load_published(ROOT / "output"):
         assert run.folder.name == f"seed{run.recipe.seed}" and run.folder.parent.name == run.recipe.name
         facts = {name: run.metrics[name] for name in run.metrics if name not in ROWS}
         if run.weights:
             assert make_metrics(run.recipe, run.history, run.folder, **facts) == run.metrics
         assert len(run.history) == -(-run.recipe.epochs // 1)
-
-
-def test_the_pictures_are_of_the_headlines_first_recipe_that_was_drawn(tmp_path):
-    for name in ("resnet18_cutmix", "sprint", "resnet56_multistep"):
-        folder = make_run(tmp_path, RECIPES[name], [0.75])
-        for picture in README_PICTURES if name != "resnet56_multistep" else ():
-            (folder.parent / picture).write_bytes(b"")
-    assert render_figures(groups_in(tmp_path), tmp_path).count("](output/sprint/") == 2
-    for picture in README_PICTURES:
-        (tmp_path / "resnet56_multistep" / picture).write_bytes(b"")
-    shown = render_figures(groups_in(tmp_path), tmp_path)
-    assert shown.count("](output/resnet56_multistep/") == 2 and "output/sprint/" not in shown
-    assert OVERVIEW not in shown and OVERVIEW in render_figures(groups_in(tmp_path), ROOT)
-    assert render_results(groups_in(tmp_path)).count("**75.00%**") == 3
-
-
-def test_every_link_of_the_readme_leads_somewhere_and_every_picture_has_words():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = re.findall(r"(!?)\[([^\]]*)\]\(([^)#][^)]*)\)", text)
-    assert len(links) > 5
-    for picture, words, target in links:
-        assert target.startswith("https://") or (ROOT / target).exists(), target
-        assert not picture or len(words) > 20 or target.startswith("https://"), target

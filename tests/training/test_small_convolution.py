@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from cifar100.runs.checkpoint import load_checkpoint
 from torch import nn
 
+from cifar100.network import make_network
 from cifar100.recipes import RECIPES
-from cifar100.runs.checkpoint import load_checkpoint
-from cifar100.runs.weights import make_network
+from cifar100.train import fit
 from cifar100.training import small_convolution
-from cifar100.training.fit import fit
 from cifar100.training.small_convolution import TapConv2d, TapProducts, choose_products, use_products
 
 SHAPES = [(3, 1, 1, 4), (3, 2, 1, 8), (2, 1, 0, 7), (3, 1, 1, 3), (1, 2, 0, 5)]  # kernel, stride, padding, side

@@ -1,0 +1,52 @@
+"""What a training run would use on this machine: the table that belongs in a report of a problem. Tries nothing."""
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from cifar100.dataset.cifar import SIZES, find_file, find_folder, is_sample
+from cifar100.device import (
+    WRONG_BFLOAT16,
+    choose_device,
+    choose_precision,
+    convolves_rightly,
+    current_commit,
+    describe_hardware,
+    has_bfloat16,
+    name_precision,
+)
+
+NEEDED_GB = 1.0  # of a disk, for data and runs
+
+
+def check(
+    device: str | None = None, data: str | Path | None = None, output: str | Path = "output"
+) -> Iterator[tuple[str, bool, str]]:
+    """Yield (what, whether it will do, how it is) for each thing that a training run needs. Raises UserError if the
+    device is not there."""
+    chosen = choose_device(device)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy", "albumentations"))
+    system = f"{platform.system()} {platform.machine()}; commit {(current_commit() or 'unknown')[:7]}"
+    yield "versions", True, f"Python {platform.python_version()}, {packages}; {system}"
+    yield "device", True, describe_hardware(chosen)
+    precision = name_precision(choose_precision(chosen))
+    right = not has_bfloat16(chosen) or convolves_rightly(torch.bfloat16)
+    yield "precision", right, precision if right else f"{precision}. {WRONG_BFLOAT16}: a newer one may do better"
+    for what, folder in (("output", Path(output)), ("data", find_folder(data))):
+        there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        free, writable = shutil.disk_usage(there).free / 1e9, os.access(there, os.W_OK)
+        text = f"{free:.1f} GB free for {folder}" + ("" if writable else ", which is not writable")
+        yield f"disk, {what}", free >= NEEDED_GB and (writable or what == "data"), text
+    if is_sample(data):
+        yield "data", True, "the embedded sample"
+    elif all(find_file(split, find_folder(data)) for split in SIZES):
+        yield "data", True, f"CIFAR-100 in {find_folder(data)}"
+    else:
+        named = data or os.environ.get("CIFAR100_DATA")
+        text = "holds no CIFAR-100" if named else "holds no CIFAR-100 yet: the first training run downloads it"
+        yield "data", not named, f"{find_folder(data)} {text}"

@@ -1,1 +1,0 @@
-"""What the data and an augmentation look like."""

@@ -1,0 +1,133 @@
+"""Figures made of images under captions: of the classes, of augmentations, of predictions."""
+
+import textwrap
+
+import numpy as np
+
+from cifar100.dataset.cifar import COARSE_NAMES, FINE_NAMES, readable
+from cifar100.figures.style import BY_SUPERCLASS, HELD, Picture, make_figure
+
+
+def show_images(ax, images: np.ndarray, columns: int, gap: int = 2) -> None:
+    """Images in rows on one pair of axes; the last row may have fewer. images: (N, H, W, 3) uint8."""
+    count, height, width, _ = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
+    for k, image in enumerate(images):
+        top, left = (k // columns) * (height + gap), (k % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    ax.imshow(sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap], interpolation="nearest")
+    ax.set_axis_off()
+
+
+def plot_image_groups(
+    groups: list[np.ndarray],
+    captions: list[str],
+    title: str,
+    columns: int,
+    colours: list[str] | None = None,
+    width: float = 9,
+) -> Picture:
+    """Groups of images, each under its caption. groups: (n, 32, 32, 3) uint8 each; colours: of the captions, if not
+    all black; width: of the images alone, in inches."""
+    rows, across = max(1, -(-len(groups) // columns)), max(map(len, groups), default=1)
+    lines = 1 + max((caption.count("\n") for caption in captions), default=0)
+    height = width / columns / across * 0.93 + 0.14 * lines + 0.09
+    fig, axes = make_figure(9, 0.4 + height * rows, title, rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, images, caption, colour in zip(axes.flat, groups, captions, colours or ["black"] * len(groups)):
+        show_images(ax, images, across)
+        ax.set_title(caption, fontsize=8, pad=3, color=colour, loc="left" if across > 2 else "center")
+    return fig
+
+
+def plot_superclasses(images: np.ndarray, fine: np.ndarray, each: int = 3, seed: int = 0) -> Picture:
+    """Examples of every class, a row a superclass. images: (N, 32, 32, 3) uint8; fine: (N,)."""
+    generator = np.random.default_rng(seed)
+    chosen = [generator.choice(np.flatnonzero(fine == k), each, replace=False) for k in BY_SUPERCLASS]
+    title = "Twenty superclasses of five classes: relatives look alike"
+    return plot_by_superclass([images[indices] for indices in chosen], title, 5)
+
+
+def plot_classes(images: np.ndarray, title: str) -> Picture:
+    """One image of each class, two superclasses a row. images: (100, 32, 32, 3) in 0..255."""
+    return plot_by_superclass(list(images[BY_SUPERCLASS, None].round().astype(np.uint8)), title, 10)
+
+
+def plot_by_superclass(groups: list[np.ndarray], title: str, columns: int) -> Picture:
+    """A group of images for each class, superclass by superclass, named at the edges."""
+    fig = plot_image_groups(
+        groups, [readable(FINE_NAMES[k]) for k in BY_SUPERCLASS], title, columns, width=9 - 0.26 * columns
+    )
+    look = {"y": 0.5, "va": "center", "fontsize": 8, "fontweight": "bold"}
+    for rank, name in enumerate(COARSE_NAMES):
+        right = 5 * rank % columns > 0
+        ax, place = fig.axes[5 * rank + 4 * right], {"x": 1.1, "ha": "left"} if right else {"x": -0.1, "ha": "right"}
+        ax.text(**place, **look, s=textwrap.fill(readable(name), 14), transform=ax.transAxes)
+    return fig
+
+
+def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Picture:
+    """A row for each transform by itself, under the images it was applied to.
+
+    originals: (N, 32, 32, 3) uint8; alone: what a transform does -> (N, 32, 32, 3) uint8.
+    """
+    names = ["original", *alone]
+    fig, ax = make_figure(9, 0.5 + 0.68 * len(names), "What each transform does by itself")
+    show_images(ax, np.concatenate([originals, *alone.values()]), len(originals))
+    for row, name in enumerate(names):
+        ax.text(-4, 34 * row + 15.5, name, ha="right", va="center", fontsize=9)
+    return fig
+
+
+def plot_draws(originals: np.ndarray, draws: np.ndarray, title: str) -> Picture:
+    """A row for each image: at the left as it is, then as the network sees it in one epoch after another.
+
+    originals: (N, 32, 32, 3) uint8; draws: (N, epochs, 32, 32, 3) uint8.
+    """
+    count, epochs = draws.shape[:2]
+    fig, ax = make_figure(9, 0.6 + 8.9 * count / (epochs + 1), title)
+    rows = np.concatenate([originals[:, None], draws], 1)
+    show_images(ax, rows.reshape(-1, *draws.shape[2:]), epochs + 1)
+    for column in range(epochs + 1):
+        ax.text(34 * column + 15.5, -3, f"epoch {column}" if column else "original", ha="center", fontsize=9)
+    return fig
+
+
+def caption_predictions(
+    guesses: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None
+) -> tuple[list[str], list[str]]:
+    """A caption for each prediction, with the true class where it is another, and its colour."""
+    captions, colours = [], []
+    for k, (guess, label) in enumerate(zip(guesses, labels)):
+        caption = readable(FINE_NAMES[guess]) + ("" if confidence is None else f" {confidence[k]:.0%}")
+        captions.append(caption if guess == label else f"{caption}\nis: {readable(FINE_NAMES[label])}")
+        colours.append("black" if guess == label else HELD)
+    return captions, colours
+
+
+def plot_predictions(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, title: str) -> Picture:
+    """Images with their predicted class and its probability, and the true class where it is another.
+
+    images: (N, 32, 32, 3) uint8; labels: (N,); probabilities: (N, 100).
+    """
+    captions, colours = caption_predictions(probabilities.argmax(1), labels, probabilities.max(1))
+    return plot_image_groups(list(images[:, None]), captions, title, 8, colours)
+
+
+def plot_confused_pairs(confusion: np.ndarray, examples: dict[tuple[int, int], np.ndarray]) -> Picture:
+    """The most confused pairs of classes, a row each, a column for each direction, with the mistaken images.
+
+    confusion: (100, 100) counts, a row a true class; examples: (true class, predicted class) -> (n, 32, 32, 3) uint8,
+    the most confused pair first, both directions in turn.
+    """
+    names, counts = (
+        [[readable(FINE_NAMES[k]) for k in pair] for pair in examples],
+        [confusion[pair] for pair in examples],
+    )
+    both = confusion[list(next(iter(examples)))].sum()
+    one, other = names[0]
+    title = f"{one.capitalize()} and {other} are confused most often: {counts[0] + counts[1]} of their {both} images"
+    captions = [f"{true} taken for {guess}: {count}" for (true, guess), count in zip(names, counts)]
+    return plot_image_groups(list(examples.values()), captions, title, 2)

@@ -1,0 +1,217 @@
+"""Learning-rate range test: the training loss while the rate rises from step to step, and the rate that it suggests.
+
+Smith 2017, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, section 3.3. We differ as
+torch-lr-finder and fastai do: the rate rises geometrically within a few hundred steps, not in a line over epochs,
+and the loss is read, not the accuracy.
+"""
+
+import copy
+import io
+import itertools
+import math
+import random
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import TqdmWarning, tqdm
+
+from cifar100.dataset.augment_batch import mix
+from cifar100.dataset.augment_image import make_generator
+from cifar100.dataset.cifar import is_sample, load_training_and_held
+from cifar100.device import choose_device, choose_precision
+from cifar100.errors import UserError
+from cifar100.files import load_table, save_table
+from cifar100.recipe import Recipe
+from cifar100.runs.find import run_folder
+from cifar100.train import Training, build, make_inputs
+from cifar100.training.optimizers import make_optimizers
+
+DIVERGED = 5  # times the lowest loss so far: there the test stops
+MIN_POINTS = 10  # before the loss diverges, else there is no slope to speak of
+SKIPPED = 5  # first points, in which momentum and the norms' statistics settle
+WIDTH = 0.2  # decades of the rate over which a neighbour's weight in the smoothed loss falls by a factor e
+MIN_FALL = 0.02  # of the smoothed loss at the first point that counts
+MIN_ERRORS = 4  # standard errors of the smoothed loss
+
+
+@dataclass(frozen=True)
+class LrCurve:
+    """A range test's points in the order of the steps, and the rate that they suggest."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]  # means over a batch, before its step; infinite where they were no numbers
+    smoothed: tuple[float, ...]  # see `smooth`; the losses themselves where they do not count
+    steepest: float | None  # the rate where the smoothed loss falls fastest; None if it does not fall
+    fallback: float  # a tenth of the rate where the smoothed loss is lowest
+    reason: str  # one sentence: what the curve does, and so why this suggestion
+
+    @property
+    def suggestion(self) -> float:
+        return self.fallback if self.steepest is None else self.steepest
+
+    @property
+    def method(self) -> str:
+        return "minimum / 10" if self.steepest is None else "steepest descent"
+
+
+def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10.0, steps: int = 200) -> LrCurve:
+    """Train a copy of the network on the first batches of the recipe's run, at a rate that rises from start_lr to
+    end_lr, until the loss diverges. The training and all random states stay as they are.
+
+    The recipe's schedule plays no part, and images keep the size of the run's first step. A terminal shows a bar, a
+    notebook nothing. Raises UserError if the recipe has two optimizers, since the test sets one rate; if the rates are
+    not finite, above 0 and rising; if there are fewer than 10 steps; or if the loss is not finite before the first.
+    """
+    recipe, device = training.recipe, training.device
+    if recipe.muon_lr:
+        raise UserError(f"The range test is for recipes with one optimizer: {recipe.name} has Muon beside SGD.")
+    if not 0 < start_lr < end_lr < math.inf:
+        raise UserError(f"start_lr and end_lr must be finite, above 0 and rising, not {start_lr!r} and {end_lr!r}.")
+    if not isinstance(steps, int) or steps < MIN_POINTS:
+        raise UserError(f"steps must be a whole number of {MIN_POINTS} or more, not {steps!r}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # in a notebook: of the bar that is replaced below
+        from torch_lr_finder import lr_finder as library  # here, because it imports pyplot
+
+    # Its own bar leaves widgets in a notebook, and its messages name a method that nobody has here.
+    library.tqdm = partial(tqdm, desc="Range test", leave=False, unit="step", disable=None)
+    with kept_random_states(), redirect_stdout(io.StringIO()):
+        network, dtype = copy.deepcopy(training.network), choose_precision(device)
+        finder = library.LRFinder(
+            network,
+            *make_optimizers(network, recipe),
+            criterion=partial(loss_or_infinity, label_smoothing=recipe.label_smoothing),
+            amp_backend="torch",
+            amp_config={"device_type": device.type, "dtype": dtype, "enabled": dtype != torch.float32},
+            grad_scaler=copy.deepcopy(training.scaler),
+        )
+        batches = library.TrainDataLoaderIter(make_batches(training))
+        finder.range_test(batches, None, start_lr, end_lr, steps, smooth_f=0, diverge_th=DIVERGED)
+    if not math.isfinite(finder.history["loss"][0]):
+        raise UserError("The loss is not a finite number before the first step: give the range test sound weights.")
+    return suggest_lr(finder.history["lr"], finder.history["loss"])
+
+
+def find_recipe_lr(
+    recipe: Recipe,
+    data: str | Path | None = None,
+    output: str | Path = "output",
+    device: str | None = None,
+    start_lr: float = 1e-4,
+    end_lr: float = 10.0,
+    steps: int = 200,
+) -> tuple[LrCurve, Path]:
+    """The range test of a recipe from its own start, on the training split, kept as <recipe>/lr_curve.csv in `output`.
+
+    Returns the curve and its file. Raises UserError as `lr_range_test` does, and if the file cannot be written.
+    """
+    training_set, _ = load_training_and_held(data)
+    training = build(recipe, training_set, choose_device(device), compile=False)
+    curve = lr_range_test(training, start_lr, end_lr, steps)
+    path = curve_file(recipe, output, is_sample(data))
+    save_table(path, ("rate", "loss", "smoothed"), zip(curve.rates, curve.losses, curve.smoothed))
+    return curve, path
+
+
+def curve_file(recipe: Recipe, output: str | Path = "output", sample: bool = False) -> Path:
+    """Where a recipe's curve is kept."""
+    return run_folder(recipe, output, sample).with_name("lr_curve.csv")
+
+
+def load_curve(path: str | Path) -> LrCurve:
+    """What `find_recipe_lr` has kept; all but rates and losses is computed anew. Raises UserError if the file is
+    missing or damaged."""
+    try:
+        points = [(float(row["rate"]), float(row["loss"])) for row in load_table(Path(path))]
+        return suggest_lr(*np.transpose(points) if points else ((), ()))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error!r}): restore it, or run the range test again.") from error
+
+
+def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
+    """The curve with its suggestion: the rate where the smoothed loss falls fastest over the logarithm of the rate.
+
+    Points count from the sixth on, until a loss exceeds five times the lowest before it or is not finite; the search
+    ends at their minimum. The suggestion is a tenth of the minimum's rate if that leaves fewer than 10 points, the
+    skipped ones included, or unless the loss falls from the sixth point to the minimum by more than 2 % and by more
+    than 4 standard errors.
+    Raises ValueError unless there are as many losses as rates, at least one, and the rates are above 0 and rising.
+    """
+    rates, losses = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
+    if not len(rates) or rates.shape != losses.shape or not (rates[0] > 0 and (np.diff(rates) > 0).all()):
+        raise ValueError("there must be as many losses as rates, at least one, and rising rates above 0")
+    losses = np.where(np.isfinite(losses), losses, np.inf)
+    diverged = np.isinf(losses) | (losses > DIVERGED * np.minimum.accumulate(losses))
+    end = int(diverged.argmax()) if diverged.any() else len(losses)
+
+    smoothed, steepest = losses.copy(), None
+    if end < MIN_POINTS:
+        minimum = int(losses[: max(end, 1)].argmin())
+        where = " before the loss diverges" if diverged.any() else ""
+        reason = f"There are only {end} points{where}: too few for a slope."
+    else:
+        counted = slice(SKIPPED, end)
+        decades = np.log10(rates[counted])
+        smoothed[counted], errors = smooth(decades, losses[counted])
+        until = int(smoothed[counted].argmin())
+        minimum = SKIPPED + until
+        first, lowest = smoothed[SKIPPED], smoothed[minimum]
+        if first - lowest > max(MIN_FALL * first, MIN_ERRORS * math.hypot(errors[0], errors[until])):
+            slopes = np.gradient(smoothed[counted], decades)
+            steepest = float(rates[SKIPPED + slopes[:until].argmin()])
+            reason = f"The smoothed loss falls from {first:.3g} to {lowest:.3g}, fastest at a rate of {steepest:.2g}."
+        else:
+            reason = f"The smoothed loss never falls clearly below the {first:.3g} of its start."
+    points = (tuple(values.tolist()) for values in (rates, losses, smoothed))
+    return LrCurve(*points, steepest, float(rates[minimum] / 10), reason)
+
+
+def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Exponentially weighted means of the losses, and their standard errors: both (points,).
+
+    Divided by the sum of the weights, which is fastai's correction of the bias at the start. fastai looks back
+    only, and so moves a curve to larger rates by as much as it smooths; this looks both ways and moves nothing.
+    decades: log10 of the rates; losses: finite, two at least.
+    """
+    weights = np.exp(-np.abs(decades[:, None] - decades) / WIDTH)
+    weights /= weights.sum(1, keepdims=True)
+    # Neighbours differ by less than 0.954 standard deviations as often as by more. A median, so no blow-up counts.
+    noise = np.median(np.abs(np.diff(losses))) / 0.954
+    return weights @ losses, noise * np.sqrt((weights**2).sum(1))
+
+
+@contextmanager
+def kept_random_states() -> Iterator[None]:
+    """Give torch's (CPU and CUDA), NumPy's and Python's generators back as they were, whatever is drawn inside."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def make_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets as `train_one_epoch` makes them, epoch after epoch, without end."""
+    recipe = training.recipe
+    for epoch in itertools.count(1):
+        torch.manual_seed(make_generator(recipe.seed, epoch, 3).initial_seed())
+        training.augmentation.start_epoch(epoch, training.device)
+        for images, labels, indices in training.loader.epoch(epoch):
+            inputs = make_inputs(training, images, indices, recipe.resolution(0))
+            yield mix(inputs, labels, recipe.augmentation)
+
+
+def loss_or_infinity(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    """The run's loss, infinite where it is no number: LRFinder stops at "loss > 5 * best", which NaN never is."""
+    loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+    return torch.where(loss.isnan(), math.inf, loss)

@@ -1,0 +1,85 @@
+"""A recipe's network: new, or with the weights of a finished run."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+import model as networks
+from cifar100.dataset.cifar import FINE_NAMES
+from cifar100.errors import UserError, brief
+from cifar100.files import write_bytes
+from cifar100.recipe import Recipe
+from cifar100.runs.run import WEIGHTS, load_metrics, load_recipe, read_recorded
+
+
+def make_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network with new weights, drawn from the recipe's seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        options = {"dropout": recipe.dropout} if recipe.dropout else {}
+        return networks.NETWORKS[recipe.network](**options).to(memory_format=torch.channels_last)
+
+
+def load_network(folder: str | Path) -> nn.Module:
+    """A finished run's network, on the CPU and in float32, in evaluation mode. Raises UserError if a file of the run
+    is missing or damaged, or is not the one of its metrics.json."""
+    folder = Path(folder)
+    read_recorded(folder / WEIGHTS, load_metrics(folder))
+    network = make_network(load_recipe(folder))
+    load_weights(folder / WEIGHTS, network)
+    return network.eval()
+
+
+def load_network_of_file(path: Path) -> nn.Module:
+    """The network of a weights.safetensors away from its run, likewise. Raises UserError if it does not say which
+    network it is of."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            network = networks.NETWORKS[json.loads(file.metadata()["cifar100"])["network"]]()
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read, or does not name its network: take weights that this project saved."
+        ) from error
+    load_weights(path, network)
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+def save_weights(path: Path, network: nn.Module, recipe: Recipe) -> None:
+    """Write a safetensors file with the network's and the classes' names in its metadata.
+
+    With weights_precision "float16" filters and matrices are halved; norms, biases and running
+    statistics stay as they are, since they are small and a variance may leave float16's range.
+    """
+    halve = recipe.weights_precision == "float16"
+    tensors = {
+        name: (value.half() if halve and value.ndim > 1 else value).cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+    # One entry only: safetensors writes several in a random order, and equal runs would differ.
+    metadata = {"cifar100": json.dumps({"network": recipe.network, "classes": FINE_NAMES})}
+    write_bytes(path, save(tensors, metadata))
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Read a safetensors file into a network, in the network's own precision. Raises UserError if the file is missing
+    or damaged, belongs to another network, or holds values that are not finite."""
+    expected = network.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
+            if shapes != {name: list(value.shape) for name, value in expected.items()}:  # before a tensor is read
+                raise UserError(
+                    f"{path} holds the weights of another network than {type(network).__name__}: name its own run."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {path}: train the run, or name another.") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged ({brief(error)}): restore it, or train the run again.") from error
+    if not all(torch.isfinite(value).all() for value in tensors.values()):
+        raise UserError(f"{path} holds weights that are not finite numbers: restore it, or train the run again.")
+    network.load_state_dict(tensors)

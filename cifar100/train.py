@@ -1,0 +1,339 @@
+"""Train a recipe, from its first step to the finished run, on one page.
+
+    for record in fit(RECIPES["resnet56_muon"]):
+        print(record.epoch, record.eval_accuracy)
+
+From top to bottom: `fit` is the run, `build` what it starts from, `train_one_epoch` what happens in an epoch,
+`evaluate` how the network is judged after it, `save_checkpoint` what an interrupted run goes on from, and `finish` what
+a run leaves.
+"""
+
+import io
+import itertools
+import math
+import platform
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from cifar100.dataset.augment_batch import BatchAugmentation, mix
+from cifar100.dataset.augment_image import make_generator, to_input
+from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
+from cifar100.dataset.loader import TrainingLoader
+from cifar100.device import (
+    advise_on_memory,
+    choose_device,
+    choose_precision,
+    current_commit,
+    describe_hardware,
+    keep_freed_memory,
+    name_precision,
+)
+from cifar100.errors import UserError
+from cifar100.files import write_bytes, write_text
+from cifar100.network import load_weights, make_network, save_weights
+from cifar100.parallel import ALONE, Group
+from cifar100.recipe import Recipe
+from cifar100.runs.find import run_folder
+from cifar100.runs.history import EpochRecord, format_seconds, save_history
+from cifar100.runs.place import claim, take_place
+from cifar100.runs.run import WEIGHTS, Run, find_main, is_finished, make_metrics, note_epoch
+from cifar100.training.forward import Forward, Say, compile_forward, make_forward
+from cifar100.training.optimizers import make_optimizers
+from cifar100.training.schedules import make_schedulers
+from cifar100.training.small_convolution import use_products
+
+Progress = Callable[[Iterable, int, int], Iterable]  # (batches, epoch, number of steps) -> batches
+CHECK_EVERY = 50  # steps whether the loss is finite: to read it makes a GPU wait
+
+
+@dataclass
+class Training:
+    """What changes while a recipe trains, what feeds it, and what it has to tell so far."""
+
+    recipe: Recipe
+    network: nn.Module
+    forward: Forward
+    optimizers: list[Optimizer]  # SGD, and Muon where the recipe has it
+    schedulers: list[LRScheduler]
+    scaler: torch.amp.GradScaler  # of the gradients in float16; does nothing in other precisions
+    loader: TrainingLoader
+    augmentation: BatchAugmentation
+    steps: int  # of the whole run, which may end within an epoch
+    device: torch.device
+    machine: str  # what computes, and in which precision
+    group: Group
+    commit: str | None  # asked for at the start: the files may change while the run goes on
+    history: list[EpochRecord] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
+    machines: list[dict] = field(default_factory=list)  # {"hardware": text, "epochs": [first, last]}
+
+
+def fit(
+    recipe: Recipe,
+    *,
+    data: str | Path | None = None,
+    output: str | Path = "output",
+    device: str | None = None,
+    num_workers: int | None = None,
+    compile: bool = True,
+    precision: str = "auto",
+    resume: bool = False,
+    holdout: bool = False,
+    network: nn.Module | None = None,
+    progress: Progress | None = None,
+    say: Say = print,
+    group: Group = ALONE,
+) -> Iterator[EpochRecord]:
+    """Train the recipe, yield a record after each epoch, and leave the finished run in its folder.
+
+    data: a folder, "sample", or None (see `load_split`). num_workers: None for what suits the device.
+    compile: the training step, on a GPU. precision: see `choose_precision`. resume: continue after
+    the last finished epoch; a finished run is not trained again. holdout: train on nine tenths of the
+    training set and evaluate on the rest. network: trained in place of the recipe's own. group: the
+    processes that train this run together, each of which calls `fit`.
+    Raises UserError if anything asked for is not there, or if an unfinished run would be lost.
+    """
+    writes = group.rank == 0
+    say = say if writes else lambda text: None
+    device = choose_device(device, group.local_rank if group.size > 1 else None)
+    if group.local_rank > 0:
+        group.wait()  # while the first process of this machine downloads what it needs, too
+    training_set, held = load_training_and_held(data, holdout)
+    if group.local_rank == 0:
+        group.wait()
+    folder, epochs = run_folder(recipe, output, is_sample(data), holdout), math.ceil(recipe.epochs)
+
+    with claim(folder) if writes else nullcontext() as running, advise_on_memory(recipe):
+        checkpoint = group.broadcast(read_checkpoint(running, resume) if writes else None)
+        if resume and not checkpoint and group.broadcast(writes and is_finished(folder, recipe)):
+            say(f"{folder} is finished already. Without resuming it is trained again.")
+            yield from Run.load(folder).history
+            return
+        training = build(recipe, training_set, device, num_workers, compile, precision, network, say, group)
+        if checkpoint:
+            load_checkpoint(training, checkpoint, folder)
+            say(f"Continuing after epoch {len(training.history)}.")
+        yield from training.history[: epochs - 1]
+
+        for epoch in range(len(training.history) + 1, epochs + 1):
+            start = time.perf_counter()
+            train_loss, train_accuracy, lr = train_one_epoch(training, epoch, progress)
+            trained = time.perf_counter()
+            if epoch == epochs and writes:  # the last line of the log is that of the saved weights
+                save_weights(running / WEIGHTS, training.network, recipe)
+                load_weights(running / WEIGHTS, training.network)
+            together = group if epoch < epochs else ALONE  # only rank 0 has the weights as saved
+            loss, accuracy = evaluate(training.network, held, device, together)
+            split = "validation" if holdout else "test"
+            record = EpochRecord(epoch, lr, train_loss, train_accuracy, loss, accuracy, split)
+            training.history.append(record)
+            training.seconds["training"] += trained - start
+            training.seconds["evaluation"] += time.perf_counter() - trained
+            note_epoch(training.machines, training.machine, epoch)
+            if writes:
+                save_checkpoint(running / "checkpoint.pt", training)
+                save_history(running, training.history)
+            if epoch == 1:
+                say(f"The first of {epochs} epochs took {format_seconds(time.perf_counter() - start)}.")
+            if epoch < epochs:
+                yield record
+
+        if writes:
+            finish(training, running, "sample" if is_sample(data) else "CIFAR-100")
+            take_place(folder)
+        yield training.history[-1]
+
+
+def build(
+    recipe: Recipe,
+    training_set: Images,
+    device: torch.device,
+    num_workers: int | None = None,
+    compile: bool = True,
+    precision: str = "auto",
+    network: nn.Module | None = None,
+    say: Say = print,
+    group: Group = ALONE,
+) -> Training:
+    """The training before its first step. Raises UserError if a batch is larger than the set."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    dtype = choose_precision(device, precision)
+    network = (network or make_network(recipe)).to(device)
+    if recipe.network == "sprint":  # its stem whitens patches of the training images
+        network.fit_stem(to_input(torch.from_numpy(training_set.images[:5000]).to(device)))
+    if device.type == "cpu" and dtype == torch.bfloat16:
+        use_products(network)
+    loader = TrainingLoader(training_set, recipe, device, num_workers, group)
+    forward = make_forward(group.wrap(network), dtype, recipe.label_smoothing, device)
+    # The sprint ends before a compiler would have paid; several processes wait for one another within a step.
+    if compile and device.type == "cuda" and recipe.network != "sprint" and group.size == 1:
+        forward = compile_forward(forward, recipe.batch_size, say)
+    optimizers = make_optimizers(network, recipe, dtype)
+    schedulers = make_schedulers(optimizers, recipe, len(loader))
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    augmentation = BatchAugmentation(recipe.augmentation, recipe.seed, loader.count)
+    steps = math.ceil(recipe.epochs * len(loader))
+    parts = (network, forward, optimizers, schedulers, scaler, loader, augmentation, steps)
+    machine = f"{group.size} x " * (group.size > 1) + f"{describe_hardware(device)}, {name_precision(dtype)}"
+    return Training(recipe, *parts, device, machine, group, current_commit())
+
+
+def train_one_epoch(
+    training: Training,
+    epoch: int,
+    progress: Progress | None = None,
+) -> tuple[float, float, float]:
+    """Train for an epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) over
+    its images as they were seen, and SGD's rate in the last step. A mixed image counts for the
+    label with the larger share. Raises UserError if a loss is not finite.
+    """
+    recipe, device = training.recipe, training.device
+    # torch's own generator is left to dropout and CutMix. A seed for each epoch makes them depend
+    # neither on what ran before nor on an interruption; each process has its own.
+    rank = training.group.rank
+    key = (recipe.seed, epoch, 3, rank) if rank else (recipe.seed, epoch, 3)
+    torch.manual_seed(make_generator(*key).initial_seed())
+    training.network.train()
+    training.augmentation.start_epoch(epoch, device)
+    done = (epoch - 1) * len(training.loader)
+    steps = min(len(training.loader), training.steps - done)
+    losses, sizes = torch.zeros(steps, device=device), torch.zeros(steps)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    batches = itertools.islice(training.loader.epoch(epoch), steps)
+    if progress:
+        batches = progress(batches, epoch, steps)
+
+    for step, (images, labels, indices) in enumerate(batches):
+        pixels = recipe.resolution((done + step) / training.steps)
+        inputs = make_inputs(training, images, indices, pixels)
+        inputs, targets = mix(inputs, labels, recipe.augmentation)
+
+        for optimizer in training.optimizers:
+            optimizer.zero_grad()
+        loss, logits = training.forward(inputs, targets)
+        training.scaler.scale(loss).backward()
+        for optimizer in training.optimizers:
+            training.scaler.step(optimizer)
+        training.scaler.update()
+        lr = training.optimizers[0].param_groups[0]["lr"]
+        for scheduler in training.schedulers:
+            scheduler.step()
+
+        losses[step], sizes[step] = loss.detach(), len(labels)
+        main = targets if targets.ndim == 1 else targets.argmax(1)
+        correct += (logits.argmax(1) == main).sum()
+        if step % CHECK_EVERY == 0 or step + 1 == steps:
+            check_finite(losses[: step + 1], epoch)
+
+    loss = losses.cpu().double() @ sizes.double()
+    sums = torch.stack((loss, correct.cpu().double(), sizes.sum().double()))
+    loss, correct, count = training.group.sum(sums).tolist()
+    return loss / count, correct / count, lr
+
+
+def check_finite(losses: Tensor, epoch: int) -> None:
+    if not losses.isfinite().all():
+        step = f"step {len(losses)} of epoch {epoch}"
+        raise UserError(f"The loss is not a finite number by {step}: start again with a lower learning rate.")
+
+
+def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int) -> Tensor:
+    """The network's input from a batch of the loader, augmented where the loader has not done so."""
+    if training.recipe.augmentation.pipeline == "device":
+        return training.augmentation(images, indices, pixels)
+    return to_input(images, pixels)
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, held: Images, device: torch.device, group: Group = ALONE) -> tuple[float, float]:
+    """The mean cross-entropy and the top-1 accuracy (0..1), one view an image, in float32."""
+    network.eval()
+    images, labels = (group.share(torch.from_numpy(part)) for part in (held.images, held.fine))
+    batches = images.to(device).split(500)
+    logits = torch.cat([network(to_input(batch)).float() for batch in batches]).cpu().double()
+    loss = F.cross_entropy(logits, labels, reduction="sum")
+    correct = (logits.argmax(1) == labels).sum()
+    loss, correct = group.sum(torch.stack((loss, correct.double()))).tolist()
+    return loss / len(held), correct / len(held)
+
+
+def save_checkpoint(path: Path, training: Training) -> None:
+    """All that the next epoch depends on, written whole or not at all. No random states: every draw is a function of
+    the recipe's seed, the epoch and the image."""
+    checkpoint = {
+        "recipe": training.recipe.to_json(),
+        "network": training.network.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in training.optimizers],
+        "schedulers": [scheduler.state_dict() for scheduler in training.schedulers],
+        "scaler": training.scaler.state_dict(),
+        "history": [asdict(record) for record in training.history],
+        "seconds": training.seconds,
+        "machines": training.machines,
+        "commit": training.commit,
+    }
+    content = io.BytesIO()  # in memory first: a full disk then meets one write
+    torch.save(checkpoint, content)
+    write_bytes(path, content.getvalue())
+
+
+def read_checkpoint(running: Path, resume: bool) -> bytes | None:
+    """The checkpoint's content, None where there is none. Raises UserError if there is one that would be lost."""
+    path = running / "checkpoint.pt"
+    if path.exists() and not resume:
+        raise UserError(f"{running} holds an unfinished run: continue it with --resume, or delete that folder.")
+    return path.read_bytes() if path.exists() else None
+
+
+def load_checkpoint(training: Training, content: bytes, folder: Path) -> None:
+    """Bring a fresh training to where `save_checkpoint` was called. Raises UserError if the content is damaged or of
+    another recipe."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if archive.testzip():  # compares the checksums, which torch.load does not
+                raise ValueError("a wrong checksum")
+        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        same = Recipe.from_json(checkpoint["recipe"]) == training.recipe
+    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
+        raise UserError(f"The checkpoint of {folder} is damaged: delete {folder.name}.running, start again.") from error
+    if not same:
+        way_out = f"resume with the same options, or delete {folder.name}.running"
+        raise UserError(f"The checkpoint of {folder} is from a recipe with other settings: {way_out}.")
+    training.network.load_state_dict(checkpoint["network"])
+    parts = (*training.optimizers, *training.schedulers)
+    for part, state in zip(parts, checkpoint["optimizers"] + checkpoint["schedulers"]):
+        part.load_state_dict(state)
+    training.scaler.load_state_dict(checkpoint["scaler"])
+    training.history = [EpochRecord(**record) for record in checkpoint["history"]]
+    training.seconds, training.machines = checkpoint["seconds"], checkpoint["machines"]
+    training.commit = checkpoint["commit"]
+
+
+def finish(training: Training, running: Path, data: str) -> None:
+    """Write what a finished run leaves beside its weights: recipe.json, history.csv and metrics.json."""
+    whole, rest = divmod(training.steps, len(training.loader))
+    images = whole * training.loader.count + rest * training.recipe.batch_size
+    machines = training.machines
+    facts = {
+        "data": data,
+        "seconds": max(0.1, round(sum(training.seconds.values()), 1)),
+        "images_per_second": round(images / training.seconds["training"], 1),
+        "hardware": find_main(machines),
+        **({"machines": machines} if len(machines) > 1 else {}),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__},
+        "commit": training.commit,
+    }
+    write_text(running / "recipe.json", training.recipe.to_json() + "\n")
+    save_history(running, training.history)
+    write_text(running / "metrics.json", make_metrics(training.recipe, training.history, running, **facts))

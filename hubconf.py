@@ -1,0 +1,64 @@
+"""Networks of this project by torch.hub, with the weights that are committed here.
+
+network = torch.hub.load("OWNER/NAME", "resnet56", pretrained=True)
+transform = torch.hub.load("OWNER/NAME", "transform")
+logits = network(transform("my_picture.jpg"))  # (1, 100), a column for each of network.classes
+
+From a clone: torch.hub.load(FOLDER, "resnet56", pretrained=True, source="local"). With temperature and sets:
+`cifar100.inference.load_predictor`.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cifar100.dataset.augment_image import to_input
+from cifar100.dataset.cifar import FINE_NAMES
+from cifar100.inference.pictures import Picture, stack_pictures
+from cifar100.network import load_network
+from cifar100.runs.find import find_run
+from model import NETWORKS
+
+dependencies = ["torch", "numpy", "PIL", "safetensors"]
+OUTPUT = Path(__file__).with_name("output")
+# Of each network the recipe whose lowest seed is taken: the first that is here with its weights.
+TRAINED = {
+    "resnet56": ("resnet56_muon", "resnet56_multistep"),
+    "resnet18": ("resnet18_warmup_cosine",),
+    "sprint": ("sprint",),
+}
+
+
+def resnet56(pretrained: bool = False) -> nn.Module:
+    """ResNet-56 for (N, 3, 32, 32) images; pretrained: on CIFAR-100, in evaluation mode."""
+    return make("resnet56", pretrained)
+
+
+def resnet18(pretrained: bool = False) -> nn.Module:
+    """ResNet-18 with a 3x3 stem for (N, 3, 32, 32) images; pretrained: on CIFAR-100, in evaluation mode."""
+    return make("resnet18", pretrained)
+
+
+def sprint(pretrained: bool = False) -> nn.Module:
+    """A small residual network for (N, 3, 32, 32) images; pretrained: on CIFAR-100, in evaluation mode."""
+    return make("sprint", pretrained)
+
+
+def transform():
+    """What turns a picture (a path, bytes, a PIL image, an array) into the networks' input, (1, 3, 32, 32) float32."""
+
+    def apply(picture: Picture) -> torch.Tensor:
+        return to_input(torch.from_numpy(stack_pictures([picture])))
+
+    return apply
+
+
+def make(name: str, pretrained: bool) -> nn.Module:
+    """Raises UserError if there are no weights here."""
+    if not pretrained:
+        return NETWORKS[name]()
+    here = [OUTPUT / recipe for recipe in TRAINED[name] if list(OUTPUT.glob(f"{recipe}/seed*/weights.safetensors"))]
+    network = load_network(find_run(here[0] if here else OUTPUT / TRAINED[name][-1]))
+    network.classes = FINE_NAMES
+    return network

@@ -1,0 +1,200 @@
+"""Files that want to do harm do none: code in pickles, archives that climb out of their folder, bombs, script in names.
+Images that want to do harm: see tests/inference."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+
+import pytest
+import torch
+from cifar100.runs.checkpoint import load_checkpoint, seal
+from safetensors.torch import save
+
+from cifar100.dataset.cifar import load_split
+from cifar100.errors import UserError
+from cifar100.inference import load_predictor
+from cifar100.network import make_network, save_weights
+from cifar100.recipes import SMOKE
+from cifar100.runs.history import load_history
+from cifar100.runs.run import Run, load_metrics, load_recipe, save_recipe
+from tests.conftest import ROOT
+from tests.inference.test_predictor import make_run
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+class Code:
+    """Pickled, it makes a folder wherever it is opened."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "weights.pth", "cifar-100-python/test", "test"])
+@pytest.mark.parametrize("kind", ["zip", "sealed", "pickle"])
+def test_code_in_a_pickle_does_not_run(tmp_path, name, kind):
+    mark, path, archive = tmp_path / "mark", tmp_path / "files" / name, io.BytesIO()
+    torch.save({"recipe": SMOKE.to_dict(), "parts": Code(mark)}, archive)
+    contents = {"zip": archive.getvalue(), "sealed": seal(archive.getvalue()), "pickle": pickle.dumps(Code(mark))}
+    path.parent.mkdir(parents=True)
+    path.write_bytes(contents[kind])
+    with pytest.raises(UserError):
+        if name == "checkpoint.pt":
+            load_checkpoint(path, SMOKE)
+        elif name == "weights.pth":
+            load_predictor(path, "cpu")
+        else:
+            load_split("test", tmp_path / "files")
+    assert not mark.exists()
+
+
+def make_archive(*members: tuple[str, bytes]) -> bytes:
+    """With a link out of its folder beside these members."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo("cifar-100-binary")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(link)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["cifar-100-binary.tar.gz", "cifar-100-python.tar.gz"])
+@pytest.mark.parametrize("kind", ["climbing", "bomb", "no archive"])
+def test_an_archive_that_is_not_the_official_one_leaves_nothing(tmp_path, name, kind):
+    content = {
+        "climbing": make_archive(
+            ("../escaped", b"x"), ("cifar-100-binary/../../escaped", b"x"), (f"{tmp_path}/escaped", b"x")
+        ),
+        "bomb": make_archive(("cifar-100-binary/test.bin", bytes(100_000_000))),
+        "no archive": b"\x1f\x8b" + bytes(100),
+    }[kind]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError):
+        load_split("test", folder)
+    assert [path for path in tmp_path.rglob("*") if path != folder] == [folder / name]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        ("recipe.json", "[" * 100_000, load_recipe),
+        ("recipe.json", '{"augmentation": {"scale": ' + "[" * 600 + "]" * 600 + "}}", load_recipe),
+        ("recipe.json", json.dumps(SMOKE.to_dict() | {"epochs": 10**400}), load_recipe),
+        ("metrics.json", '{"sha256": ' + "[" * 100_000, load_metrics),
+        ("history.csv", "epoch,lr\n" + "1" * 300_000, load_history),
+        ("history.csv", "epoch\0,lr\n1,\0", load_history),
+    ],
+    ids=["deep", "nested", "endless number", "deep metrics", "endless field", "zero bytes"],
+)
+def test_nested_and_endless_text_is_refused(tmp_path, name, text, read):
+    folder = make_run(tmp_path)
+    (folder / name).write_text(text)
+    with pytest.raises(UserError):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hardware": SCRIPT},
+        {"commit": SCRIPT},
+        {"versions": {"torch": SCRIPT}},
+        {"recipe": SCRIPT},
+        {"data": SCRIPT},
+        {"evaluation": {"per_class": {SCRIPT: 0.5}}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_script_in_a_runs_metrics_is_refused_before_it_is_rendered(tmp_path, change):
+    folder = make_run(tmp_path)
+    metrics = json.loads((folder / "metrics.json").read_text()) | change
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(UserError):
+        Run.load(folder)
+
+
+def test_script_in_a_recipes_name_is_refused(tmp_path):
+    folder, named = make_run(tmp_path), replace(SMOKE, name=SCRIPT)
+    save_recipe(folder, named)
+    save_weights(folder / "weights.safetensors", make_network(named), named)
+    with pytest.raises(UserError):
+        Run.load(folder)
+
+
+def test_weights_with_hostile_metadata_or_numbers_are_refused(tmp_path):
+    tensors = {name: value.contiguous() for name, value in make_network(SMOKE).state_dict().items()}
+    settings, path = json.dumps(SMOKE.to_dict()), tmp_path / "alone.safetensors"
+    good = f'{{"recipe": {settings}}}'
+    for text in (
+        '{"recipe": []}',
+        "[" * 100_000,
+        '{"recipe": ' + "[" * 100_000,
+        f'{{"recipe": {settings.replace(": 6,", ": 1" + "0" * 400 + ",")}}}',
+    ):
+        path.write_bytes(save(tensors, {"cifar100": text}))
+        with pytest.raises(UserError):
+            load_predictor(path, "cpu")
+    path.write_bytes(save(tensors, {"cifar100": good}))
+    load_predictor(path, "cpu")  # else the above says nothing
+    for name in ("head.weight", next(name for name in tensors if name.endswith("tracked"))):
+        for kind in (torch.int8, torch.complex64, torch.float64, None):
+            value = tensors[name][None] if kind is None else tensors[name].to(kind)
+            path.write_bytes(save(tensors | {name: value.contiguous()}, {"cifar100": good}))
+            with pytest.raises(UserError, match="another network"):
+                load_predictor(path, "cpu")
+
+
+def test_files_that_never_end_are_refused(tmp_path):
+    folder = make_run(tmp_path)
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (folder / "recipe.json").unlink()
+    (folder / "recipe.json").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe.safetensors", folder):
+        with pytest.raises(UserError):
+            load_predictor(path, "cpu")
+
+
+def test_bombs_take_little_memory():
+    """All of them in one process, whose peak of memory is taken after an image of a few pixels."""
+    script = """
+import resource, struct, sys, zlib
+from cifar100.errors import UserError
+from cifar100.inference.pictures import open_picture
+from tests.inference.costly import REFUSED_AT_ONCE
+from tests.inference.test_pictures import add_chunk, as_file, noise
+from PIL import Image
+png = as_file(Image.fromarray(noise(9, 9, 3)))
+open_picture(png)
+zeros = zlib.compress(bytes(100_000_000), 9)
+contents = [make() for make in REFUSED_AT_ONCE.values()]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for content in contents:
+    try:
+        open_picture(content)
+    except UserError:
+        pass
+    else:
+        sys.exit("one was taken")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+for kind, start in ((b"zTXt", b"Comment\\0\\0"), (b"iTXt", b"Comment\\0\\1\\0\\0\\0"), (b"iCCP", b"profile\\0\\0")):
+    open_picture(add_chunk(png, kind, start + zeros))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # macOS counts bytes, Linux kB
+    assert all(int(line) / unit < 50 for line in result.stdout.split())

@@ -1,0 +1,86 @@
+"""The demo among visitors of whom a third send garbage: the others are answered, and no file is left behind."""
+
+import io
+import os
+import random
+import re
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from cifar100.demo.examples import load_drawings
+from tests.conftest import ROOT
+from tests.demo.pages import SECONDS, call, shares, start_page, upload
+from tests.inference import costly
+from tests.inference.test_predictor import make_run
+
+
+def make_garbage(page: str, model: str, image: bytes) -> dict:
+    """Requests that the page must refuse, by name. Each gives whether it was refused."""
+
+    def shown(content, name="image.png"):
+        return lambda: shares(call(page, upload(page, content, name), model)) is None
+
+    def asked(file, model=model):
+        return lambda: call(page, file() if callable(file) else file, model).startswith("event: error")
+
+    def posted(place, **request):
+        return lambda: httpx.post(page + place, timeout=SECONDS, **request).status_code >= 400
+
+    def hang_up():
+        """Promise more than is sent, and go."""
+        parts = urlsplit(page)
+        with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as connection:
+            connection.sendall(b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf")
+        return httpx.get(page, timeout=SECONDS).status_code == 200
+
+    return {
+        "script": shown(b"<script>alert(1)</script>", "<script>.png"),
+        "noise": shown(random.Random(0).randbytes(5000)),
+        "half an image": shown(image[: len(image) // 2]),
+        "a bomb": shown(costly.promise(50_000, 50_000)),
+        "a costly image": shown(costly.make_long_comment(), "comment.gif"),
+        "scans": shown(costly.make_many_scans()),
+        "a file of the server": asked({"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}),
+        "a device, not said to be a file": asked({"path": "/dev/zero"}),
+        "no file": asked(5),
+        "no network": asked(lambda: upload(page, image), None),
+        "a network that is none": asked(lambda: upload(page, image), "../../../../etc/passwd"),
+        "too large": posted("gradio_api/upload", files={"files": ("large.png", bytes(21_000_000))}),
+        "no JSON": posted("gradio_api/call/predict", content=b"{" * 1000),
+        "hang up": hang_up,
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the server ends without a signal there, and keeps its files")
+def test_visitors_are_answered_among_garbage_and_nothing_is_left(tmp_path):
+    run, own, buffer = make_run(tmp_path / "output"), tmp_path / "own", io.BytesIO()
+    load_drawings()["clock"].save(buffer, "PNG")
+    image, before = buffer.getvalue(), set(ROOT.iterdir())
+    command = [sys.executable, "-m", "cifar100", "demo", str(run), "--device", "cpu"]
+    with start_page(command, ROOT, own) as page:
+        expected = shares(call(page, upload(page, image), str(run)))
+        garbage = make_garbage(page, str(run), image)
+        names = [name for kind in garbage for name in (kind, "", "")]
+
+        def visit(name: str) -> str | None:
+            """What went wrong."""
+            if name:
+                return None if garbage[name]() else f"{name} was taken"
+            return None if shares(call(page, upload(page, image), str(run))) == expected else "another answer"
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(filter(None, pool.map(visit, names))) == []
+        assert visit("") is None
+    time.sleep(1)
+    log = (own / "log").read_text()
+    assert "MemoryError" not in log and not re.search(r"cifar100/demo/\w+.py.*\n.*\n(?!.*gradio)\w+Error", log)
+    left = [path for path in own.rglob("*") if path.is_file() and path.name != "log"]
+    assert left == [] and set(ROOT.iterdir()) - before <= {ROOT / "__pycache__", ROOT / ".pytest_cache"}
+    assert not any(Path(path).exists() for path in (own / "gradio",)) and os.path.isdir(run)
