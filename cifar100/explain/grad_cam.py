@@ -1,4 +1,4 @@
-"""Grad-CAM: where in a picture a network finds what speaks for a class."""
+"""Grad-CAM: where in an image a network finds what speaks for a class."""
 
 import copy
 
@@ -37,7 +37,7 @@ def grad_cam(
 
     images: (N, 32, 32, 3) uint8, all explained in one pass. layer: a module of the network or its
     dotted name. targets: (N,) classes whose logits are explained, or None for the predicted ones.
-    1 is a map's own maximum, so maps compare places and not images; a map is zero throughout where
+    1 is a map's own maximum, so maps compare positions and not images; a map is zero throughout where
     nothing speaks for the class.
 
     Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391, section 3, on pytorch-grad-cam's hooks and
@@ -92,12 +92,12 @@ def wrong_layer(network: nn.Module, layer: str | nn.Module) -> UserError:
 
 
 def overlay(image: np.ndarray, heatmap: np.ndarray, pixels: int = 224, opacity: float = 0.5) -> np.ndarray:
-    """A picture under its heatmap in the colours of inferno: (pixels, pixels, 3) uint8.
+    """An image under its heatmap in the colours of inferno: (pixels, pixels, 3) uint8.
 
     image: (H, W, 3) uint8. heatmap: (h, w) in 0..1, of any resolution. opacity: the heatmap's share in
     the blend, 0..1. Both are enlarged by bicubic interpolation.
 
-    The heatmap's cells are drawn as tiles of the picture, as the library does. A ResNet's strided
+    The heatmap's cells are drawn as tiles of the image, as the library does. A ResNet's strided
     convolutions centre what a cell sees on its tile's first pixel, so that its maps appear up to half
     a cell too far right and down.
     """
@@ -109,8 +109,8 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, pixels: int = 224, opacity: 
     return np.rint(255 * blend).astype(np.uint8)
 
 
-def enlarge(picture: np.ndarray, pixels: int) -> np.ndarray:
-    """picture: (H, W, C) in 0..1 -> (pixels, pixels, C) float32 in 0..1."""
-    planes = torch.tensor(picture, dtype=torch.float32).permute(2, 0, 1)[None]
+def enlarge(image: np.ndarray, pixels: int) -> np.ndarray:
+    """image: (H, W, C) in 0..1 -> (pixels, pixels, C) float32 in 0..1."""
+    planes = torch.tensor(image, dtype=torch.float32).permute(2, 0, 1)[None]
     enlarged = F.interpolate(planes, size=(pixels, pixels), mode="bicubic", antialias=True)
     return enlarged[0].permute(1, 2, 0).clamp(0, 1).numpy()  # bicubic overshoots at edges

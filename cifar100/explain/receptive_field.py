@@ -25,7 +25,7 @@ class Block:
 
 @torch.no_grad()
 def record_layers(network: nn.Module, pixels: int = 32) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
-    """Run the network once on a blank picture and note each layer's input and output, by name and
+    """Run the network once on a blank image and note each layer's input and output, by name and
     in the order of the calls."""
     layers: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
 

@@ -58,7 +58,7 @@ def plot_brightness(brightness: np.ndarray, fine: np.ndarray, labelled: int = 4)
     fig, ax = make_figure(9, 3.6, title)
     colours = [COLOURS[COARSE_OF_FINE[k]] for k in order]
     ax.axhspan(*whole, color="0.93", zorder=0, label="the middle half of all images")
-    ax.vlines(range(100), *quartiles[order][:, [0, 2]].T, color=colours, linewidth=3)
+    ax.vlines(range(100), *quartiles[order, ::2].T, color=colours, linewidth=3, label="the middle half of a class")
     ax.scatter(range(100), quartiles[order, 1], s=14, color="black", zorder=3, label="median of a class")
     ax.text(0, 0.22, "\n".join(names[:labelled]), ha="left", va="top", fontsize=8)
     ax.text(92, 1.0, "\n".join(names[: -labelled - 1 : -1]), ha="right", va="top", fontsize=8)

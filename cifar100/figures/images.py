@@ -11,7 +11,7 @@ from cifar100.figures.style import BY_SUPERCLASS, HELD, Picture, make_figure
 def show_images(ax, images: np.ndarray, columns: int, gap: int = 2) -> None:
     """Images in rows on one pair of axes; the last row may have fewer. images: (N, H, W, 3) uint8."""
     count, height, width, _ = images.shape
-    rows = -(-count // columns)
+    rows = max(1, -(-count // columns))
     sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
     for k, image in enumerate(images):
         top, left = (k // columns) * (height + gap), (k % columns) * (width + gap)
@@ -30,7 +30,7 @@ def plot_image_groups(
 ) -> Picture:
     """Groups of images, each under its caption. groups: (n, 32, 32, 3) uint8 each; colours: of the captions, if not
     all black; width: of the images alone, in inches."""
-    rows, across = max(1, -(-len(groups) // columns)), max(map(len, groups), default=1)
+    rows, across = max(1, -(-len(groups) // columns)), max([1, *map(len, groups)])
     lines = 1 + max((caption.count("\n") for caption in captions), default=0)
     height = width / columns / across * 0.93 + 0.14 * lines + 0.09
     fig, axes = make_figure(9, 0.4 + height * rows, title, rows, columns, squeeze=False)
@@ -74,7 +74,7 @@ def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Pict
     originals: (N, 32, 32, 3) uint8; alone: what a transform does -> (N, 32, 32, 3) uint8.
     """
     names = ["original", *alone]
-    fig, ax = make_figure(9, 0.5 + 0.68 * len(names), "What each transform does by itself")
+    fig, ax = make_figure(9, 0.4 + 7.3 * len(names) / len(originals), "What each transform does by itself")
     show_images(ax, np.concatenate([originals, *alone.values()]), len(originals))
     for row, name in enumerate(names):
         ax.text(-4, 34 * row + 15.5, name, ha="right", va="center", fontsize=9)

@@ -38,8 +38,8 @@ def plot_block() -> Picture:
 def plot_gradient_norms(norms: dict[str, np.ndarray]) -> Picture:
     """The gradient's norm at each 3x3 convolution's filters, divided by the filters' own. The title compares the first
     two kinds of network. norms: kind -> (L,), from the input on; what is not finite, or 0, has no point."""
-    spreads = {name: values.max() / values.min() for name, values in norms.items()}
-    words = [f"{spread:,.0f}-fold {name}" for name, spread in spreads.items() if np.isfinite(spread)]
+    known = {name: values for name, values in norms.items() if np.isfinite(values).all() and values.min() > 0}
+    words = [f"{values.max() / values.min():,.0f}-fold {name}" for name, values in known.items()]
     title = f"How unevenly a step moves the layers: {', '.join(words[:2])}"
     fig, ax = make_figure(9, 3.6, title)
     for (name, values), colour in zip(norms.items(), (TRAINING, HELD, "#228833", "0.4")):

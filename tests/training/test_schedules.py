@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import model
-from cifar100.figures.training import plot_rates
 from cifar100.recipes import RECIPES, SPRINT, find_recipe
 from cifar100.training.optimizers import make_optimizers
 from cifar100.training.schedules import make_schedulers, trace_rates, triangle
@@ -71,5 +70,3 @@ def test_a_schedule_is_traced_as_it_trains():
     triangle = trace_rates(RECIPES["sprint"])
     assert max(triangle) == pytest.approx(1, abs=0.01) and triangle.index(max(triangle)) == pytest.approx(100, abs=1)
     assert triangle[-1] < 0.01
-    (axes,) = plot_rates({"resnet18_cutmix": steps, "resnet18_onecycle": steps, "sprint": triangle}).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ResNet-18 cutmix and 1 more", "sprint"]
