@@ -11,7 +11,7 @@ from torch import nn
 import model as networks
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.errors import UserError, brief
-from cifar100.files import write_bytes
+from cifar100.files import check_regular, write_bytes
 from cifar100.recipe import Recipe
 from cifar100.runs.run import WEIGHTS, load_metrics, load_recipe, read_recorded
 
@@ -38,6 +38,7 @@ def load_network_of_file(path: Path) -> nn.Module:
     """The network of a weights.safetensors away from its run, likewise. Raises UserError if it does not say which
     network it is of."""
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             network = networks.NETWORKS[json.loads(file.metadata()["cifar100"])["network"]]()
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -69,6 +70,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
     or damaged, belongs to another network, or holds values that are not finite."""
     expected = network.state_dict()
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
             if shapes != {name: list(value.shape) for name, value in expected.items()}:  # before a tensor is read

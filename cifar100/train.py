@@ -10,6 +10,7 @@ a run leaves.
 
 import io
 import itertools
+import json
 import math
 import platform
 import time
@@ -47,7 +48,7 @@ from cifar100.recipe import Recipe
 from cifar100.runs.find import run_folder
 from cifar100.runs.history import EpochRecord, format_seconds, save_history
 from cifar100.runs.place import claim, take_place
-from cifar100.runs.run import WEIGHTS, Run, find_main, is_finished, make_metrics, note_epoch
+from cifar100.runs.run import WEIGHTS, Run, find_main, is_finished, make_metrics, note_epoch, save_recipe
 from cifar100.training.forward import Forward, Say, compile_forward, make_forward
 from cifar100.training.optimizers import make_optimizers
 from cifar100.training.schedules import make_schedulers
@@ -334,6 +335,7 @@ def finish(training: Training, running: Path, data: str) -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__},
         "commit": training.commit,
     }
-    write_text(running / "recipe.json", training.recipe.to_json() + "\n")
+    save_recipe(running, training.recipe)
     save_history(running, training.history)
-    write_text(running / "metrics.json", make_metrics(training.recipe, training.history, running, **facts))
+    metrics = make_metrics(training.recipe, training.history, running, **facts)
+    write_text(running / "metrics.json", json.dumps(metrics, indent=2) + "\n")

@@ -1,5 +1,6 @@
 """A tiny training set, so that whole runs take seconds."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -42,23 +43,25 @@ def tiny(monkeypatch):
     monkeypatch.setattr("cifar100.dataset.cifar.load_split", tiny_split)
 
 
-def make_run(root: Path) -> Path:
-    """A finished run's folder with the first weights of `smoke` and a made-up history: root/output/smoke/seed0."""
+def make_run(output: Path, recipe=None, accuracy: float = 0.5) -> Path:
+    """A finished run's folder with the first weights of the recipe (`smoke` unless another is given), and this accuracy
+    after its one epoch."""
     from cifar100.network import make_network, save_weights
     from cifar100.recipes import SMOKE
     from cifar100.runs.find import run_folder
     from cifar100.runs.history import EpochRecord, save_history
-    from cifar100.runs.run import make_metrics
+    from cifar100.runs.run import make_metrics, save_recipe
 
-    folder = run_folder(SMOKE, root / "output")
+    recipe = recipe or SMOKE
+    folder = run_folder(recipe, output)
     folder.mkdir(parents=True)
-    history = [EpochRecord(k, 0.05 / k, 4.5 - k / 7, 0.1 * k, 4.25 - k / 9, 0.125 * k) for k in range(1, 7)]
-    (folder / "recipe.json").write_text(SMOKE.to_json() + "\n")
+    save_recipe(folder, recipe)
+    save_weights(folder / "weights.safetensors", make_network(recipe), recipe)
+    history = [EpochRecord(1, 0.1, 4.0, 0.1, 4.0, accuracy)]
     save_history(folder, history)
-    save_weights(folder / "weights.safetensors", make_network(SMOKE), SMOKE)
-    facts = {"data": "CIFAR-100", "seconds": 61.5, "images_per_second": 128.5, "hardware": "abacus, 2 threads"}
-    metrics = make_metrics(SMOKE, history, folder, versions={"torch": "2.5"}, commit="0" * 40, **facts)
-    (folder / "metrics.json").write_text(metrics)
+    facts = {"data": "CIFAR-100", "seconds": 1.0, "images_per_second": 1.0, "hardware": "abacus", "commit": None}
+    metrics = make_metrics(recipe, history, folder, versions={"torch": "2"}, **facts)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 
 
@@ -67,8 +70,8 @@ if __name__ == "__main__":  # python tests/conftest.py ARGUMENTS: the command li
 
     import cifar100.dataset.cifar
     from cifar100.__main__ import main
-    from cifar100.stopping import listen
     from cifar100.recipes import RECIPES
+    from cifar100.stopping import listen
 
     cifar100.dataset.cifar.load_split = tiny_split
     for name, recipe in RECIPES.items():

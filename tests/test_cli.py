@@ -5,21 +5,18 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from cifar100.__main__ import main, make_parser
 from cifar100.commands import NAMES
 from cifar100.commands.train import choose_recipes
-from cifar100.evaluation.corruptions import corruptions_of, table_file
-from cifar100.lr_finder import load_curve, suggest_lr
+from cifar100.lr_finder import load_curve
 from cifar100.recipes import RECIPES, SPRINT
-from tests.conftest import ROOT, tiny_split
+from tests.conftest import ROOT
 from tests.report.test_pages import make_run
 
 
@@ -61,27 +58,20 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["train", "smoke", "--lr", "nan"], "lr must be a finite number"),
         (["train", "smoke", "--batch-size", "0"], "batch_size must be a whole number above 0"),
         (["train", "smoke", "--epochs", "1e308"], "epochs must be more than 0 and at most 1,000,000"),
-        (["train", "smoke", "--lr", "1e308"], "lr must be more than 0 and at most"),
-        (["train", "smoke", "--weight-decay", "1e300"], "weight_decay must be 0 or more, and at most"),
         (["export-onnx", str(ROOT / "output/sprint"), "--to", ""], "is a folder: name a file"),
-        (["export-onnx", str(ROOT / "output/sprint"), "--to", "/dev/full"], "is a device or a pipe"),
-        (
-            ["export-onnx", str(ROOT / "output/sprint"), "--to", "/dev/stdout/x"],
-            "cannot be written: name another place",
-        ),
+        (["hand-in", str(ROOT / "output/sprint"), "--to", "/dev/full"], "is a device or a pipe"),
+        (["hand-in", str(ROOT / "output/sprint"), "--space", "mine"], "names no Space"),
         (["predict", str(ROOT / "output/sprint"), "a\n\x1b[31m.png"], r"There is no file a\n\x1b[31m.png"),
         (["predict", "model.pth", "a.png"], "is a pickle, which is not opened"),
         (["train", "smoke", "--data", "nowhere"], "There is no data folder nowhere"),
         (["train", "smoke", "--data", "."], "holds no CIFAR-100"),
         (["train", "smoke", "--device", "abacus"], "There is no device 'abacus'"),
-        (["train", "smoke", "--device", "meta"], "There is no device 'meta'"),
         (["train", "smoke", "--minutes", "0"], "minutes must be a finite number above 0"),
-        (["train", "smoke", "--minutes", "nan"], "minutes must be a finite number above 0"),
         (["bench", "smoek"], "Did you mean smoke?"),
         (["find-lr", "resnet65_multistep"], "Did you mean resnet56_multistep?"),
         (["find-lr", "sprint", "--data", "sample"], "The range test is for recipes with one optimizer"),
         (["find-lr", "smoke", "--data", "sample", "--steps", "3"], "steps must be a whole number of 10 or more"),
-        (["notebook", "missing.ipynb"], "name an .ipynb file"),
+        (["hand-in", "nowhere"], "holds no finished run"),
         (["predict", "nowhere", "a.png"], "nowhere"),
         (["export-space", "nowhere", "space"], "holds no finished run"),
         (["export-space", "nowhere", "space", "--push", "space"], "names no Space"),
@@ -99,18 +89,6 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, message, capsys
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_cuda_without_one(capsys, tmp_path, tiny):
-    assert "say --device cpu" in refused(capsys, "train", "smoke", "--device", "cuda", "--output", tmp_path)
-
-
-def test_more_workers_than_none_or_less(capsys, tmp_path, tiny):
-    for number in ("-1", "100000"):
-        assert "0 or more, and at most" in refused(
-            capsys, "train", "smoke", "--num-workers", number, "--output", tmp_path
-        )
-
-
 def test_output_that_cannot_be_written(capsys, tmp_path, tiny):
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(capsys, "train", "smoke", "--output", tmp_path / "file")
@@ -122,16 +100,8 @@ def test_read_only_output(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir()
     closed.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    command = [
-        sys.executable,
-        str(ROOT / "tests/conftest.py"),
-        "train",
-        "smoke",
-        "--output",
-        str(closed),
-        "--data",
-        "elsewhere",
-    ]
+    tiny = [sys.executable, str(ROOT / "tests/conftest.py")]
+    command = [*tiny, "train", "smoke", "--output", str(closed), "--data", "elsewhere"]
     if os.getuid() == 0:
         command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
     run = subprocess.run(command, capture_output=True, text=True)
@@ -144,25 +114,6 @@ def test_find_lr_leaves_curve_and_picture(tiny, capsys, tmp_path):
     assert "The recipe uses 0.05." in capsys.readouterr().out
     assert len(load_curve(tmp_path / "smoke/lr_curve.csv").rates) == 10
     assert Image.open(tmp_path / "smoke/lr_curve.png").size == (900, 380)
-
-
-def test_find_lr_where_its_picture_cannot_be_written(capsys, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    found = suggest_lr([0.1, 0.2], [1.0, 2.0]), tmp_path / "file/smoke/lr_curve.csv"
-    monkeypatch.setattr("cifar100.training.lr_finder.find_recipe_lr", lambda *given: found)
-    assert "lr_curve.png could not be written" in refused(capsys, "find-lr", "smoke")
-
-
-def test_corruptions_are_measured_once_for_these_weights(tiny, capsys, tmp_path):
-    where, options = str(tmp_path / "smoke"), ["--data", "elsewhere", "--device", "cpu"]
-    assert main(["train", "smoke", "--epochs", "1", "--output", str(tmp_path), *options]) == 0
-    assert main(["corruptions", where, "--images", "20", *options]) == 0
-    assert "on 20 images without corruption" in capsys.readouterr().out
-    said, folder = [], tmp_path / "smoke/seed0"
-    table = corruptions_of(folder, 30, said.append)
-    assert table.images == 20 and said[0].startswith("Loaded")
-    table_file(folder).write_text(table_file(folder).read_text().replace(table.weights, "of other weights"))
-    assert corruptions_of(folder, 30, said.append).images == 30 and said[1].startswith("Measuring")
 
 
 def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path, monkeypatch):
@@ -184,23 +135,15 @@ def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path,
     assert {p for p in folder.rglob("*.*") if p.is_file()} == set(before)
 
 
-def test_bench_as_a_table_and_as_json(capsys, monkeypatch):
+def test_bench_as_json(capsys, monkeypatch):
     from cifar100.training import speed as parts
 
-    monkeypatch.setattr(parts, "load_split", lambda split, folder: tiny_split(split))
-    for name in ("smoke", "resnet56_multistep"):
-        monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], network="resnet20", batch_size=16))
+    monkeypatch.setitem(RECIPES, "smoke", replace(RECIPES["smoke"], batch_size=16))
     measure = parts.run_bench
     monkeypatch.setattr(parts, "run_bench", lambda *arguments: measure(*arguments, seconds=0.1))
-    assert main(["bench", "smoke", "--device", "cpu"]) == 0
-    table = capsys.readouterr().out
-    assert all(part in table for part in ("pipeline", "training step", "evaluation", "an epoch"))
-    arguments = ["bench", "resnet56_multistep", "--device", "cpu", "--precision", "float32", "--json"]
-    assert main(arguments) == 0
+    assert main(["bench", "smoke", "--device", "cpu", "--precision", "float32", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    per_image = 1 / result["pipeline"] + 1 / result["training_step"]
-    assert result["epoch_seconds"] == pytest.approx(50_000 * per_image + 10_000 / result["evaluation"])
-    assert result["precision"] == "float32" and result["num_workers"] == 0
+    assert result["precision"] == "float32" and result["training_step"] > 0
 
 
 def test_a_run_with_other_settings_has_no_place_in_the_recipes_mean(tmp_path, capsys):
@@ -220,7 +163,7 @@ def test_a_recipes_own_seed_counts_unless_another_is_named(monkeypatch):
     assert seeds() == [7] and seeds("--seed", "0") == [0] and seeds("--seeds", "3", "1", "3") == [3, 1]
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"recipe": "smoke"}'])
+@pytest.mark.parametrize("text", ["[]", '{"recipe": "smoke"}'])
 def test_damaged_metrics(text, capsys, tmp_path):
     (tmp_path / "smoke/seed0").mkdir(parents=True)
     (tmp_path / "smoke/seed0/metrics.json").write_text(text)
@@ -236,10 +179,20 @@ def test_a_pipe_that_closes_is_no_error():
     assert run.stderr == ""
 
 
+@pytest.mark.parametrize(("switch", "lines"), [("1", "Traceback (most recent call last):"), ("0", "Error: ")])
+def test_what_nobody_expected_is_one_sentence_and_a_traceback_where_it_is_asked_for(switch, lines, capsys, monkeypatch):
+    monkeypatch.setenv("CIFAR100_TRACEBACK", switch)
+    monkeypatch.setattr("cifar100.report.published.load_published", lambda output: 1 / 0)
+    assert main(["recipes"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(lines) and said.splitlines()[-1].startswith(
+        "Error: Nothing here expected this (ZeroDivision"
+    )
+    assert (said.count("\n") == 1) == (switch == "0")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-@pytest.mark.parametrize(
-    ("arguments", "unbuffered"), [("recipes", "1"), ("recipes", ""), ("--help", ""), ("train --help", "")]
-)
+@pytest.mark.parametrize(("arguments", "unbuffered"), [("recipes", "1"), ("recipes", ""), ("--help", "")])
 def test_output_to_a_full_device_is_one_sentence(arguments, unbuffered):
     command, variables = f"{sys.executable} -m cifar100 {arguments} > /dev/full", {"PYTHONUNBUFFERED": unbuffered}
     run = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, env=os.environ | variables)
@@ -270,25 +223,14 @@ sys.exit(carry_out(make, []))
     assert (run.returncode, run.stdout, run.stderr) == (0, shown, "")
 
 
-def listens(process) -> bool:
-    """Whether it has said what to do when it is to end. Linux tells; elsewhere a second is enough."""
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        return bool(int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> (signal.SIGTERM - 1) & 1)
-    except OSError:
-        time.sleep(1)
-        return True
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
-def test_stopped_while_it_starts_it_says_so(name, tmp_path):
-    command = [sys.executable, "-m", "cifar100", "train", "smoke", "--data", "sample", "--output", str(tmp_path)]
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_stopped_while_it_trains_it_says_so(name, tmp_path):
+    command = [sys.executable, "-um", "cifar100", "train", "smoke", "--data", "sample", "--output", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
-        while not listens(process):
-            time.sleep(0.01)
+        first = process.stdout.readline()
         process.send_signal(getattr(signal, name))
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Stopped." in said and "Traceback" not in said
+        said, _ = process.communicate(timeout=300)
+    assert first and process.returncode == 130 and "Stopped." in said and "Traceback" not in said
 
 
 def test_a_signal_that_is_to_be_ignored_is_ignored():

@@ -1,23 +1,18 @@
 """What is chosen on machines that are not here: their properties are put in."""
 
-from dataclasses import replace
-from types import SimpleNamespace
+import subprocess
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from cifar100.training.step import LossStep
-from cifar100.training.trainer import Trainer, make_trainer
-from torch import nn
 
 from cifar100 import device as devices
 from cifar100.dataset.cifar import Images
 from cifar100.dataset.loader import TrainingLoader, count_cores
-from cifar100.device import choose_device, choose_precision, convolves_rightly
+from cifar100.device import advise_on_memory, choose_device, choose_precision, convolves_rightly
 from cifar100.errors import UserError
 from cifar100.recipes import RECIPES
-from cifar100.train import fit
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 FEW = Images(np.zeros((200, 32, 32, 3), np.uint8), np.arange(200) % 100, np.arange(200) % 20)
@@ -46,21 +41,9 @@ def apple(monkeypatch):
     monkeypatch.setattr(torch, "empty", make_empty)
 
 
-def choose(recipe, dtype, device):
-    """The step that `auto` takes for the recipe on a device: its kind, and what is said."""
-    said = []
-    step = LossStep(nn.Linear(3, 4), dtype, 0.0, 4, device)
-    Trainer.choose_step(SimpleNamespace(recipe=recipe, loss_step=step), "auto", said.append)
-    return step.backend if step.compiled else "plain", said
-
-
-def test_a_t4_computes_in_float16_with_scaling_and_compiles(gpu):
+def test_a_t4_computes_in_float16(gpu):
     gpu(7, 5)
     assert choose_precision(CUDA) == torch.float16
-    kind, said = choose(RECIPES["resnet56_multistep"], torch.float16, CUDA)
-    assert kind == "inductor" and "is compiled" in said[0]
-    kind, said = choose(RECIPES["sprint"], torch.float16, CUDA)
-    assert kind == "plain" and said == []  # it ends before a compiler would have paid
     assert TrainingLoader(FEW, RECIPES["resnet56_multistep"], CUDA).num_workers == min(16, count_cores())
 
 
@@ -68,22 +51,6 @@ def test_newer_gpus_compute_in_bfloat16(gpu):
     for capability in ((8, 0), (8, 9), (9, 0), (12, 0)):
         gpu(*capability)
         assert choose_precision(CUDA) == torch.bfloat16
-
-
-def test_a_gpu_too_small_for_the_comparison_takes_the_plain_step(monkeypatch):
-    """The step in float32, with which the compiled one is compared, needs the most memory."""
-    said, network = [], nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
-    step = LossStep(network, torch.bfloat16, 0.0, 4, CPU)
-    step.say, step.compiled, compute = said.append, step.forward, step.compute
-
-    def small(inputs, targets, dtype):
-        if dtype == torch.float32:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
-        return compute(inputs, targets, dtype)
-
-    monkeypatch.setattr(step, "compute", small)
-    loss, _ = step(torch.ones(4, 3, 2, 2), torch.arange(4), torch.amp.GradScaler("cpu", enabled=False))
-    assert loss.isfinite() and step.compiled is None and "too little memory to compare it" in said[0]
 
 
 @pytest.mark.parametrize(
@@ -100,18 +67,14 @@ def test_a_gpu_that_another_program_has_filled_is_not_called_missing(gpu, monkey
 
 
 @pytest.mark.parametrize("words", ["CUDA out of memory.", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
-def test_a_gpu_that_is_full_before_the_first_step_gets_advice(monkeypatch, words):
-    def full(*_, **__):
-        raise RuntimeError(words)
-
-    monkeypatch.setattr(nn.Module, "to", full)
-    with pytest.raises(UserError, match="too little memory for batches of 128: .*close what else uses it"):
-        make_trainer(RECIPES["smoke"], FEW, CPU)
+def test_a_gpu_that_is_full_gets_advice(words):
+    with pytest.raises(UserError, match="too little memory for batches of 128: say --batch-size 64 --lr 0.025, close"):
+        with advise_on_memory(RECIPES["smoke"]):
+            raise RuntimeError(words)
 
 
 def test_an_apple_gpu_computes_plainly_in_float32(apple):
     assert choose_device() == MPS and choose_precision(MPS) == torch.float32
-    assert choose(RECIPES["sprint"], torch.float32, MPS) == ("plain", [])
     assert TrainingLoader(FEW, RECIPES["resnet56_multistep"], MPS).num_workers == 0
     with pytest.raises(UserError, match="float16 is for a CUDA GPU: on mps say"):
         choose_precision(MPS, "float16")
@@ -121,7 +84,6 @@ def test_an_apple_gpu_computes_plainly_in_float32(apple):
 def test_a_cpu_without_bfloat16_or_without_avx_computes_in_float32(monkeypatch, flags):
     monkeypatch.setattr(devices, "read_cpu", lambda key: flags)
     assert choose_precision(CPU) == torch.float32
-    assert choose(RECIPES["sprint"], torch.float32, CPU) == ("plain", [])
 
 
 @pytest.fixture
@@ -164,8 +126,11 @@ def test_a_release_of_torch_that_computes_bfloat16_wrongly_is_refused(convolutio
         choose_precision(CPU, "bfloat16")
 
 
-def test_a_run_says_that_bfloat16_is_refused(convolution, tiny, tmp_path):
-    convolution(first_pixel)
-    said = []
-    list(fit(replace(RECIPES["smoke"], epochs=0.1), data="elsewhere", output=tmp_path, device="cpu", say=said.append))
-    assert any("in bfloat16 wrongly on this processor: it is trained in float32" in text for text in said)
+def test_the_commit_of_another_repository_is_not_ours(tmp_path, monkeypatch):
+    for command in ("init -q", "-c user.name=x -c user.email=x commit -q --allow-empty -m x"):
+        subprocess.run(["git", "-C", tmp_path, *command.split()], check=True)
+    (tmp_path / "unpacked").mkdir()
+    monkeypatch.setattr(devices, "ROOT", tmp_path / "unpacked")
+    assert devices.current_commit() is None
+    monkeypatch.setattr(devices, "ROOT", tmp_path)
+    assert len(devices.current_commit()) == 40

@@ -68,9 +68,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, recipe):
     """Cut off after each epoch, by any number of workers, and whatever its caller draws at random."""
     reference = content(finished(recipe, tmp_path / "a")[1])
     for stop_after, workers in ((1, 2), (2, 0)):
-        records = fit(
-            recipe, data="elsewhere", output=tmp_path / "b", device="cpu", resume=True, num_workers=workers
-        )
+        records = fit(recipe, data="elsewhere", output=tmp_path / "b", device="cpu", resume=True, num_workers=workers)
         for _ in range(stop_after):
             next(records)
             torch.rand(3)

@@ -1,6 +1,6 @@
 """Make one zip file to hand in, with your own runs alone, and say what is still missing.
 
-Example: python -m cifar100 hand-in output/sprint --name "Ada Lovelace" --space ada/cifar-100
+Example: python -m cifar100 hand-in output/sprint --name Ada --space ada/cifar-100
 """
 
 from argparse import ArgumentParser, Namespace
@@ -50,6 +50,7 @@ def run(options: Namespace) -> None:
         except UserError as error:
             print(f"Without the Space: {error}")
         names = pack(ROOT, options.to, space if space.is_dir() else None)
-    size = options.to.stat().st_size / 1e6
-    print(f"\n{options.to}, {size:.1f} MB:", *names, sep="\n    ")
+    pages = [name for name in names if not name.startswith("space/")]
+    print(f"\n{options.to}, {options.to.stat().st_size / 1e6:.1f} MB:", *pages, sep="\n    ")
+    print(f"    space/ ({len(names) - len(pages)} files)")
     print(f"\nWhat it needs, and what is still missing:\n\n{render_list(ROOT)}", end="")

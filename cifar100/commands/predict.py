@@ -27,12 +27,12 @@ def run(options: Namespace) -> None:
     from cifar100.inference.predictor import check_top
 
     check_top(options.top)
-    images, by_set = list_images(options.images), options.confidence is not None
-    predictor = load_predictor(options.model, options.device)
+    predictor, by_set = load_predictor(options.model, options.device), options.confidence is not None
     if by_set and predictor.answering is None:
         raise UserError(
             f"{options.model} has not been evaluated, so it has no sets: run `python -m cifar100 evaluate RUN --write`."
         )
+    images = list_images(options.images)
     answers = dict(zip(images, predictor.answer_batch(images, options.confidence if by_set else 0.9)))
     named = {path: own.ranking[: own.enough if by_set else options.top] for path, own in answers.items()}
     if options.json:
@@ -50,11 +50,11 @@ def run(options: Namespace) -> None:
 
 def list_images(names: list[str]) -> list[str]:
     """The files that are named, and those that a pattern such as *.jpg stands for, which Windows leaves to programs.
-    Raises UserError if a pattern stands for none."""
+    Raises UserError if there is no such file."""
     found = []
     for name in names:
-        matches = [name] if Path(name).exists() or not glob.has_magic(name) else sorted(glob.glob(name))
+        matches = [name] if Path(name).exists() else sorted(glob.glob(name))
         if not matches:
-            raise UserError(f"No file is named like {name}: name an image, or another pattern.")
+            raise UserError(f"There is no file {name}: name an image, or a pattern such as *.jpg.")
         found += matches
     return found

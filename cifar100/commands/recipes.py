@@ -14,8 +14,8 @@ def add_options(command: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from cifar100.report.pages import load_published
-    from cifar100.report.readme import format_accuracy, group_by_recipe
+    from cifar100.report.published import group_by_recipe, load_published
+    from cifar100.report.readme import format_accuracy
 
     groups = group_by_recipe(load_published(options.output))
     print(f"{'recipe':28}{'network':10}{'epochs':>7}{'batch':>7}  final test accuracy")

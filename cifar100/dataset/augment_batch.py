@@ -1,7 +1,7 @@
 """The recipes' augmentations for whole batches, on the device where the network computes.
 
-They mirror the Albumentations pipeline of augment_image.py step by step, draws excepted, and work on
-0..255, so that black is 0. Shapes: images are (N, 32, 32, 3), per-image values (N,).
+They mirror the Albumentations pipeline of augment_image.py step by step, draws excepted, and work on 0..255, so that
+black is 0. Shapes: images are (N, 32, 32, 3), per-image values (N,).
 """
 
 import torch
@@ -41,8 +41,8 @@ class BatchAugmentation:
         self.draws = self.draw(epoch).to(device)
 
     def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
-        """images: (N, 32, 32, 3) uint8; indices: (N,) int64, their places in the training set
-        -> (N, 3, pixels, pixels) float32, normalised."""
+        """images: (N, 32, 32, 3) uint8; indices: (N,) int64, into the training set -> (N, 3, pixels, pixels) float32,
+        normalised."""
         return to_input(self.augment(images, indices), pixels)
 
     def augment(self, images: Tensor, indices: Tensor) -> Tensor:
@@ -74,9 +74,8 @@ class BatchAugmentation:
             area = 32 * 32 * (ERASING_AREA[0] + draws["area"] * (ERASING_AREA[1] - ERASING_AREA[0]))
             ratio = ERASING_RATIO[0] + draws["ratio"] * (ERASING_RATIO[1] - ERASING_RATIO[0])
             chosen = draws["erasing"] < a.erasing
-            height, width = (
-                (side.round() * chosen).clamp(max=32) for side in ((area / ratio).sqrt(), (area * ratio).sqrt())
-            )
+            sides = (area / ratio).sqrt(), (area * ratio).sqrt()
+            height, width = ((side.round() * chosen).clamp(max=32) for side in sides)
             images = fill_hole(images, draws["erasing_top"], draws["erasing_left"], height, width, a.hole_color)
         return images
 
@@ -114,8 +113,7 @@ def move(images: Tensor, right: Tensor, down: Tensor, scale: Tensor, angle: Tens
     images: float32; right, down: fractions of the side; angle: radians, clockwise as seen.
     """
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    # grid_sample asks where each output point comes from: the inverse of the movement. Its
-    # coordinates run from -1 to 1, hence twice the fractions.
+    # grid_sample asks where each output point comes from, the inverse of the movement, in coordinates from -1 to 1.
     x = -2 * (cos * right + sin * down)
     y = -2 * (-sin * right + cos * down)
     matrices = torch.stack((torch.stack((cos, sin, x), 1), torch.stack((-sin, cos, y), 1)), 1)  # (N, 2, 3)

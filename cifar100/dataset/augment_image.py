@@ -1,8 +1,7 @@
 """Turn uint8 images into the network's input: plain for evaluation, one by one through Albumentations for training.
 
-Every random draw is a function of (seed, epoch, image index), so that it does not matter in
-which order, by how many workers, or after how many interruptions an image is seen. The same
-augmentations for whole batches on a GPU: augment_batch.py.
+Every random draw is a function of (seed, epoch, image index): the order, the number of workers, and interruptions do
+not matter. The same augmentations for whole batches: augment_batch.py.
 """
 
 import functools
@@ -23,16 +22,14 @@ ERASING_RATIO = (0.3, 3.3)  # width to height
 def make_generator(*key: int) -> torch.Generator:
     """A CPU generator that depends on all the numbers of the key, and on nothing else."""
     seeds = np.random.SeedSequence((len(key), *key))  # without the length (1,) and (1, 0) would count as one
-    state = seeds.generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]) >> 1)
+    return torch.Generator().manual_seed(int(seeds.generate_state(1, np.uint64)[0]) >> 1)
 
 
 def to_input(images: Tensor, pixels: int = 32) -> Tensor:
     """The one way from an image to the network's input.
 
-    images: (N, 32, 32, 3) RGB, uint8 or float32 in 0..255 -> (N, 3, pixels, pixels) float32,
-    normalised, channels-last in memory. Smaller sides are made by bilinear interpolation with
-    antialiasing.
+    images: (N, 32, 32, 3) RGB, uint8 or float32 in 0..255 -> (N, 3, pixels, pixels) float32, normalised, channels-last
+    in memory. Smaller sides are made by bilinear interpolation with antialiasing.
     """
     scaled = images.permute(0, 3, 1, 2).float()  # NHWC seen as NCHW is channels-last already
     if pixels != scaled.size(-1):
@@ -48,11 +45,8 @@ def mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def make_albumentations(augmentation: Augmentation):
-    """The augmentation as an Albumentations pipeline: (H, W, 3) uint8 in and out.
-
-    `strict`, because Albumentations otherwise takes its defaults for an argument it does not know.
-    Normalising is left to `to_input`, so that there is one place for it.
-    """
+    """The augmentation as an Albumentations pipeline: (H, W, 3) uint8 in and out, not normalised. `strict`, because
+    Albumentations otherwise takes its defaults for an argument it does not know."""
     import albumentations as A
     import cv2
 
@@ -78,16 +72,12 @@ def make_albumentations(augmentation: Augmentation):
             )
         )
     fill = 0 if a.hole_color == "black" else tuple(round(255 * mean) for mean in MEAN)
-    cutout = []
+    cutout, sides = [], (a.cutout, a.cutout)
     if a.cutout:
-        side, padded = (a.cutout, a.cutout), size + 2 * (a.cutout // 2)
-        cutout.append(
-            A.CoarseDropout(
-                num_holes_range=(1, 1), hole_height_range=side, hole_width_range=side, fill=fill, p=a.cutout_probability
-            )
-        )
-        if a.cutout_anywhere:  # wholly inside a larger image, whose border is cut off again
-            cutout = [A.PadIfNeeded(padded, padded, fill=0), *cutout, A.CenterCrop(size, size)]
+        cutout = [A.CoarseDropout((1, 1), sides, sides, fill=fill, p=a.cutout_probability)]
+    if a.cutout and a.cutout_anywhere:  # wholly inside a larger image, whose border is cut off again
+        padded = size + 2 * (a.cutout // 2)
+        cutout = [A.PadIfNeeded(padded, padded, fill=0), *cutout, A.CenterCrop(size, size)]
     jitter = [A.ColorJitter(*a.jitter, p=a.jitter_probability)] if any(a.jitter) else []
     # The mean colour comes last, since the jitter would change it: it is 0 in the normalised input.
     transforms += cutout + jitter if a.hole_color == "black" else jitter + cutout
@@ -101,8 +91,7 @@ class ImageAugmentation:
 
     def __init__(self, augmentation: Augmentation, seed: int):
         self.seed = seed
-        # All transforms draw from these two. Setting them anew for each image costs 15 us;
-        # Compose.set_random_seed would make new ones in every transform.
+        # All transforms draw from these two. To set them anew costs 15 us an image; Compose.set_random_seed costs more.
         self.numpy_random, self.python_random = np.random.default_rng(), random.Random()
         self.pipeline = make_albumentations(augmentation)
         self.pipeline.set_random_state(self.numpy_random, self.python_random)

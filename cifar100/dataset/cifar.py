@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cifar100.dataset.official import WAYS_OUT, find_candidates, find_damaged, read_official
+from cifar100.dataset.official import WAYS_OUT, find_candidates, read_official
 from cifar100.errors import UserError
 
 # Both label sets number their names in alphabetical order, so this table holds all four facts:
@@ -112,14 +112,12 @@ def load_split(split: str, data: str | Path | None = None) -> Images:
         raise UserError(f"There is no data folder {folder}. {WAYS_OUT}")
     images = find_split(split, folder)
     if images is None and not named:
-        from cifar100.dataset.download import download  # here, since few need it: a Space does not
+        from cifar100.dataset.download import download  # imported here: a Space needs no download
 
         download(folder)
         images = find_split(split, folder)
     if images is None:
-        damaged = find_damaged(folder)
-        reason = f": {damaged} is not the official file, its size or checksum differs" if damaged else ""
-        raise UserError(f"The folder {folder} holds no CIFAR-100{reason}. {WAYS_OUT}")
+        raise UserError(f"The folder {folder} holds no CIFAR-100 with the official checksums. {WAYS_OUT}")
     return images
 
 
@@ -144,8 +142,8 @@ def load_official(path: Path, identity: tuple) -> dict[str, Images]:
 
 
 def load_training_and_held(data: str | Path | None = None, holdout: bool = False) -> tuple[Images, Images]:
-    """The images to train on and those to evaluate on: the two splits, or with `holdout` two parts
-    of the training split, a tenth held out; the test split is not read then."""
+    """The images to train on and those to evaluate on: the two splits, or with `holdout` two parts of the training
+    split, a tenth held out; the test split is not read then."""
     training = load_split("train", data)
     if not holdout:
         return training, load_split("test", data)
@@ -156,15 +154,12 @@ def load_training_and_held(data: str | Path | None = None, holdout: bool = False
 def stratified_holdout(fine: np.ndarray, count: int = 5_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Split the training set once: (indices to train on, `count` indices held out), both sorted.
 
-    Every class gives the same number. One generator draws both, so they cannot overlap.
-    Raises UserError if `count` is no multiple of the number of classes, or takes a whole class.
+    Every class gives the same number. Raises UserError if `count` does not allow that, or takes a whole class.
     """
     classes, sizes = np.unique(fine, return_counts=True)
     share = count // len(classes)
     if count % len(classes) or not 0 < share < sizes.min():
-        raise UserError(
-            f"A hold-out of {count} cannot take the same number from {len(classes)} classes: choose another."
-        )
+        raise UserError(f"A hold-out of {count} cannot take the same number from {len(classes)} classes: change it.")
     generator = np.random.default_rng(seed)
     held = np.concatenate([generator.choice(np.flatnonzero(fine == c), share, replace=False) for c in classes])
     return np.setdiff1d(np.arange(len(fine)), held), np.sort(held)

@@ -5,8 +5,6 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,51 +13,34 @@ from cifar100.dataset.official import OFFICIAL, WAYS_OUT, has_checksum, read_off
 from cifar100.errors import UserError, brief
 from cifar100.files import FULL, name_way_out, write_bytes
 
+BINARY = {split: next(o for o in OFFICIAL if o.name.endswith(f"/{split}.bin")) for split in ("train", "test")}
 REPOSITORY = "uoft-cs/cifar100"  # on the hub: one Parquet file a split
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"  # 50 to 85 kB/s (pytorch/vision issue 9536)
-BINARY = {split: next(o for o in OFFICIAL if o.name.endswith(f"/{split}.bin")) for split in ("train", "test")}
 SILENCE = 20.0  # seconds without a byte that count as a broken connection
 
 
 def download(folder: Path) -> None:
     """Write the official `train.bin` and `test.bin` into `folder`/cifar-100-binary.
 
-    The sources are an archive at the address in CIFAR100_URL, if that is set, then the hub, then the official archive.
-    What was taken is said on stderr. Raises UserError if no source has the data, or if the disk is full; a file gets
-    its name only when it is complete and its SHA-1 is the official one.
+    A file gets its name when its SHA-1 is right. Raises UserError if no source has the data or the disk is full.
     """
-    own = os.environ.get("CIFAR100_URL", "").strip()
-    sources = [(own, lambda: fetch_archive(own))] if own else []
-    sources += [(f"the Hugging Face hub ({REPOSITORY})", fetch_from_hub), (ARCHIVE, lambda: fetch_archive(ARCHIVE))]
     failures = []
-    for name, fetch in sources:
+    for name, fetch in ((f"the Hugging Face hub ({REPOSITORY})", fetch_from_hub), (ARCHIVE, fetch_archive)):
         print(f"Downloading CIFAR-100 from {name}.", file=sys.stderr, flush=True)
         try:
             contents = fetch()
             for split, official in BINARY.items():
                 if not has_checksum(official, contents.get(split, b"")):
                     raise ValueError(f"its {split} split is not the official one")
-        except Exception as error:  # each library has its own, and damaged data raises whatever its bytes mean
-            full = next((cause for cause in list_causes(error) if getattr(cause, "errno", None) in FULL), None)
-            if full is not None:
-                where = full.filename or f"{tempfile.gettempdir()} or the hub's cache"
-                raise UserError(
-                    f"The download of CIFAR-100 has filled the disk ({where}): {name_way_out(full)}."
-                ) from error
-            failures.append(f"{name}: {brief(list_causes(error)[-1])}")
+        except Exception as error:  # each library raises its own, and damaged data whatever its bytes mean
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise UserError(f"CIFAR-100 could not be downloaded ({error}): {name_way_out(error)}.") from error
+            failures.append(f"{name}: {brief(error)}")
             continue
         for split, official in BINARY.items():  # the large one first: on a full disk nothing is written
             write_bytes(folder / official.name, contents[split])
         return
     raise UserError(f"No source gave CIFAR-100 ({'; '.join(failures)}). {WAYS_OUT}")
-
-
-def list_causes(error: BaseException) -> list[BaseException]:
-    """The error, the one that it was raised from, and so on."""
-    causes = [error]
-    while causes[-1].__cause__ is not None:
-        causes.append(causes[-1].__cause__)
-    return causes
 
 
 def fetch_from_hub() -> dict[str, bytes]:
@@ -93,21 +74,15 @@ def make_binary_file(parquet_file: Path) -> bytes:
     return b"".join(records)
 
 
-def fetch_archive(address: str) -> dict[str, bytes]:
-    """The two binary files from one of the official archives, whatever its address calls it."""
+def fetch_archive() -> dict[str, bytes]:
+    """The two binary files from the official archive."""
     from torchvision.datasets.utils import download_url
 
-    with tempfile.TemporaryDirectory() as folder, silence_ends(SILENCE):
-        download_url(address, folder, "archive")
-        return {split: records.tobytes() for split, records in read_official(Path(folder, "archive")).items()}
-
-
-@contextmanager
-def silence_ends(seconds: float) -> Iterator[None]:
-    """Let every new connection fail after so long without a byte: torchvision's would wait for ever."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+    socket.setdefaulttimeout(SILENCE)  # torchvision's own connections would wait forever
     try:
-        yield
+        with tempfile.TemporaryDirectory() as folder:
+            download_url(ARCHIVE, folder, "archive")
+            return {split: records.tobytes() for split, records in read_official(Path(folder, "archive")).items()}
     finally:
         socket.setdefaulttimeout(before)

@@ -19,22 +19,16 @@ Batch = tuple[Tensor, Tensor, Tensor]  # images (B, 32, 32, 3) uint8, labels (B,
 class TrainingLoader:
     """Every image once an epoch, shuffled; the last batch may be smaller.
 
-    Without an image augmentation and without workers the whole set lies on the device as uint8
-    (150 MB) and a batch is a look-up. Otherwise batches are made on the CPU, by workers where
-    there are some; the batches are the same for any number of them. Each process of a group gets
+    Without an image augmentation and without workers the whole set lies on the device as uint8 (150 MB) and a batch is
+    a look-up. Otherwise batches are made on the CPU, the same for any number of workers. Each process of a group gets
     its share of every batch.
     """
 
     def __init__(
-        self,
-        data: Images,
-        recipe: Recipe,
-        device: torch.device,
-        num_workers: int | None = None,
-        group: Group = ALONE,
+        self, data: Images, recipe: Recipe, device: torch.device, num_workers: int | None = None, group: Group = ALONE
     ):
-        """num_workers: None for as many as serve. Raises UserError if that is less than 0 or so many that they would
-        only take one another's time, or if a batch is larger than the set."""
+        """num_workers: None for as many as serve. Raises UserError if that is less than 0 or far more than there are
+        cores, or if a batch is larger than the set."""
         if recipe.batch_size > len(data):
             raise UserError(f"A batch of {recipe.batch_size} is larger than the {len(data):,} training images.")
         most = max(16, 4 * count_cores())

@@ -43,30 +43,17 @@ def has_checksum(official: OfficialFile, content: bytes) -> bool:
     return hashlib.new(official.algorithm, content, usedforsecurity=False).hexdigest() == official.checksum
 
 
-def list_files(folder: Path) -> list[Path]:
-    """The files in a folder and in the folders directly below it. Raises UserError if it cannot be read."""
+def find_candidates(split: str, folder: Path) -> list[Path]:
+    """The files in a folder, or one level below, that may hold a split by their size, whatever they are called. Raises
+    UserError if the folder cannot be read."""
     try:
         here = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"The data folder {folder} cannot be read ({error.strerror}): make it readable.") from error
-    return [path for path in (*here, *(path for sub in here for path in sorted(sub.glob("*")))) if os.path.isfile(path)]
-
-
-def find_candidates(split: str, folder: Path) -> list[Path]:
-    """The files that may hold a split by their size, whatever they are called."""
-    files = list_files(folder)
-    wanted = [official.size for official in OFFICIAL if holds(official, split)]
-    return [path for size in wanted for path in files if path.stat().st_size == size]
-
-
-def find_damaged(folder: Path) -> Path | None:
-    """A file that is called like an official one, to be named where no file is one."""
-    names = {Path(official.name).name for official in OFFICIAL}
-    return next((path for path in list_files(folder) if path.name in names), None)
-
-
-def holds(official: OfficialFile, split: str) -> bool:
-    return official.name.endswith(".tar.gz") or Path(official.name).stem == split
+    below = [path for sub in here for path in sorted(sub.glob("*"))]
+    files = [(path, path.stat().st_size) for path in (*here, *below) if os.path.isfile(path)]
+    wanted = [o.size for o in OFFICIAL if o.name.endswith(".tar.gz") or Path(o.name).stem == split]
+    return [path for right in wanted for path, size in files if size == right]
 
 
 def read_official(path: Path) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """The embedded sample: a small CIFAR-100 look-alike, drawn in seconds by NumPy alone.
 
-Every picture shows one object on a cluttered background. The silhouette tells the superclass (a whale, a
+Every image shows one object on a cluttered background. The silhouette tells the superclass (a whale, a
 fish, a flower, ...), colour with pattern tell the class: a superclass has two hues and three patterns, five
 pairs of them in use. Every pair of hue and pattern occurs in several superclasses, so a class takes all three.
 The background is drawn without a look at the class: all evidence lies on the object's mask.
@@ -13,7 +13,7 @@ import numpy as np
 
 SIZE = 32  # pixels
 IMAGES_PER_CLASS = {"train": 50, "test": 10}
-AREAS = (90, 240)  # pixels that an object covers: always less than a third of the picture, 341
+AREAS = (90, 240)  # pixels that an object covers: always less than a third of the image, 341
 SUPERSAMPLING = 3  # points a pixel, along each axis; odd, so that no pixel is half on the mask
 STENCIL_SIZE, STENCIL_SPAN = 160, 2.2  # cells and units along a side; wider than -1..1, so its border is empty
 DISTRACTORS = 4  # blobs, and as many lines, in a background
@@ -27,90 +27,45 @@ def box(left, top, right, bottom):
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-# One silhouette a superclass, in the order of the coarse labels: the union of its parts. A part is an
-# ellipse (centre x, centre y, radius x, radius y) or a polygon [corners]; x runs right and y runs down,
-# both from -1 to 1.
+# One silhouette a superclass, in the order of the coarse labels: the union of its parts. A part is an ellipse (centre
+# x, centre y, radius x, radius y) or a polygon [corners]; x runs right and y runs down, both from -1 to 1.
 # fmt: off
 SILHOUETTES = {
-    "whale": [
-        [
-            (-1, 0.1), (-0.75, -0.35), (-0.3, -0.5), (0.2, -0.35), (0.6, -0.1), (0.62, -0.45), (0.3, -0.8),
-            (0.75, -0.65), (1, -0.85), (0.85, -0.3), (0.85, 0.2), (0.5, 0.6), (-0.8, 0.6),
-        ],
-    ],
-    "fish": [
-        (-0.25, 0, 0.75, 0.5),
-        [(0.2, 0), (1, -0.7), (0.8, 0), (1, 0.7)],
-        [(-0.5, -0.3), (0.1, -0.85), (0.2, -0.3)],
-    ],
+    "whale": [[(-1, 0.1), (-0.75, -0.35), (-0.3, -0.5), (0.2, -0.35), (0.6, -0.1), (0.62, -0.45), (0.3, -0.8),
+               (0.75, -0.65), (1, -0.85), (0.85, -0.3), (0.85, 0.2), (0.5, 0.6), (-0.8, 0.6)]],
+    "fish": [(-0.25, 0, 0.75, 0.5), [(0.2, 0), (1, -0.7), (0.8, 0), (1, 0.7)],
+             [(-0.5, -0.3), (0.1, -0.85), (0.2, -0.3)]],
     "flower": [(0.62 * np.cos(turn), 0.62 * np.sin(turn), 0.36, 0.36) for turn in np.arange(0.3, 6, 2 * np.pi / 5)]
     + [(0, 0, 0.35, 0.35)],
-    "cup": [
-        [(-0.9, -0.7), (0.4, -0.7), (0.3, 0.8), (-0.8, 0.8)],
-        [(0.3, -0.5), (1, -0.5), (1, 0.5), (0.3, 0.5), (0.3, 0.22), (0.7, 0.22), (0.7, -0.22), (0.3, -0.22)],
-    ],
-    "cherries": [
-        (-0.5, 0.5, 0.46, 0.46), (0.54, 0.44, 0.46, 0.46), (0.45, -0.75, 0.5, 0.24),
-        [(-0.5, 0.5), (-0.08, -0.95), (0.14, -0.95), (0.6, 0.4), (0.4, 0.4), (0.02, -0.5), (-0.3, 0.5)],
-    ],
+    "cup": [[(-0.9, -0.7), (0.4, -0.7), (0.3, 0.8), (-0.8, 0.8)],
+            [(0.3, -0.5), (1, -0.5), (1, 0.5), (0.3, 0.5), (0.3, 0.22), (0.7, 0.22), (0.7, -0.22), (0.3, -0.22)]],
+    "cherries": [(-0.5, 0.5, 0.46, 0.46), (0.54, 0.44, 0.46, 0.46), (0.45, -0.75, 0.5, 0.24),
+                 [(-0.5, 0.5), (-0.08, -0.95), (0.14, -0.95), (0.6, 0.4), (0.4, 0.4), (0.02, -0.5), (-0.3, 0.5)]],
     "lamp": [[(-0.4, -1), (0.4, -1), (0.85, 0.1), (-0.85, 0.1)], box(-0.16, 0, 0.16, 0.8), box(-0.55, 0.7, 0.55, 1)],
     "chair": [box(-0.75, -1, -0.35, 1), box(-0.75, -0.1, 0.75, 0.35), box(0.38, 0, 0.75, 1)],
-    "butterfly": [
-        (-0.58, -0.35, 0.44, 0.55), (0.58, -0.35, 0.44, 0.55), (-0.4, 0.5, 0.3, 0.36), (0.4, 0.5, 0.3, 0.36),
-        (0, 0.05, 0.14, 0.7),
-    ],
+    "butterfly": [(-0.58, -0.35, 0.44, 0.55), (0.58, -0.35, 0.44, 0.55), (-0.4, 0.5, 0.3, 0.36), (0.4, 0.5, 0.3, 0.36),
+                  (0, 0.05, 0.14, 0.7)],
     "cat": [(0, 0.2, 0.85, 0.7), [(-0.85, 0.2), (-0.8, -1), (-0.1, -0.3)], [(0.85, 0.2), (0.8, -1), (0.1, -0.3)]],
-    "castle": [
-        [
-            (-0.8, 0.85), (-0.8, -0.9), (-0.42, -0.9), (-0.42, -0.45), (-0.19, -0.45), (-0.19, -0.9),
-            (0.19, -0.9), (0.19, -0.45), (0.42, -0.45), (0.42, -0.9), (0.8, -0.9), (0.8, 0.85), (0.25, 0.85),
-            (0.25, 0.25), (-0.25, 0.25), (-0.25, 0.85),
-        ],
-    ],
+    "castle": [[(-0.8, 0.85), (-0.8, -0.9), (-0.42, -0.9), (-0.42, -0.45), (-0.19, -0.45), (-0.19, -0.9), (0.19, -0.9),
+                (0.19, -0.45), (0.42, -0.45), (0.42, -0.9), (0.8, -0.9), (0.8, 0.85), (0.25, 0.85), (0.25, 0.25),
+                (-0.25, 0.25), (-0.25, 0.85)]],
     "mountain": [[(-1, 0.6), (-0.4, -0.75), (-0.02, 0.0), (0.35, -0.4), (1, 0.6)]],
-    "camel": [
-        box(-0.5, -0.1, 0.8, 0.35),
-        (-0.05, -0.15, 0.25, 0.4),
-        (0.5, -0.15, 0.25, 0.4),
-        box(-0.5, 0, -0.2, 1),
-        box(0.5, 0, 0.8, 1),
-        [(-0.4, 0.3), (-0.5, -0.4), (-1, -0.4), (-1, -0.8), (-0.45, -0.8), (-0.1, 0.1)],
-    ],
+    "camel": [box(-0.5, -0.1, 0.8, 0.35), (-0.05, -0.15, 0.25, 0.4), (0.5, -0.15, 0.25, 0.4), box(-0.5, 0, -0.2, 1),
+              box(0.5, 0, 0.8, 1), [(-0.4, 0.3), (-0.5, -0.4), (-1, -0.4), (-1, -0.8), (-0.45, -0.8), (-0.1, 0.1)]],
     "fox": [[(-0.95, -0.95), (-0.4, -0.5), (0.4, -0.5), (0.95, -0.95), (0.85, 0), (0, 1), (-0.85, 0)]],
-    "snail": [
-        (0.3, -0.12, 0.62, 0.62),
-        [(-0.95, 0.8), (-0.75, 0.35), (0.7, 0.35), (1.05, 0.8)],
-        [(-0.95, 0.8), (-1, -0.8), (-0.75, -0.3), (-0.45, -0.8), (-0.55, 0.8)],
-    ],
-    "person": [
-        (0, -0.68, 0.32, 0.32),
-        box(-0.85, -0.3, 0.85, 0.02),
-        box(-0.35, -0.3, 0.35, 0.4),
-        [(-0.35, 0.3), (0.35, 0.3), (0.6, 1), (0.2, 1), (0, 0.6), (-0.2, 1), (-0.6, 1)],
-    ],
-    "snake": [
-        [(x, 0.5 * np.sin(4.5 * x) - 0.27) for x in np.linspace(-1, 1, 24)]
-        + [(x, 0.5 * np.sin(4.5 * x) + 0.27) for x in np.linspace(1, -1, 24)],
-    ],
+    "snail": [(0.3, -0.12, 0.62, 0.62), [(-0.95, 0.8), (-0.75, 0.35), (0.7, 0.35), (1.05, 0.8)],
+              [(-0.95, 0.8), (-1, -0.8), (-0.75, -0.3), (-0.45, -0.8), (-0.55, 0.8)]],
+    "person": [(0, -0.68, 0.32, 0.32), box(-0.85, -0.3, 0.85, 0.02), box(-0.35, -0.3, 0.35, 0.4),
+               [(-0.35, 0.3), (0.35, 0.3), (0.6, 1), (0.2, 1), (0, 0.6), (-0.2, 1), (-0.6, 1)]],
+    "snake": [[(x, 0.5 * np.sin(4.5 * x) - 0.27) for x in np.linspace(-1, 1, 24)]
+              + [(x, 0.5 * np.sin(4.5 * x) + 0.27) for x in np.linspace(1, -1, 24)]],
     "mouse": [(0, 0.35, 0.56, 0.56), (-0.56, -0.42, 0.42, 0.42), (0.56, -0.42, 0.42, 0.42)],
-    "tree": [
-        [(0, -1), (0.5, -0.3), (-0.5, -0.3)],
-        [(0, -0.6), (0.7, 0.2), (-0.7, 0.2)],
-        [(0, -0.2), (0.85, 0.7), (-0.85, 0.7)],
-        box(-0.18, 0.6, 0.18, 1),
-    ],
-    "car": [
-        box(-1, -0.05, 1, 0.35),
-        [(-0.7, 0), (-0.4, -0.5), (0.35, -0.5), (0.6, 0)],
-        (-0.52, 0.4, 0.27, 0.27),
-        (0.52, 0.4, 0.27, 0.27),
-    ],
-    "rocket": [
-        [
-            (0, -1), (0.35, -0.4), (0.35, 0.3), (0.8, 1), (0.25, 0.75), (-0.25, 0.75), (-0.8, 1), (-0.35, 0.3),
-            (-0.35, -0.4),
-        ],
-    ],
+    "tree": [[(0, -1), (0.5, -0.3), (-0.5, -0.3)], [(0, -0.6), (0.7, 0.2), (-0.7, 0.2)],
+             [(0, -0.2), (0.85, 0.7), (-0.85, 0.7)], box(-0.18, 0.6, 0.18, 1)],
+    "car": [box(-1, -0.05, 1, 0.35), [(-0.7, 0), (-0.4, -0.5), (0.35, -0.5), (0.6, 0)], (-0.52, 0.4, 0.27, 0.27),
+            (0.52, 0.4, 0.27, 0.27)],
+    "rocket": [[(0, -1), (0.35, -0.4), (0.35, 0.3), (0.8, 1), (0.25, 0.75), (-0.25, 0.75), (-0.8, 1), (-0.35, 0.3),
+                (-0.35, -0.4)]],
 }
 # fmt: on
 
@@ -137,10 +92,8 @@ class SampleSplit:
 def make_sample(coarse_of_fine: np.ndarray, split: str, seed: int = 0) -> SampleSplit:
     """The sample's "train" (5,000 images) or "test" (1,000) split, shuffled; the same bytes for the same seed.
 
-    coarse_of_fine: (100,) int, the superclass 0..19 of each class. Raises ValueError for another split.
+    coarse_of_fine: (100,) int, the superclass 0..19 of each class.
     """
-    if split not in IMAGES_PER_CLASS:
-        raise ValueError(f"split must be one of {list(IMAGES_PER_CLASS)}, not {split!r}")
     count = IMAGES_PER_CLASS[split]
     generator = np.random.default_rng((seed, list(IMAGES_PER_CLASS).index(split)))
 
@@ -152,12 +105,12 @@ def make_sample(coarse_of_fine: np.ndarray, split: str, seed: int = 0) -> Sample
     images, masks = [], []
     for fine, coarse in enumerate(coarse_of_fine):
         rank = np.count_nonzero(coarse_of_fine[:fine] == coarse)
-        pictures = draw_backgrounds(uniform)
+        drawn = draw_backgrounds(uniform)
         coverage, colours = draw_objects(uniform, stencils[coarse], *choose_outfit(coarse, rank))
-        pictures += coverage[..., None] * (colours - pictures)
-        pictures *= uniform(0.8, 1.1)[..., None]
-        pictures += generator.normal(0, 0.02, pictures.shape)
-        images.append(np.rint(255 * pictures.clip(0, 1)).astype(np.uint8))
+        drawn += coverage[..., None] * (colours - drawn)
+        drawn *= uniform(0.8, 1.1)[..., None]
+        drawn += generator.normal(0, 0.02, drawn.shape)
+        images.append(np.rint(255 * drawn.clip(0, 1)).astype(np.uint8))
         masks.append(coverage > 0.5)
     fine = np.repeat(np.arange(len(coarse_of_fine)), count)
     order = generator.permutation(len(fine))
@@ -195,11 +148,11 @@ def draw_objects(uniform: Callable, stencil: np.ndarray, hue: float, pattern: Ca
     """The share of each pixel that the object covers, (N, 32, 32), and its colours, (N, 32, 32, 3), all 0..1."""
     # We draw the area and not the width: a spindly silhouette gets as many pixels as a plump one.
     scale = np.sqrt(uniform(*AREAS) / (stencil.mean() * STENCIL_SPAN**2))  # pixels a unit of the stencil
-    reach = SIZE / 2 + 2 - scale  # pixels from the middle to the farthest centre: tips may leave the picture
+    reach = SIZE / 2 + 2 - scale  # pixels from the middle to the farthest centre: tips may leave the image
     centre_x, centre_y = SIZE / 2 + reach * uniform(-1, 1), SIZE / 2 + reach * uniform(-1, 1)
     angle, mirror = uniform(-0.4, 0.4), np.sign(uniform(-1, 1))
 
-    def to_object(points):  # positions in the picture -> pixels from the object's centre, along its own axes
+    def to_object(points):  # positions in the image -> pixels from the object's centre, along its own axes
         x, y = points - centre_x, points[:, None] - centre_y
         return mirror * (np.cos(angle) * x + np.sin(angle) * y), np.cos(angle) * y - np.sin(angle) * x
 
@@ -226,17 +179,17 @@ def draw_backgrounds(uniform: Callable) -> np.ndarray:
     def draw_colour():
         return make_rgb(uniform(0, 1), uniform(0.1, 0.9), uniform(0.25, 0.95))
 
-    def paint(pictures, amount):  # amount: (N, 32, 32), opaque at 1
-        return pictures + amount.clip(0, 1)[..., None] * (draw_colour() - pictures)
+    def paint(images, amount):  # amount: (N, 32, 32), opaque at 1
+        return images + amount.clip(0, 1)[..., None] * (draw_colour() - images)
 
-    pictures = paint(draw_colour(), draw_axis(0) / 36 + 0.5)
+    images = paint(draw_colour(), draw_axis(0) / 36 + 0.5)
     for _ in range(3):
-        pictures += 0.04 * np.sin(uniform(0.3, 1.3) * draw_axis(16))[..., None]
+        images += 0.04 * np.sin(uniform(0.3, 1.3) * draw_axis(16))[..., None]
     for _ in range(DISTRACTORS):
         # Two axes are seldom at right angles, which shears the circle into an ellipse.
-        pictures = paint(pictures, uniform(1.5, 6) - np.hypot(draw_axis(18), draw_axis(18)) + 0.5)
-        pictures = paint(pictures, uniform(0.3, 1) - abs(draw_axis(18)) + 0.5)
-    return pictures
+        images = paint(images, uniform(1.5, 6) - np.hypot(draw_axis(18), draw_axis(18)) + 0.5)
+        images = paint(images, uniform(0.3, 1) - abs(draw_axis(18)) + 0.5)
+    return images
 
 
 def make_rgb(hue, saturation, value) -> np.ndarray:

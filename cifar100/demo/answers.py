@@ -50,9 +50,9 @@ def describe_set(answer: Answer) -> str:
         return answer.doubt
     names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.enough]]
     if len(names) == 1:
-        return f"It is {CONFIDENCE:.0%} sure of one class: {names[0]}."
+        return f"It is {100 * CONFIDENCE:.0f} % sure of one class: {names[0]}."
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"It is {CONFIDENCE:.0%} sure that it is one of {len(names)}: {', '.join(names[:NAMED])}{more}."
+    return f"It is {100 * CONFIDENCE:.0f} % sure that it is one of {len(names)}: {', '.join(names[:NAMED])}{more}."
 
 
 def describe_superclass(ranking: list[Prediction]) -> str:

@@ -70,7 +70,7 @@ def plot_brightness(brightness: np.ndarray, fine: np.ndarray, labelled: int = 4)
 def plot_distances(distances: np.ndarray, share: float, largest: float = 50) -> Picture:
     """distances: (100, 100) between classes' mean images, in 0..255; share: how often the nearest class is of the same
     superclass, 0..1; largest: what lies above it has one colour."""
-    title = f"The class with the most similar mean image is of the same superclass in {share:.0%} (chance: 4%)"
+    title = f"The most similar mean image is of the same superclass for {share:.0%} of the classes (chance: 4%)"
     fig, ax = make_figure(9, 7.6, title)
     look = {"cmap": "viridis", "interpolation": "nearest", "vmin": 0, "vmax": largest}
     shown = ax.imshow(distances[np.ix_(BY_SUPERCLASS, BY_SUPERCLASS)], **look)

@@ -5,8 +5,8 @@ from matplotlib.ticker import PercentFormatter
 
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.figures.style import HELD, TRAINING, Picture, display_name, keep_apart, make_figure
-from cifar100.runs.history import EpochRecord
 from cifar100.lr_finder import SKIPPED, LrCurve
+from cifar100.runs.history import EpochRecord
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:

@@ -44,8 +44,7 @@ def export_onnx(run: Path, path: Path) -> None:
     check_writable(path)
     try:
         import onnx
-        import onnxscript  # noqa: F401  torch's exporter asks for it, in less clear words
-        from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+        from onnxscript.ir.passes.common import ClearMetadataAndDocStringPass  # torch's exporter needs it, too
     except ImportError as error:
         raise UserError(f"The export needs {error.name}: `pip install onnx onnxscript`.") from error
     answering = load_answering(run)

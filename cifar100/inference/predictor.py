@@ -72,7 +72,10 @@ class Predictor:
         """The same for each of a list of images, or of an array (N, H, W, 3)."""
         percent, fitted = check_confidence(confidence), self.answering
         probabilities = self.probabilities(images)
-        rankings = rank(probabilities)
+        orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()  # of equal ones the first comes first
+        rankings = [
+            [Prediction(FINE_NAMES[k], k, float(row[k])) for k in order] for order, row in zip(orders, probabilities)
+        ]
         if fitted is None:
             return [Answer(ranking, None) for ranking in rankings]
         enough, for_doubt = (
@@ -93,12 +96,6 @@ class Predictor:
         return softmax(logits, self.answering.temperature if self.answering else 1.0)
 
 
-def rank(probabilities: np.ndarray) -> list[list[Prediction]]:
-    """All classes for each row, the most probable first; of equal ones the first."""
-    orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()
-    return [[Prediction(FINE_NAMES[k], k, float(row[k])) for k in order] for order, row in zip(orders, probabilities)]
-
-
 def describe_doubt(classes: int) -> str | None:
     """classes: in an image's set for UNKNOWN_PERCENT."""
     if classes < UNKNOWN_FROM:
@@ -108,7 +105,7 @@ def describe_doubt(classes: int) -> str | None:
 
 def check_top(top_k: int) -> None:
     """Raises UserError if it is no number of classes."""
-    if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or not 1 <= top_k <= len(FINE_NAMES):
+    if type(top_k) is not int or not 1 <= top_k <= len(FINE_NAMES):
         raise UserError(f"top_k must be a whole number from 1 to {len(FINE_NAMES)}, not {top_k!r}.")
 
 

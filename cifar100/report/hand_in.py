@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cifar100.files import ROOT, write_bytes
+from cifar100.files import ROOT, load_json, write_bytes
 from cifar100.recipe import Recipe
 from cifar100.report.published import is_published
 from cifar100.report.readme import format_accuracy, format_times, list_accuracies
@@ -40,7 +40,7 @@ def list_items(root: Path) -> Iterator[tuple[bool, str]]:
 
 def shows(notebook: Path, text: str) -> bool:
     """Whether a notebook was executed from top to bottom without an error, and has this text in an output."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"] if notebook.is_file() else []
+    cells = load_json(notebook)["cells"] if notebook.is_file() else []
     cells = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
     outputs = [output for cell in cells for output in cell["outputs"]]
     whole = all(cell["execution_count"] for cell in cells) and not any(o["output_type"] == "error" for o in outputs)

@@ -41,11 +41,12 @@ def find_own(groups: dict[str, list[Run]]) -> str:
 def render_figures(groups: dict[str, list[Run]], root: Path) -> str:
     """The curve of the notebook's recipe, and where its network looks, as far as they are drawn."""
     name = find_own(groups)
-    figures = {
-        f"output/{name}/{CURVES}": f"Loss, top-1 accuracy and learning rate of {name} over its epochs.",
-        STRIP: "Four test images, each beside a heatmap of what speaks for the predicted class (Grad-CAM).",
+    figures = {  # how wide, in pixels, so that both fit on the first screen
+        f"output/{name}/{CURVES}": (560, f"Loss, top-1 accuracy and learning rate of {name} over its epochs."),
+        STRIP: (840, "Four test images, each beside a heatmap of what speaks for the predicted class (Grad-CAM)."),
     }
-    return "".join(f"![{words}]({path})\n\n" for path, words in figures.items() if (root / path).is_file())
+    shown = {path: own for path, own in figures.items() if (root / path).is_file()}
+    return "".join(f'<img src="{path}" width="{wide}" alt="{words}">\n\n' for path, (wide, words) in shown.items())
 
 
 def render_results(groups: dict[str, list[Run]]) -> str:

@@ -10,7 +10,6 @@ class Reported:
     """Top-1 on the test set, 0..1, as a public report gives it."""
 
     title: str
-    network: str
     epochs: int
     best: float  # the best epoch, chosen on the test set
     last: float | None = None  # None where the report's log gives no other
@@ -26,22 +25,22 @@ class Reported:
         return f"[{self.title}]({self.address})" if self.address else self.title
 
 
-RESNET56_STEPS = Reported("CIFAR-100 Image Classification with ResNet-56 (Subhajit)", "ResNet-56", 100, 0.7384, 0.7368)
+RESNET56_STEPS = Reported("CIFAR-100 Image Classification with ResNet-56 (Subhajit)", 100, 0.7384, 0.7368)
 STOPPED = " best, in a log that ends at epoch 103"
 HUB, GITHUB = "https://huggingface.co/spaces", "https://github.com"
 REPORTED = {  # by the recipe that rebuilds the system, or improves on it
     "resnet56_muon": RESNET56_STEPS,
     "resnet56_multistep": RESNET56_STEPS,
-    "resnet56_cosine": Reported("ResNet CIFAR-100 Training Assignment", "ResNet-56", 150, 0.7319, note=STOPPED),
+    "resnet56_cosine": Reported("ResNet CIFAR-100 Training Assignment", 150, 0.7319, note=STOPPED),
     "resnet18_onecycle": Reported(
-        *("ResNet18 Training on CIFAR-100", "ResNet-18", 100, 0.7565, 0.7534),
+        *("ResNet18 Training on CIFAR-100", 100, 0.7565, 0.7534),
         address=f"{HUB}/AsangSingh/ResNet_CIFAR100",
     ),
     "resnet18_warmup_cosine": Reported(
-        *("CIFAR-100 ResNet-18 Training", "ResNet-18", 100, 0.7833), note=" best, elsewhere in its repository"
+        *("CIFAR-100 ResNet-18 Training", 100, 0.7833), note=" best, elsewhere in its repository"
     ),
     "resnet18_cutmix": Reported(
-        *("ResNet-18, CIFAR-100 Classification (From Scratch, 150 Epochs)", "ResNet-18", 150, 0.7705, 0.7700),
+        *("ResNet-18, CIFAR-100 Classification (From Scratch, 150 Epochs)", 150, 0.7705, 0.7700),
         address=f"{GITHUB}/SXD390/ERA_CIFAR_100_ResNET_18",
     ),
 }

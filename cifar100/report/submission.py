@@ -66,9 +66,9 @@ def insert_address(text: str, address: str, notebook: str) -> str:
 
 
 def render_notebook(path: Path, address: str) -> str:
-    """The notebook's text with this address; its very bytes if nothing changes."""
-    text = path.read_text(encoding="utf-8")
-    notebook, changed = json.loads(text), False
+    """The notebook's text with this address; its very bytes if nothing changes. Raises UserError if it is
+    damaged."""
+    text, notebook, changed = path.read_text(encoding="utf-8"), load_json(path), False
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         cell["source"] = insert_address(source, address, path.name).splitlines(keepends=True)

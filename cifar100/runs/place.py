@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from cifar100.errors import UserError
 from cifar100.files import name_way_out, sync_folder
 from cifar100.runs.find import RUN_FILES, running_folder
 from cifar100.runs.run import Run
+
+if sys.platform != "win32":
+    import fcntl
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # as Lustre, NFS and some network drives answer
 
@@ -27,16 +31,26 @@ def locked(folder: Path) -> Iterator[None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
-        except Timeout as error:
-            raise UserError(f"Another process is writing {folder}: wait, or choose another --output.") from error
-        except (OSError, NotImplementedError) as error:  # the latter is filelock's own word for ENOSYS
-            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
-                raise
+        except (Timeout, NotImplementedError) as error:
+            if has_locks(Path(lock.lock_file)):
+                raise UserError(f"Another process is writing {folder}: wait, or choose another --output.") from error
             print(f"The file system of {folder} has no locks: let only one process write there.", flush=True)
     try:
         yield
     finally:
         lock.release()
+
+
+def has_locks(path: Path) -> bool:
+    """Whether the file system can lock this file, which filelock does not tell from a lock that another one holds."""
+    if sys.platform == "win32":
+        return True
+    try:
+        with open(path, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in NO_LOCKS
+    return True
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A finished run: the settings, the history and the metrics in its folder, read once and compared with one another."""
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from cifar100.errors import UserError
-from cifar100.files import load_json, read_regular
+from cifar100.files import load_json, read_regular, write_text
 from cifar100.recipe import CHANGEABLE, Recipe, explain
 from cifar100.recipes import RECIPES
 from cifar100.runs.answering import Answering
@@ -137,6 +136,10 @@ def load_recipe(folder: str | Path) -> Recipe:
         raise UserError(f"{path} holds no settings of a recipe ({error}): restore it.") from error
 
 
+def save_recipe(folder: Path, recipe: Recipe) -> None:
+    write_text(folder / "recipe.json", recipe.to_json() + "\n")
+
+
 def is_finished(folder: Path, recipe: Recipe) -> bool:
     """Whether the folder holds a finished run of just this recipe. Raises UserError if a file of it is damaged."""
     return (folder / "metrics.json").is_file() and Run.load(folder).recipe == recipe
@@ -165,13 +168,13 @@ def checksum(content: bytes, kind: str) -> str:
     return hashlib.sha256(content.replace(b"\r\n", b"\n") if kind == "history" else content).hexdigest()
 
 
-def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **facts) -> str:
-    """The text of metrics.json. folder: with the run's weights and history; facts: see `Metrics`."""
+def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **facts) -> dict:
+    """What metrics.json holds. folder: with the run's weights and history; facts: see `Metrics`."""
     checksums = {
         kind: checksum((folder / name).read_bytes(), kind)
         for kind, name in (("weights", WEIGHTS), ("history", HISTORY))
     }
-    return json.dumps(summarise_history(recipe, history) | facts | {"sha256": checksums}, indent=2) + "\n"
+    return summarise_history(recipe, history) | facts | {"sha256": checksums}
 
 
 def summarise_history(recipe: Recipe, history: list[EpochRecord]) -> dict:

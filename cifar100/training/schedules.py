@@ -2,9 +2,7 @@
 
 import math
 
-import torch
-from torch import nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     LambdaLR,
@@ -45,19 +43,6 @@ def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -
         # cycle_momentum would replace the recipe's momentum by 0.85 to 0.95.
         return OneCycleLR(optimizer, rates, total_steps=total, pct_start=recipe.warmup, cycle_momentum=False)
     return LambdaLR(optimizer, lambda step: triangle(step, total, recipe.warmup))
-
-
-def trace_rates(recipe: Recipe, points: int = 400) -> list[float]:
-    """The rate of a recipe's schedule over its training, as shares of the largest: about so many points, evenly
-    spaced."""
-    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    each = max(1, round(points / recipe.epochs))  # steps that stand for an epoch
-    scheduler, rates = make_scheduler(optimizer, recipe, each), []
-    for _ in range(math.ceil(recipe.epochs * each)):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return rates
 
 
 def triangle(step: int, total: int, warmup: float) -> float:

@@ -131,7 +131,7 @@ def test_a_file_that_is_not_the_official_one_is_refused(damage, files):
     for name, content in files.items():
         folder = name.replace("/", "-")
         put(f"{folder}/{name}", damage(content))
-        with pytest.raises(UserError, match=f"{name} is not the official file"):
+        with pytest.raises(UserError, match=f"{folder} holds no CIFAR-100"):
             data.load_split("test", folder)
 
 
@@ -140,7 +140,7 @@ def test_a_foreign_pickle_is_never_opened(tmp_path, files, monkeypatch):
     sized = [known._replace(size=len(trap)) for known in official.OFFICIAL]  # so that its checksum is compared
     monkeypatch.setattr(official, "OFFICIAL", tuple(sized))
     put("place/cifar-100-python/test", trap)
-    with pytest.raises(UserError, match="not the official file"):
+    with pytest.raises(UserError, match="holds no CIFAR-100"):
         data.load_split("test", "place")
     assert not (tmp_path / "mark").exists()
 
@@ -152,7 +152,7 @@ def test_a_file_is_read_once_for_both_splits_and_again_when_it_has_changed(files
     check_both(Path("place").absolute())
     assert data.load_official.cache_info().misses == 1
     put(f"place/{name}", files[name][:-1] + b"x")
-    with pytest.raises(UserError, match="not the official file"):
+    with pytest.raises(UserError, match="holds no CIFAR-100"):
         data.load_split("test", "place")
 
 

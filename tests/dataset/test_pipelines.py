@@ -10,7 +10,6 @@ from cifar100.dataset.augment_batch import BatchAugmentation, fill_hole, jitter,
 from cifar100.dataset.augment_image import ImageAugmentation, make_albumentations, to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.dataset.sample import make_sample
-from cifar100.errors import UserError
 from cifar100.recipe import Augmentation
 from cifar100.recipes import RECIPES
 
@@ -91,25 +90,17 @@ def test_values_stay_in_range_and_epochs_and_seeds_differ(pipeline, sample_image
     [
         {"crop_padding": 4, "flip": "random"},
         {"crop_padding": 4, "crop_border": "reflect"},
-        {"rotation": 15},
         {"shift": 0.1, "scale": (0.9, 1.1), "rotation": 15, "affine_probability": 0.5},
-        {"cutout": 16},
+        {"cutout": 16, "cutout_anywhere": True},
         {"jitter": (0.2, 0.2, 0.2, 0.1)},
-        {"jitter": (0.0, 0.0, 0.0, 0.5)},
-        {"erasing": 0.5},
-        {
-            "flip": "random",
-            "shift": 0.1,
-            "scale": (0.9, 1.1),
-            "rotation": 15,
-            "cutout": 16,
-            "jitter": (0.2, 0.2, 0.2, 0.1),
-        },
+        {"erasing": 0.5, "hole_color": "mean"},
+        {"flip": "random", "shift": 0.1, "rotation": 15, "cutout": 16, "jitter": (0.2, 0.2, 0.2, 0.1)},
     ],
     ids=lambda fields: "-".join(fields),
 )
 def test_means_and_variances_of_both_pipelines_agree(fields, sample_images):
-    """Channel means and standard deviations to 2.5 of 255, the mean image to 12 of 255 at every pixel: what 1,000 images with independent draws leave open."""
+    """Channel means and standard deviations to 2.5 of 255, the mean image to 12 of 255 at every pixel: what
+    1,000 images with independent draws leave open."""
     ours, theirs = (apply(augmentation, sample_images) for augmentation in both(**fields))
     np.testing.assert_allclose(ours.mean((0, 1, 2)), theirs.mean((0, 1, 2)), atol=2.5)
     np.testing.assert_allclose(ours.std((0, 1, 2)), theirs.std((0, 1, 2)), atol=2.5)
@@ -147,30 +138,10 @@ def test_jitter_of_nothing_changes_nothing_and_a_third_of_a_turn_swaps_channels(
 
 
 def test_an_unknown_argument_is_an_error():
-    with pytest.raises(TypeError, match="holes"):
-        Augmentation(holes=1)
     import albumentations as A
 
-    with pytest.raises(ValueError, match="max_holes"):
+    with pytest.raises(TypeError, match="holes"):
+        Augmentation(holes=1)
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="max_holes"):
         A.Compose([A.CoarseDropout(max_holes=1)], strict=True)
     assert make_albumentations(EVERYTHING).strict
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"cutmix_alpha": 0.0},
-        {"cutmix_alpha": -1.0},
-        {"hole_color": "white"},
-        {"erasing": 1.5},
-        {"scale": (1.1, 0.9)},
-        {"jitter": (0.2, 0.2, 0.2, 0.6)},
-        {"crop_padding": 32},
-        {"flip": "sometimes"},
-        {"pipeline": "albumentations", "flip": "alternating"},
-    ],
-    ids=str,
-)
-def test_a_wrong_augmentation_is_named(fields):
-    with pytest.raises(UserError, match="Augmentation: .* must be"):
-        Augmentation(**fields)

@@ -1,10 +1,12 @@
 """The embedded sample keeps its promises."""
 
+import hashlib
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from cifar100.dataset import cifar
 from cifar100.dataset.sample import OUTFITS, choose_outfit, make_sample
 
 # Any mapping with five classes a superclass will do; this one interleaves them, as CIFAR-100's does.
@@ -21,46 +23,26 @@ def held_out():
     return make_sample(COARSE_OF_FINE, "test")
 
 
-@pytest.mark.parametrize("name, per_class", [("train_split", 50), ("held_out", 10)])
-def test_every_class_has_its_images(name, per_class, request):
-    split = request.getfixturevalue(name)
-    assert split.images.shape == (100 * per_class, 32, 32, 3) and split.images.dtype == np.uint8
-    assert split.masks.shape == (100 * per_class, 32, 32) and split.masks.dtype == bool
-    assert split.fine.dtype == split.coarse.dtype == np.int64
-    assert (np.bincount(split.fine) == per_class).all()
-    assert (split.coarse == COARSE_OF_FINE[split.fine]).all()
+def test_every_class_has_its_images_and_all_differ(train_split, held_out):
+    for split, count in ((train_split, 50), (held_out, 10)):
+        assert split.images.shape == (100 * count, 32, 32, 3) and split.images.dtype == np.uint8
+        assert np.bincount(split.fine).tolist() == [count] * 100
+        assert (split.coarse == COARSE_OF_FINE[split.fine]).all()
+    assert len({image.tobytes() for split in (train_split, held_out) for image in split.images}) == 6000
 
 
-def test_objects_are_seen_and_leave_two_thirds_of_the_picture(train_split, held_out):
-    pixels = np.concatenate((train_split.masks, held_out.masks)).sum((1, 2))
-    assert pixels.min() >= 60
-    assert pixels.max() <= 32 * 32 // 3
-
-
-def test_objects_move_about(train_split):
+def test_objects_are_seen_leave_two_thirds_of_the_image_and_move_about(train_split):
+    pixels = train_split.masks.sum((1, 2))
+    assert 60 <= pixels.min() and pixels.max() <= 32 * 32 // 3
     frequency = train_split.masks.mean(0)  # how often each pixel is on an object
     assert frequency[4:-4, 4:-4].min() > 0.03
     assert frequency.max() < 0.6  # what a map that always points at the middle would score
 
 
-def test_same_seed_gives_same_bytes_whatever_the_global_state(held_out):
-    np.random.seed(1)
-    again = make_sample(COARSE_OF_FINE.tolist(), "test")
-    for name in ("images", "masks", "fine", "coarse"):
-        assert getattr(again, name).tobytes() == getattr(held_out, name).tobytes()
-
-
-def test_another_seed_gives_other_images(held_out):
-    other = make_sample(COARSE_OF_FINE, "test", seed=1)
-    assert not {image.tobytes() for image in other.images} & {image.tobytes() for image in held_out.images}
-
-
-def test_all_images_differ_within_and_across_splits(train_split, held_out):
-    assert len({image.tobytes() for split in (train_split, held_out) for image in split.images}) == 6000
-
-
-def test_images_are_shuffled(train_split):
-    assert abs(np.corrcoef(np.arange(len(train_split.fine)), train_split.fine)[0, 1]) < 0.1
+def test_the_bytes_are_always_the_same():
+    """smoke's published history was trained on these."""
+    ours = make_sample(cifar.COARSE_OF_FINE, "test")
+    assert hashlib.sha1(ours.images.tobytes()).hexdigest() == "7130adb195b5dde51a985a5b987dc96cb47db3bd"
 
 
 def test_colours_vary_with_the_class_on_the_object_and_not_around_it(train_split):
@@ -76,8 +58,3 @@ def test_colour_and_pattern_together_do_not_tell_a_class():
     outfits = [choose_outfit(coarse, rank) for coarse in range(20) for rank in range(len(OUTFITS))]
     assert min(Counter(outfits).values()) >= 3
     assert all(len({choose_outfit(coarse, rank) for rank in range(5)}) == 5 for coarse in range(20))
-
-
-def test_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="validation"):
-        make_sample(COARSE_OF_FINE, "validation")

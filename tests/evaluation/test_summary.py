@@ -12,7 +12,7 @@ from cifar100.__main__ import main
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.errors import UserError
-from cifar100.evaluation import calibration, metrics
+from cifar100.evaluation import metrics
 from cifar100.evaluation import summary as assessment
 from cifar100.evaluation.corruptions import corruptions_of, load_corruptions, table_file
 from cifar100.evaluation.logits import compute_logits, evaluate_run, extract_features
@@ -105,7 +105,7 @@ def test_evaluate_from_the_command_line(two_runs, capsys):
         out = capsys.readouterr().out
         assert "95% interval of top-1" in out and "calibration error" in out
         saved += [line for line in out.splitlines() if line.endswith(".png")]
-    assert len(saved) == len(set(saved)) == len(list(folders[0].parent.glob("evaluation/seed?/*.png"))) == 10
+    assert len(saved) == len(set(saved)) == len(list(folders[0].parent.glob("evaluation/seed?/*.png"))) == 8
     assert main(["evaluate", *map(str, folders), *OPTIONS]) == 2
     assert "say --compare" in capsys.readouterr().err
 
@@ -159,14 +159,12 @@ def test_every_figure_shows_its_data_of_few_images_too():
     pairs, by_class = metrics.confused_pairs(confusion), metrics.accuracies_by_class(logits, labels)
     between = metrics.superclass_confusion(confusion, COARSE_OF_FINE)
     curves, errors = assessment.reliability(logits, labels)
-    coverage, accuracy = calibration.accuracy_by_coverage(logits, labels)
     worse = {"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}
     drawn = {
         "classes": figures.plot_class_accuracy(by_class, metrics.class_intervals(logits, labels)),
         "superclasses": figures.plot_superclass_confusion(between),
         "pairs": figures.plot_confused_pairs(confusion, assessment.pick_confused(logits, labels, images, pairs)),
         "reliability": figures.plot_reliability(curves, errors),
-        "coverage": figures.plot_coverage(coverage, accuracy),
         "corruptions": figures.plot_corruptions(worse, 0.6),
     }
     points = [line.get_xdata()[0] for ax in drawn["classes"].axes for line in ax.lines if line.get_marker() == "o"]
@@ -177,6 +175,5 @@ def test_every_figure_shows_its_data_of_few_images_too():
     _, heights, used = next(iter(curves.values()))
     bars = [bar.get_height() for bar in drawn["reliability"].axes[0].patches]
     np.testing.assert_allclose(bars, heights[used > 0])
-    np.testing.assert_array_equal(drawn["coverage"].axes[0].lines[0].get_xydata(), np.stack([coverage, accuracy], 1))
     lines = {line.get_label(): list(line.get_ydata()) for line in drawn["corruptions"].axes[0].lines}
     assert {name: lines[name] for name in worse} == {name: [0.6, *values] for name, values in worse.items()}

@@ -8,22 +8,20 @@ import pickle
 import subprocess
 import sys
 import tarfile
-from dataclasses import replace
 
 import pytest
 import torch
-from cifar100.runs.checkpoint import load_checkpoint, seal
 from safetensors.torch import save
 
 from cifar100.dataset.cifar import load_split
 from cifar100.errors import UserError
 from cifar100.inference import load_predictor
-from cifar100.network import make_network, save_weights
+from cifar100.network import make_network
 from cifar100.recipes import SMOKE
 from cifar100.runs.history import load_history
-from cifar100.runs.run import Run, load_metrics, load_recipe, save_recipe
-from tests.conftest import ROOT
-from tests.inference.test_predictor import make_run
+from cifar100.runs.run import Run, load_metrics, load_recipe
+from cifar100.train import fit
+from tests.conftest import ROOT, make_run
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -38,17 +36,16 @@ class Code:
         return os.mkdir, (str(self.mark),)
 
 
-@pytest.mark.parametrize("name", ["checkpoint.pt", "weights.pth", "cifar-100-python/test", "test"])
-@pytest.mark.parametrize("kind", ["zip", "sealed", "pickle"])
-def test_code_in_a_pickle_does_not_run(tmp_path, name, kind):
+@pytest.mark.parametrize("name", ["smoke/seed0.running/checkpoint.pt", "weights.pth", "cifar-100-python/test", "test"])
+@pytest.mark.parametrize("kind", ["zip", "pickle"])
+def test_code_in_a_pickle_does_not_run(tiny, tmp_path, name, kind):
     mark, path, archive = tmp_path / "mark", tmp_path / "files" / name, io.BytesIO()
-    torch.save({"recipe": SMOKE.to_dict(), "parts": Code(mark)}, archive)
-    contents = {"zip": archive.getvalue(), "sealed": seal(archive.getvalue()), "pickle": pickle.dumps(Code(mark))}
+    torch.save({"recipe": SMOKE.to_json(), "network": Code(mark)}, archive)
     path.parent.mkdir(parents=True)
-    path.write_bytes(contents[kind])
+    path.write_bytes(archive.getvalue() if kind == "zip" else pickle.dumps(Code(mark)))
     with pytest.raises(UserError):
-        if name == "checkpoint.pt":
-            load_checkpoint(path, SMOKE)
+        if path.name == "checkpoint.pt":
+            next(fit(SMOKE, data="elsewhere", output=tmp_path / "files", device="cpu", resume=True))
         elif name == "weights.pth":
             load_predictor(path, "cpu")
         else:
@@ -127,35 +124,18 @@ def test_script_in_a_runs_metrics_is_refused_before_it_is_rendered(tmp_path, cha
         Run.load(folder)
 
 
-def test_script_in_a_recipes_name_is_refused(tmp_path):
-    folder, named = make_run(tmp_path), replace(SMOKE, name=SCRIPT)
-    save_recipe(folder, named)
-    save_weights(folder / "weights.safetensors", make_network(named), named)
-    with pytest.raises(UserError):
-        Run.load(folder)
-
-
 def test_weights_with_hostile_metadata_or_numbers_are_refused(tmp_path):
     tensors = {name: value.contiguous() for name, value in make_network(SMOKE).state_dict().items()}
-    settings, path = json.dumps(SMOKE.to_dict()), tmp_path / "alone.safetensors"
-    good = f'{{"recipe": {settings}}}'
-    for text in (
-        '{"recipe": []}',
-        "[" * 100_000,
-        '{"recipe": ' + "[" * 100_000,
-        f'{{"recipe": {settings.replace(": 6,", ": 1" + "0" * 400 + ",")}}}',
-    ):
+    path, good = tmp_path / "alone.safetensors", '{"network": "resnet20"}'
+    for text in ('{"network": []}', '{"network": "os"}', "[" * 100_000, "7"):
         path.write_bytes(save(tensors, {"cifar100": text}))
         with pytest.raises(UserError):
             load_predictor(path, "cpu")
     path.write_bytes(save(tensors, {"cifar100": good}))
     load_predictor(path, "cpu")  # else the above says nothing
-    for name in ("head.weight", next(name for name in tensors if name.endswith("tracked"))):
-        for kind in (torch.int8, torch.complex64, torch.float64, None):
-            value = tensors[name][None] if kind is None else tensors[name].to(kind)
-            path.write_bytes(save(tensors | {name: value.contiguous()}, {"cifar100": good}))
-            with pytest.raises(UserError, match="another network"):
-                load_predictor(path, "cpu")
+    path.write_bytes(save(tensors | {"head.weight": tensors["head.weight"][None]}, {"cifar100": good}))
+    with pytest.raises(UserError, match="another network"):
+        load_predictor(path, "cpu")
 
 
 def test_files_that_never_end_are_refused(tmp_path):
@@ -169,7 +149,7 @@ def test_files_that_never_end_are_refused(tmp_path):
 
 
 def test_bombs_take_little_memory():
-    """All of them in one process, whose peak of memory is taken after an image of a few pixels."""
+    """In a process of its own, whose peak of memory is taken before: one that has had more would not notice."""
     script = """
 import resource, struct, sys, zlib
 from cifar100.errors import UserError

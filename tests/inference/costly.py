@@ -24,13 +24,6 @@ def make_run_lengths(width: int = 60_000_000, height: int = 1) -> bytes:
     return b"BM" + struct.pack("<IHHI", offset + len(pixels), 0, 0, offset) + header + palette + pixels
 
 
-def make_large_tile() -> bytes:
-    """A TIFF of 100x100 pixels in one tile of 46,336x46,336."""
-    tags = {256: 100, 257: 100, 258: 8, 259: 5, 262: 1, 277: 1, 322: 46_336, 323: 46_336, 324: 8, 325: 4}
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(4)
-
-
 def make_long_comment(megabytes: int = 19) -> bytes:
     """A GIF whose comment Pillow copies anew for each of its 255 bytes, and no image."""
     header = b"GIF89a" + struct.pack("<HHBBB", 10, 10, 0, 0, 0)
@@ -53,7 +46,6 @@ def promise(width: int, height: int) -> bytes:
 REFUSED_AT_ONCE = {  # by their header
     "scans": make_many_scans,
     "run lengths": make_run_lengths,
-    "tile": make_large_tile,
     "pixels": lambda: promise(8_000, 8_000),
     "pixels beyond Pillow's limit": lambda: promise(20_000, 20_000),
 }

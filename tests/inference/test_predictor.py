@@ -18,25 +18,9 @@ from cifar100.inference.predictor import UNKNOWN_FROM
 from cifar100.network import load_network, make_network, save_weights
 from cifar100.recipes import SMOKE
 from cifar100.runs.answering import Answering
-from cifar100.runs.find import run_folder
-from cifar100.runs.history import EpochRecord, save_history
-from cifar100.runs.run import make_metrics, save_recipe
+from tests.conftest import make_run
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-
-
-def make_run(output, recipe=SMOKE, accuracy=0.5):
-    """A finished run's folder with the recipe's first weights, and this accuracy after its one epoch."""
-    folder = run_folder(recipe, output)
-    folder.mkdir(parents=True)
-    save_recipe(folder, recipe)
-    save_weights(folder / "weights.safetensors", make_network(recipe), recipe)
-    history = [EpochRecord(1, 0.1, 4.0, 0.1, 4.0, accuracy)]
-    save_history(folder, history)
-    facts = {"data": "CIFAR-100", "seconds": 1.0, "images_per_second": 1.0, "hardware": "abacus", "commit": None}
-    metrics = make_metrics(recipe, history, folder, versions={"torch": "2"}, **facts)
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    return folder
 
 
 def make_answering(temperature=10.0):
@@ -175,7 +159,7 @@ def test_the_command_prints_classes_sets_and_doubt(run, evaluated, tmp_path, cap
         ),  # said before it opens any
         ([*command, "--confidence", "1.5"], "from 0.01 to 0.99"),
         ([*command, "--top", "0"], "from 1 to 100"),
-        (["predict", str(run), "*.jpg"], "No file is named like *.jpg"),
+        (["predict", str(run), "*.jpg"], "There is no file *.jpg"),
     ):
         assert main(arguments) == 2
         captured = capsys.readouterr()
