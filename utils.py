@@ -39,8 +39,9 @@ from cifar100.figures import *
 from cifar100.figures.style import display_name
 from cifar100.inference import load_predictor
 from cifar100.inference.pictures import open_picture, shrink
+from cifar100.lr_finder import curve_file, find_recipe_lr, load_curve
 from cifar100.network import load_network
-from cifar100.notebook.session import choose_data, find_lr, publish, render_result, start_session
+from cifar100.notebook.session import choose_data, publish, render_result, start_session
 from cifar100.notebook.shortcuts import load_without_shortcuts
 from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.notebook.tables import (

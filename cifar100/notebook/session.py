@@ -12,7 +12,6 @@ from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run
 from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
 from cifar100.files import write_bytes
-from cifar100.lr_finder import LrCurve, curve_file, find_recipe_lr, load_curve
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.report.hand_in import render_submission
@@ -32,7 +31,6 @@ class Session:
     device: torch.device
     output: Path  # of runs and figures
     trains: bool
-    reason: str  # why it trains, or does not: a sentence
     image: Path | None  # the image of one's own that is classified in the end
 
     @property
@@ -46,8 +44,8 @@ class Session:
         return (running_folder(self.run) / "checkpoint.pt").exists()
 
     def __str__(self) -> str:
-        recipe, folder = self.recipe, self.run.parent
-        return f"{recipe.name}, seed {recipe.seed}, on {self.device}. {self.reason}\nRuns and figures: {folder}"
+        does = "trains" if self.trains else "loads a finished run, and trains nothing"
+        return f"{self.recipe.name}, seed {self.recipe.seed}: it {does}, on {self.device}, in {self.run}"
 
 
 def start_session(
@@ -70,17 +68,15 @@ def start_session(
         raise UserError(f"PICTURE names {image}, which is not there: write its whole path, or leave PICTURE empty.")
 
     may_train = train == "yes" or train == "auto" and (sample or device.type != "cpu")
-    places = [own] if sample else list(dict.fromkeys((own, OUTPUT)))
-    if train == "yes":
-        places = []
-    elif may_train and not sample:  # what the project publishes keeps nobody from training
-        places.remove(OUTPUT)
-    for place in places:
+    places = [own] if sample else [own, OUTPUT]
+    if may_train and not sample:  # what the project publishes keeps nobody from training
+        places = [place for place in places if place != OUTPUT]
+    for place in places if train != "yes" else []:
         folder = run_folder(chosen, place, sample)
         if is_finished(folder, chosen) and has_weights(folder):
-            return Session(chosen, device, place, False, "It loads a finished run and trains nothing.", image)
+            return Session(chosen, device, place, False, image)
     if may_train:
-        return Session(chosen, device, own, True, f"It trains, because TRAIN is {train}.", image)
+        return Session(chosen, device, own, True, image)
     raise UserError(
         f"{chosen.name}, seed {seed}, has no finished run with weights in {own}, and nothing may be trained here: set "
         "TRAIN to yes to train it all the same, or choose another RECIPE or SEED."
@@ -111,17 +107,6 @@ def check_mounted(folder: Path) -> None:
 def render_result(recipe: Recipe) -> str:
     """The block at the top of the notebook, in Markdown: whose work it is, and what the published runs have reached."""
     return render_submission(recipe, group_by_recipe(load_published()).get(recipe.name, []))
-
-
-def find_lr(session: Session, recipe: Recipe) -> LrCurve:
-    """The recipe's range test: as it is kept, unless a training run is to begin here, else measured and kept."""
-    path = curve_file(recipe, session.output, is_sample())
-    if path.exists() and not session.trains:
-        print(f"Loaded {path}.")
-        return load_curve(path)
-    curve, path = find_recipe_lr(recipe, output=session.output, steps=15 if is_sample() else 200)
-    print(f"Measured, and kept as {path}.")
-    return curve
 
 
 def publish(session: Session) -> list[Path]:
