@@ -16,10 +16,10 @@ from cifar100.__main__ import main
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE
 from cifar100.demo import answers
 from cifar100.demo import page as app
-from cifar100.demo.examples import load_drawings
+from cifar100.demo.answers import load_drawings
 from cifar100.errors import UserError
 from cifar100.inference import load_predictor
-from cifar100.inference.pictures import stack_pictures
+from cifar100.inference.images import stack_images
 from cifar100.recipes import SMOKE
 from tests.demo.pages import call, connect, shares, upload
 from tests.inference import costly
@@ -71,10 +71,10 @@ def ask(client, path, model="first"):
 
 
 def test_the_endpoint_gives_the_probabilities_of_the_predictor(client, models, photograph):
-    (pixels,) = stack_pictures([photograph])
+    (pixels,) = stack_images([photograph])
     said = {}
     for name, folder in models.items():
-        label, superclass, seen, last, before, said[name] = ask(client, photograph, name)
+        label, said[name], superclass, seen, last, before = ask(client, photograph, name)
         expected = load_predictor(folder, "cpu").predict(photograph)
         shown = [(row["label"], row["confidence"]) for row in label["confidences"]]
         assert shown == [(own.class_name.replace("_", " "), own.probability) for own in expected]
@@ -98,7 +98,7 @@ def test_a_sentence_says_how_sure_it_is(models):
 
 
 def test_what_is_no_image_gets_one_sentence_and_the_server_goes_on(client, photograph, tmp_path):
-    kind = "is not an image of a kind read here"
+    kind = "it is none of JPEG"
     for name, content, message in (
         ("text.png", b"no image", kind),
         ("drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', kind),
@@ -154,7 +154,7 @@ def test_models_are_the_published_runs_with_weights(tmp_path):
     (tmp_path / "sprint/seed0/weights.safetensors").unlink()
     models = answers.find_models(output=tmp_path)
     assert list(models.items()) == [("sprint", tmp_path / "sprint/seed2"), ("smoke", tmp_path / "smoke/seed1")]
-    assert answers.describe_model("sprint", models["sprint"]) == "sprint (70.0% on the test split)"
+    assert answers.describe_model("sprint", models["sprint"]) == "sprint (70.0%)"
     with pytest.raises(UserError, match="holds no finished run with weights"):
         answers.find_models(output=tmp_path / "sprint")
 
@@ -192,7 +192,7 @@ def test_a_visitor_uploads_an_image_then_garbage_then_a_drawing(page, models, ph
         garbage = tmp_path / "<img src=x onerror=document.title=1>.png"
         garbage.write_text("<script>document.title = 1</script>")
         file.set_input_files(garbage)
-        expect(message).to_contain_text("is not an image of a kind read here")
+        expect(message).to_contain_text("it is none of JPEG")
         expect(bars).to_have_count(0)
         tab.get_by_test_id("toast-close").click()
         tab.get_by_label("Remove Image").click()

@@ -14,7 +14,7 @@ from huggingface_hub.utils import filter_repo_objects
 
 from cifar100.__main__ import main
 from cifar100.demo import space
-from cifar100.demo.examples import load_drawings
+from cifar100.demo.answers import load_drawings
 from cifar100.errors import UserError
 from cifar100.inference import load_predictor
 from cifar100.report.model_card import render_card

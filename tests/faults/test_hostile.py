@@ -152,25 +152,25 @@ def test_bombs_take_little_memory():
     script = """
 import resource, struct, sys, zlib
 from cifar100.errors import UserError
-from cifar100.inference.pictures import open_picture
+from cifar100.inference.images import open_image
 from tests.inference.costly import REFUSED_AT_ONCE
-from tests.inference.test_pictures import add_chunk, as_file, noise
+from tests.inference.test_images import add_chunk, as_file, noise
 from PIL import Image
 png = as_file(Image.fromarray(noise(9, 9, 3)))
-open_picture(png)
+open_image(png)
 zeros = zlib.compress(bytes(100_000_000), 9)
 contents = [make() for make in REFUSED_AT_ONCE.values()]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for content in contents:
     try:
-        open_picture(content)
+        open_image(content)
     except UserError:
         pass
     else:
         sys.exit("one was taken")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 for kind, start in ((b"zTXt", b"Comment\\0\\0"), (b"iTXt", b"Comment\\0\\1\\0\\0\\0"), (b"iCCP", b"profile\\0\\0")):
-    open_picture(add_chunk(png, kind, start + zeros))
+    open_image(add_chunk(png, kind, start + zeros))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from cifar100.demo.examples import load_drawings
+from cifar100.demo.answers import load_drawings
 from tests.conftest import ROOT, make_run
 from tests.demo.pages import SECONDS, call, shares, start_page, upload
 from tests.inference import costly
