@@ -192,7 +192,6 @@ def test_what_is_no_image_is_refused(tmp_path):
     photograph = as_file(Image.fromarray(noise(64, 64, 3)), "JPEG")
     contents = {
         "text.png": b"no image",
-        "page.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         "truncated.jpg": photograph[: len(photograph) // 2],
         "promise.bmp": promise(8, 8),
         "scan.tiff": as_file(Image.new("L", (8, 8)), "TIFF"),
