@@ -2,7 +2,7 @@
 
 network = torch.hub.load("OWNER/NAME", "resnet56", pretrained=True)
 transform = torch.hub.load("OWNER/NAME", "transform")
-logits = network(transform("my_picture.jpg"))  # (1, 100), a column for each of network.classes
+logits = network(transform("my_image.jpg"))  # (1, 100), a column for each of network.classes
 
 From a clone: torch.hub.load(FOLDER, "resnet56", pretrained=True, source="local"). With temperature and sets:
 `cifar100.inference.load_predictor`.
@@ -15,7 +15,7 @@ from torch import nn
 
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import FINE_NAMES
-from cifar100.inference.pictures import Picture, stack_pictures
+from cifar100.inference.images import ImageInput, stack_images
 from cifar100.network import load_network
 from cifar100.runs.find import find_run
 from model import NETWORKS
@@ -46,10 +46,10 @@ def sprint(pretrained: bool = False) -> nn.Module:
 
 
 def transform():
-    """What turns a picture (a path, bytes, a PIL image, an array) into the networks' input, (1, 3, 32, 32) float32."""
+    """What turns an image (a path, bytes, a PIL image, an array) into the networks' input, (1, 3, 32, 32) float32."""
 
-    def apply(picture: Picture) -> torch.Tensor:
-        return to_input(torch.from_numpy(stack_pictures([picture])))
+    def apply(image: ImageInput) -> torch.Tensor:
+        return to_input(torch.from_numpy(stack_images([image])))
 
     return apply
 

@@ -2,7 +2,7 @@
 
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, readable
-from cifar100.demo.examples import load_drawings
+from cifar100.demo.answers import load_drawings
 from cifar100.eda.augmentations import draw_augmented, label_transform, list_transforms
 from cifar100.eda.images import (
     channel_histograms,
@@ -38,7 +38,7 @@ from cifar100.explain.receptive_field import blocks_as_markdown, trace_blocks
 from cifar100.figures import *
 from cifar100.figures.style import display_name
 from cifar100.inference import load_predictor
-from cifar100.inference.pictures import open_picture, shrink
+from cifar100.inference.images import open_image, shrink
 from cifar100.lr_finder import curve_file, find_recipe_lr, load_curve
 from cifar100.network import load_network
 from cifar100.notebook.session import choose_data, publish, render_result, start_session

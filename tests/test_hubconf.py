@@ -16,10 +16,10 @@ def test_a_local_folder_answers_as_load_predictor(name, recipe):
 
     network, transform = load(name, pretrained=True), load("transform")
     predictor = load_predictor(ROOT / "output" / recipe, "cpu")
-    picture = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
     with torch.no_grad():
-        logits = network(transform(picture)).numpy()
+        logits = network(transform(image)).numpy()
     temperature = predictor.answering.temperature
     assert not network.training and len(network.classes) == 100
-    assert np.array_equal(softmax(logits, temperature), predictor.probabilities([picture]))
+    assert np.array_equal(softmax(logits, temperature), predictor.probabilities([image]))
     assert load(name).training  # new weights

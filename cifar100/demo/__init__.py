@@ -1,1 +1,1 @@
-"""The page that answers for a picture, and the Space."""
+"""The page that answers for an image, and the Space."""

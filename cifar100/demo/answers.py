@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from cifar100.dataset.cifar import COARSE_NAMES, COARSE_OF_FINE, readable
 from cifar100.errors import UserError
 from cifar100.explain.grad_cam import explain_stages, overlay
 from cifar100.files import read_regular
-from cifar100.inference import Answer, Prediction, Predictor
-from cifar100.inference.pictures import SIDE
+from cifar100.inference.images import SIDE
+from cifar100.inference.predictor import Answer, Prediction, Predictor
 from cifar100.inference.safe_opening import open_safely
 from cifar100.runs.find import find_usable
 from cifar100.runs.run import load_metrics
@@ -17,15 +18,20 @@ from cifar100.runs.run import load_metrics
 TOP = 5  # classes in an answer
 UPLOAD_BYTES = 20_000_000  # that an image's file may have
 ENLARGED = 10  # times a side, of the images in an answer
-CONFIDENCE = 0.9  # that the true class is among those that the sentence names
-NAMED = 5  # classes that it names at most
-Shown = tuple[dict[str, float], str, np.ndarray, np.ndarray, np.ndarray, str]
+NAMED = 5  # classes that the sentence on how sure it is names at most
+# Example images, 192x192 pixels: drawings, because none of the data set's photographs may be shipped.
+DRAWINGS = sorted(Path(__file__).with_name("drawings").glob("*.png"))
+Shown = tuple[dict[str, float], str, str, np.ndarray, np.ndarray, np.ndarray]
+
+
+def load_drawings() -> dict[str, Image.Image]:
+    """The drawings by what they are meant to show, RGB."""
+    return {path.stem: Image.open(path).convert("RGB") for path in DRAWINGS}
 
 
 def make_answer(predictor: Predictor, path: str) -> Shown:
-    """Of an image's file: the TOP classes with their probabilities, the superclass, what the network sees, where it
-    looks, in the last stage and in the one before it, and a sentence on how sure it is; the images are
-    (320, 320, 3) uint8.
+    """Of an image's file: the TOP classes with their probabilities, a sentence on how sure it is, the superclass, what
+    the network sees, and where it looks in the last stage and in the one before it; images are (320, 320, 3) uint8.
 
     Raises UserError as `open_safely` does, without the path, which would show where a server keeps its files.
     """
@@ -33,26 +39,26 @@ def make_answer(predictor: Predictor, path: str) -> Shown:
         content = read_regular(Path(path), UPLOAD_BYTES)
     except OSError as error:
         raise UserError("The image is no longer on the server: upload it again.") from error
-    pixels = open_safely(content)[None]
-    answer = predictor.answer(pixels[0], CONFIDENCE)
+    pixels = open_safely(content)
+    answer = predictor.answer(pixels)
     shares = {readable(prediction.class_name): prediction.probability for prediction in answer.ranking[:TOP]}
-    seen = pixels[0].repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels show
-    maps = explain_stages(predictor.network, pixels).values()
-    last, before = (overlay(pixels[0], heatmaps[0], ENLARGED * SIDE) for heatmaps in maps)
-    return shares, describe_superclass(answer.ranking), seen, last, before, describe_set(answer)
+    seen = pixels.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels show
+    maps = explain_stages(predictor.network, pixels[None]).values()
+    last, before = (overlay(pixels, heatmaps[0], ENLARGED * SIDE) for heatmaps in maps)
+    return shares, describe_set(answer), describe_superclass(answer.ranking), seen, last, before
 
 
 def describe_set(answer: Answer) -> str:
-    """A sentence: not measured, too many classes, one, or one of several."""
+    """How sure the network is, in a sentence. answer: for a confidence of 90 %."""
     if answer.enough is None:
         return "How sure it is has not been measured: `evaluate --write` does."
     if answer.doubt:
         return answer.doubt
     names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.enough]]
     if len(names) == 1:
-        return f"It is {100 * CONFIDENCE:.0f} % sure of one class: {names[0]}."
+        return f"It is 90 % sure of one class: {names[0]}."
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"It is {100 * CONFIDENCE:.0f} % sure that it is one of {len(names)}: {', '.join(names[:NAMED])}{more}."
+    return f"It is 90 % sure that it is one of {len(names)}: {', '.join(names[:NAMED])}{more}."
 
 
 def describe_superclass(ranking: list[Prediction]) -> str:
@@ -74,11 +80,10 @@ def find_models(run: str | Path | None = None, output: str | Path = "output") ->
 
 
 def published_accuracy(model: Path) -> float | None:
-    """On the test split, 0..1. None for a file of weights, or a recipe's folder. Raises UserError if the run is
-    damaged."""
+    """On the test split, 0..1. None for a file of weights, or a recipe's folder."""
     return load_metrics(model)["final"].get("test_accuracy") if (model / "metrics.json").is_file() else None
 
 
 def describe_model(name: str, model: Path) -> str:
     accuracy = published_accuracy(model)
-    return f"{name} ({accuracy:.1%} on the test split)" if accuracy else name
+    return f"{name} ({accuracy:.1%})" if accuracy else name

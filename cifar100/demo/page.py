@@ -10,20 +10,16 @@ import gradio as gr
 import numpy as np
 
 from cifar100.dataset.cifar import SUPERCLASSES, readable
-from cifar100.demo.answers import TOP, UPLOAD_BYTES, describe_model, make_answer
-from cifar100.demo.examples import load_drawings
-from cifar100.device import return_freed_memory
+from cifar100.demo.answers import TOP, UPLOAD_BYTES, describe_model, load_drawings, make_answer
 from cifar100.errors import UserError, printable
 from cifar100.explain.grad_cam import explain_stages
-from cifar100.inference import load_predictor
-from cifar100.inference.pictures import SIDE
+from cifar100.inference.images import SIDE
+from cifar100.inference.predictor import load_predictor
 
 QUEUE_LENGTH = 64  # requests that wait; the next one is told that the queue is full
 AT_ONCE = 2  # answers in the making: an image of the largest size takes 0.9 GB to open
 CACHE_SECONDS = 3600  # how long uploads and answers stay on the disk
 TITLE = "What does the network see?"
-NOT_RECEIVED = "The image is no file that was uploaded here: upload it."
-NO_NETWORK = "The network is none of the list: choose one."
 LIMITS = (
     "It knows **the 100 classes of CIFAR-100** and names five of them, whatever the image shows. How many classes it "
     "takes to be 90 % sure tells how far to trust them. "
@@ -33,21 +29,22 @@ REASONS = (
     "**What it sees, and where it looks:** the brighter a place, the more it speaks for the first class "
     "([Grad-CAM](https://arxiv.org/abs/1610.02391))."
 )
+CLASSES = "\n".join(f"- **{readable(name)}**: {readable(', '.join(own.split()))}" for name, own in SUPERCLASSES.items())
 CSS = """
 .pixels img { image-rendering: pixelated; }
+.main.fillable { max-width: 1000px !important; padding: 14px 24px; }
+.gallery-item .container { width: 56px; height: 56px; }
 footer .divider { display: none; }
 """
-# For `launch`, here and in a Space. `share` is said aloud, because its default is to share in Colab.
+# For `launch`, here and in a Space
 LAUNCH = {
     "theme": gr.themes.Default(font=[gr.themes.Font("sans-serif")], font_mono=[gr.themes.Font("monospace")]),  # no web
     "css": CSS,
     "max_file_size": UPLOAD_BYTES,
-    # A call without a browser is a session of its own, and Gradio keeps a copy of the page's description for each: for
-    # 10,000 unless told otherwise.
-    "state_session_capacity": 200,
+    "state_session_capacity": 200,  # Gradio keeps a copy of the page for each call, of 10,000 unless told otherwise
     "enable_monitoring": False,
     "ssr_mode": False,
-    "share": False,
+    "share": False,  # by default it shares in Colab
     "quiet": True,
 }
 
@@ -73,7 +70,7 @@ class ImageFile(gr.Image):
             return None
         folder = Path(make_upload_folder().name).resolve()
         if not payload.path or folder not in Path(payload.path).resolve().parents:
-            raise refusal(NOT_RECEIVED)
+            raise refusal("The image is no file that was uploaded here: upload it.")
         return payload.path
 
 
@@ -86,18 +83,17 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
     """The page, with a queue of bounded length. models: as `answers.find_models` finds them; the first one is read at
     once. Raises UserError if it cannot be read."""
     make_upload_folder()
-    return_freed_memory()
     load = functools.cache(lambda name: load_predictor(models[name], device))
     first = load(next(iter(models)))
     explain_stages(first.network, np.zeros((1, SIDE, SIDE, 3), np.uint8))  # its imports take the first visitor seconds
 
     def predict(image: str | None, model: str):
-        """What an image shows: the five most probable classes of CIFAR-100, the superclass, the 32x32 pixels that
-        the network sees, Grad-CAM's heatmaps over them, and how sure it is."""
+        """What an image shows: the five most probable classes of CIFAR-100, how sure the network is, the superclass,
+        the 32x32 pixels that it sees, and Grad-CAM's heatmaps over them."""
         if image is None:
             return (None,) * 6
         if not isinstance(model, str):  # Gradio lets null pass, and a list of names
-            raise refusal(NO_NETWORK)
+            raise refusal("The network is none of the list: choose one.")
         try:
             return make_answer(load(model), image)
         except UserError as error:
@@ -107,34 +103,27 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
         gr.Markdown(f"# {TITLE}\n\n{LIMITS}")
         with gr.Row():
             with gr.Column():
+                # PNG, because WebP would change the drawings
                 image = ImageFile(
-                    label="Your image: upload, paste or webcam",
-                    sources=["upload", "clipboard", "webcam"],
-                    format="png",  # of the drawings: WebP would change them
-                    height=320,
+                    label="Your image", sources=["upload", "clipboard", "webcam"], format="png", height=320
                 )
                 drawings = [[drawing] for drawing in load_drawings().values()]
                 examples = gr.Examples(drawings, image, label="Or one of these drawings", api_visibility="private")
+                choices = [(describe_model(name, path), name) for name, path in models.items()]
+                model = gr.Dropdown(choices, label="Network (accuracy on the test split)", interactive=True)
             with gr.Column():
                 shares = gr.Label(label=f"The {TOP} most probable classes", num_top_classes=TOP)
-                sure = gr.Textbox(label="How sure it is", interactive=False, lines=2)
+                sure = gr.Textbox(label="How sure it is", interactive=False, lines=1, max_lines=3)
                 superclass = gr.Textbox(label="Superclass of the first", interactive=False)
-                choices = [(describe_model(name, path), name) for name, path in models.items()]
-                model = gr.Dropdown(choices, label="Network", interactive=True)
         gr.Markdown(REASONS)
         with gr.Row():
-            shown = {"interactive": False, "format": "png", "buttons": ["fullscreen"], "min_width": 240}
-            views = [
-                gr.Image(label=f"What it sees: {SIDE}x{SIDE} pixels", elem_classes="pixels", **shown),
-                gr.Image(label="Where it looks: last stage", **shown),
-                gr.Image(label="Where it looks: stage before", **shown),
-            ]
+            shown = {"interactive": False, "format": "png", "buttons": ["fullscreen"], "min_width": 200}
+            seen = gr.Image(label=f"What it sees: {SIDE}x{SIDE} pixels", elem_classes="pixels", **shown)
+            last = gr.Image(label="Where it looks: last stage", **shown)
+            before = gr.Image(label="Where it looks: stage before", **shown)
         with gr.Accordion("All it knows: the 100 classes", open=False):
-            superclasses = SUPERCLASSES.items()
-            gr.Markdown(
-                "\n".join(f"- **{readable(name)}**: {readable(', '.join(own.split()))}" for name, own in superclasses)
-            )
-        outputs = [shares, superclass, *views, sure]
+            gr.Markdown(CLASSES)
+        outputs = [shares, sure, superclass, seen, last, before]
         asking = {"fn": predict, "inputs": [image, model], "outputs": outputs, "show_progress_on": shares}
         # `image.change` would serve for all, but asks twice where an upload replaces an image.
         asked = gr.on([image.upload, image.clear, model.change], **asking, api_name="predict")
@@ -156,7 +145,6 @@ def serve(models: dict[str, Path], device: str | None = None, port: int | None =
     except Exception as error:  # Gradio asks its own page whether it answers, and fails in several ways where not
         app.close(verbose=False)
         raise UserError(
-            "The page has started, but does not answer on this machine: end what else computes here and, if there is a "
-            "proxy, set NO_PROXY=127.0.0.1."
+            "The page has started, but does not answer here: end what else computes, or set NO_PROXY=127.0.0.1."
         ) from error
     return app

@@ -1,17 +1,12 @@
-"""A run as a Hugging Face Space: a folder that holds the page, the weights and nothing that it does not need."""
+"""A run as a Hugging Face Space: a folder that holds the page, the package and the weights."""
 
-import json
-import os
 import platform
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterable
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
 from pathlib import Path
 
-from cifar100.demo.examples import DRAWINGS
+from cifar100.demo.answers import DRAWINGS
 from cifar100.errors import UserError, brief
 from cifar100.files import ROOT
 from cifar100.network import load_network
@@ -23,22 +18,13 @@ from cifar100.runs.run import Run
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)  # USER/NAME
 MARK = "python -m cifar100 export-space"  # in the README of every export
 # What lies in an export, or is left there by running it or by looking at it
-OWN = {"README.md", "MODEL_CARD.md", "LICENSE", ".gitattributes", "requirements.txt", "app.py", "model.py"} | {
-    *("cifar100", "output", "__pycache__", ".gradio", ".DS_Store", "Thumbs.db", "desktop.ini"),
-}
-NOT_SENT = [f"{start}{name}" for name in ("__pycache__/**", ".DS_Store", "Thumbs.db") for start in ("", "**/")]
+OWN = {"README.md", "MODEL_CARD.md", "LICENSE", ".gitattributes", "requirements.txt", "app.py", "model.py"}
+LEFT = {"__pycache__", ".gradio", ".DS_Store", "Thumbs.db", "desktop.ini"}
+NOT_SENT = [f"{start}{name}{end}" for name in sorted(LEFT) for start in ("", "**/") for end in ("", "/**")]
+# Requirements of the project that the page does not load
+NOT_NEEDED = {"albumentations", "torch-lr-finder", "torchsummary", "seaborn", "jupyter", "papermill"}
 # The CPU's torch: PyPI's brings gigabytes for GPUs, which a free Space does not have.
 INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
-# Imports the page and has it answer once, in a process of its own: what is loaded then, lazy imports too, is needed.
-PROBE = """
-import json, sys
-root, run, drawing = sys.argv[1:]
-sys.path.insert(0, root)
-from cifar100.demo.page import make_answer
-from cifar100.inference import load_predictor
-make_answer(load_predictor(run, "cpu"), drawing)
-print(json.dumps({name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}))
-"""
 README, APP = (Path(__file__).with_name(f"space_{name}.jinja") for name in ("readme.md", "app.py"))
 
 
@@ -72,60 +58,32 @@ def refuse_others(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"{folder} is a file: name a new folder.")
-    names, readme = {path.name for path in folder.iterdir()} - {".DS_Store"}, folder / "README.md"
-    exported = readme.is_file() and MARK.encode() in readme.read_bytes() and names <= OWN
-    if names and not exported:
+    names, readme = {path.name for path in folder.iterdir()} - LEFT, folder / "README.md"
+    exported = readme.is_file() and MARK.encode() in readme.read_bytes()
+    if names and not (exported and names <= {*OWN, "cifar100", "output"}):
         raise UserError(f"{folder} holds other files than an earlier export: name a new or an empty folder.")
 
 
 def make_contents(folder: Path) -> dict[str, bytes]:
     """The Space's files by their path in it. Raises UserError if a file of the run is missing or damaged."""
-    missing = [name for name in RUN_FILES if not (folder / name).is_file()]
-    if missing:
-        raise UserError(f"{folder} lacks {', '.join(missing)}: restore it, or train the run again.")
+    run = Run.load(folder)
     load_network(folder)  # damaged weights are refused here, in their own words
-    run, loaded = Run.load(folder), probe(folder)
-    code = sorted({Path(file) for name, file in loaded.items() if name.partition(".")[0] in ("model", "cifar100")})
     target = run_folder(run.recipe).as_posix()
-    card = {"MODEL_CARD.md": render_card(run)} if "evaluation" in run.metrics else {}
+    card = {"MODEL_CARD.md": render_card(run, hub=True)} if "evaluation" in run.metrics else {}
+    needed = re.findall(r"^[\w-]+", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    # As they are installed here, without a build's suffix such as +cu132
+    pins = [f"{name}=={version(name).partition('+')[0]}" for name in needed if name not in NOT_NEEDED]
+    python = ".".join(platform.python_version_tuple()[:2])
     texts = card | {
-        "README.md": fill_in(
-            README,
-            title=f"CIFAR-100 with {run.recipe.name}",
-            recipe=run.recipe,
-            card=card,
-            mark=MARK,
-            gradio=version("gradio"),
-            python=".".join(platform.python_version_tuple()[:2]),
-        ),
+        "README.md": fill_in(README, run=run, card=card, mark=MARK, gradio=version("gradio"), python=python),
         "app.py": fill_in(APP, name=run.recipe.name, run=target),
-        "requirements.txt": "\n".join([INDEX, *pin(loaded), ""]),
+        "requirements.txt": "\n".join([INDEX, *pins, ""]),
         ".gitattributes": "".join(f"*.{kind} filter=lfs diff=lfs merge=lfs -text\n" for kind in ("safetensors", "png")),
     }
+    copied = [*sorted(ROOT.glob("cifar100/**/*.py")), *DRAWINGS, ROOT / "model.py", ROOT / "LICENSE"]
     contents = {name: text.encode() for name, text in texts.items()}
-    contents |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in (*code, *DRAWINGS, ROOT / "LICENSE")}
+    contents |= {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in copied}
     return contents | {f"{target}/{name}": (folder / name).read_bytes() for name in RUN_FILES}
-
-
-def probe(run: Path) -> dict[str, str | None]:
-    """The modules that the page has loaded once it has answered, with their files. Raises UserError if it cannot
-    answer."""
-    command = [sys.executable, "-c", PROBE, str(ROOT), str(run.resolve()), str(DRAWINGS[0])]
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "NO_PROXY": "*", "no_proxy": "*"}
-    result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
-    if result.returncode:
-        reason = (result.stderr.strip().splitlines() or ["it was killed"])[-1].rstrip(".")
-        raise UserError(f"The page does not answer with {run} here ({reason}): try `python -m cifar100 demo {run}`.")
-    return json.loads(result.stdout.splitlines()[-1])
-
-
-def pin(modules: Iterable[str]) -> list[str]:
-    """Lines of requirements.txt for what these modules belong to, of what the project's own requirements name: as it is
-    installed here, without a build's suffix such as +cu132."""
-    wanted = {re.match(r"[\w.-]*", line)[0].lower() for line in (ROOT / "requirements.txt").read_text().splitlines()}
-    owners = packages_distributions()
-    loaded = {owner for module in modules for owner in owners.get(module, ()) if owner.lower() in wanted}
-    return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(loaded, key=str.lower)]
 
 
 def check_push(name: str) -> str:
@@ -145,17 +103,10 @@ def push_space(folder: Path, name: str, token: str) -> str:
     """Upload an exported Space and return its address. Raises UserError if the Hub refuses, or is out of reach."""
     from huggingface_hub import HfApi
 
-    hub = HfApi(token=token)
+    hub, patterns = HfApi(token=token), {"ignore_patterns": NOT_SENT, "delete_patterns": ["cifar100/**", "output/**"]}
     try:
         address = hub.create_repo(name, repo_type="space", space_sdk="gradio", exist_ok=True)
-        hub.upload_folder(
-            repo_id=name,
-            repo_type="space",
-            folder_path=folder,
-            commit_message="Export a run of cifar100",
-            ignore_patterns=[*NOT_SENT, ".gradio/**"],
-            delete_patterns=["cifar100/**", "output/**"],
-        )
+        hub.upload_folder(repo_id=name, repo_type="space", folder_path=folder, **patterns)
     # Everything: its library for HTTP has changed twice, each has a base of its own, and an illegal header or a proxy
     # of a kind that is not installed raises something else again.
     except Exception as error:

@@ -35,11 +35,10 @@ class WithProbabilities(nn.Module):
 
 def export_onnx(run: Path, path: Path) -> None:
     """Write a finished run's network as an ONNX file: images (N, 3, 32, 32) float32, normalised -> logits and
-    probabilities, (N, 100) float32 each, the latter after the run's temperature if it has been evaluated.
+    probabilities, (N, 100) float32 each. Its metadata hold PREPROCESSING, the class names, recipe and temperature.
 
-    Its metadata say how an image becomes an input ("preprocessing") and hold, as JSON, the class names in the order of
-    the logits, the recipe and the temperature. Raises UserError if a file of the run is missing or damaged, if onnx or
-    onnxscript is not installed, or if the file cannot be written.
+    Raises UserError if a file of the run is missing or damaged, if onnx or onnxscript is not installed, or if the file
+    cannot be written.
     """
     check_writable(path)
     try:
@@ -59,10 +58,10 @@ def export_onnx(run: Path, path: Path) -> None:
         verbose=False,
     )
     ClearMetadataAndDocStringPass()(program.model)  # torch notes the lines of code, with this machine's paths
-    facts = {"classes": FINE_NAMES, "recipe": load_recipe(run).to_dict(), "temperature": temperature}
-    facts = {name: json.dumps(value) for name, value in facts.items()} | {"preprocessing": PREPROCESSING}
     model, content = program.model_proto, io.BytesIO()
-    onnx.helper.set_model_props(model, facts)
+    facts = {"classes": FINE_NAMES, "recipe": load_recipe(run).to_dict(), "temperature": temperature}
+    texts = {name: json.dumps(value) for name, value in facts.items()} | {"preprocessing": PREPROCESSING}
+    onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model)
     onnx.save_model(model, content)
     write_bytes(path, content.getvalue())

@@ -19,15 +19,13 @@ from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import compute_logits
 from cifar100.evaluation.probabilities import softmax
-from cifar100.evaluation.sets import MOST, set_sizes
-from cifar100.inference.pictures import Picture, stack_pictures
+from cifar100.evaluation.sets import set_sizes
+from cifar100.inference.images import ImageInput, stack_images
 from cifar100.network import load_network, load_network_of_file
-from cifar100.runs.answering import Answering
+from cifar100.runs.answering import MOST, Answering
 from cifar100.runs.find import find_run
-from cifar100.runs.run import load_answering
+from cifar100.runs.run import WEIGHTS, load_answering
 
-WEIGHTS = "weights.safetensors"  # of a run
-PICKLED = (".pth", ".pt")  # what torch.save writes
 # Classes in a set for 90 % from which on the network does not know the image. On photographs, a rocket, a cup, a
 # motorcycle and a lion need one to four classes, a cat (no class of CIFAR-100) nineteen; of the test images one in two
 # hundred needs fifteen. For a higher confidence all sets are large: it is always judged by this one.
@@ -57,37 +55,39 @@ class Predictor:
     def __init__(self, network: nn.Module, device: torch.device, answering: Answering | None = None):
         self.network, self.device, self.answering = network.to(device).eval(), device, answering
 
-    def predict(self, image: Picture, top_k: int = 5) -> list[Prediction]:
+    def predict(self, image: ImageInput, top_k: int = 5) -> list[Prediction]:
         """The most probable classes, best first. Raises UserError if the image cannot be opened, as
-        `pictures.open_picture` has it, or if top_k is not from 1 to 100."""
+        `images.open_image` has it, or if top_k is not from 1 to 100."""
         check_top(top_k)
         return self.answer(image).ranking[:top_k]
 
-    def answer(self, image: Picture, confidence: float = 0.9) -> Answer:
+    def answer(self, image: ImageInput, confidence: float = 0.9) -> Answer:
         """All classes, and how many of the first are enough. Raises UserError as `predict` does, and if the confidence
         is not from 0.01 to 0.99."""
         return self.answer_batch([image], confidence)[0]
 
-    def answer_batch(self, images: Sequence[Picture] | np.ndarray, confidence: float = 0.9) -> list[Answer]:
+    def answer_batch(self, images: Sequence[ImageInput] | np.ndarray, confidence: float = 0.9) -> list[Answer]:
         """The same for each of a list of images, or of an array (N, H, W, 3)."""
-        percent, fitted = check_confidence(confidence), self.answering
+        if not isinstance(confidence, (int, float)) or not 0.01 <= confidence <= MOST / 100:
+            raise UserError(f"A confidence is a number from 0.01 to {MOST / 100}, such as 0.9: not {confidence!r}.")
         probabilities = self.probabilities(images)
         orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()  # of equal ones the first comes first
         rankings = [
             [Prediction(FINE_NAMES[k], k, float(row[k])) for k in order] for order, row in zip(orders, probabilities)
         ]
+        fitted = self.answering
         if fitted is None:
             return [Answer(ranking, None) for ranking in rankings]
         enough, for_doubt = (
-            set_sizes(probabilities, fitted.set_thresholds[p - 1], fitted.penalty, fitted.free).tolist()
-            for p in (percent, UNKNOWN_PERCENT)
+            set_sizes(probabilities, fitted.set_thresholds[percent - 1], fitted.penalty, fitted.free).tolist()
+            for percent in (math.ceil(100 * confidence - 1e-9), UNKNOWN_PERCENT)
         )
         return [Answer(*parts) for parts in zip(rankings, enough, map(describe_doubt, for_doubt))]
 
-    def probabilities(self, images: Sequence[Picture] | np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Sequence[ImageInput] | np.ndarray) -> np.ndarray:
         """(N, 100) float64, each row sums to 1: the softmax of the logits after the temperature. What has 32x32 pixels
         is seen as it is, as in evaluation. Raises UserError if an image cannot be opened, or a logit is not finite."""
-        pixels = stack_pictures(images)
+        pixels = stack_images(images)
         if not len(pixels):
             return np.empty((0, len(FINE_NAMES)))
         logits = compute_logits(self.network, pixels)
@@ -109,25 +109,17 @@ def check_top(top_k: int) -> None:
         raise UserError(f"top_k must be a whole number from 1 to {len(FINE_NAMES)}, not {top_k!r}.")
 
 
-def check_confidence(confidence: float) -> int:
-    """In percent, rounded up. Raises UserError if there are no sets for it."""
-    number = confidence if type(confidence) in (int, float) else math.nan
-    if not 0.01 <= number <= MOST / 100:
-        raise UserError(f"A confidence is a number from 0.01 to {MOST / 100}, such as 0.9: not {confidence!r}.")
-    return math.ceil(100 * number - 1e-9)
-
-
 def load_predictor(path: str | Path, device: str | torch.device | None = None) -> Predictor:
     """A predictor from a run's folder, a recipe's folder (its lowest seed), or a weights.safetensors, which names its
     network. Temperature and sets come from the metrics.json of a run. device: None for the best there is.
 
-    Raises UserError if there is no run, if a file is damaged or belongs to another network, and for the pickles of
-    torch.save, which can run code where they are opened.
+    Raises UserError if there is no run, or if a file is damaged or belongs to another network. No pickle is opened: it
+    can run code.
     """
     path, chosen = Path(path), choose_device(device)
-    if path.suffix in PICKLED:
-        raise UserError(f"{path} is a pickle, which is not opened: name a run, or its weights.safetensors.")
-    if path.suffix == ".safetensors" and not (path.name == WEIGHTS and path.with_name("metrics.json").is_file()):
+    if path.name == WEIGHTS and path.with_name("metrics.json").is_file():
+        path = path.parent
+    if path.suffix == ".safetensors":
         return Predictor(load_network_of_file(path), chosen)
-    folder = path.parent if path.name == WEIGHTS else find_run(path)
+    folder = find_run(path)
     return Predictor(load_network(folder), chosen, load_answering(folder))

@@ -12,33 +12,31 @@ import numpy as np
 
 from cifar100.errors import UserError
 from cifar100.files import ROOT
-from cifar100.inference.pictures import SIDE, open_picture, shrink
+from cifar100.inference.images import SIDE, open_image, shrink
 
 SECONDS = 10  # for one image; the largest that is taken needs 1 to 4 on two busy cores, by the machine
 MEMORY = 2_000_000_000  # bytes of addresses; the largest image needs half of it
+COMMAND = (sys.executable, "-m", "cifar100.inference.safe_opening")
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}  # the stacks of threads would count
 
 
 def open_safely(content: bytes) -> np.ndarray:
     """The 32x32 pixels that a network sees of an image's file: (32, 32, 3) uint8. Threads may call it at once.
 
-    Raises UserError as `open_picture` does, and if opening it takes more than SECONDS or MEMORY.
+    Raises UserError as `open_image` does, and if opening it takes more than SECONDS or MEMORY.
     """
-    command = [sys.executable, "-m", "cifar100.inference.safe_opening"]
-    environment = os.environ | {
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONIOENCODING": "utf-8",
-    }  # no threads, whose stacks count
+    options = {"input": content, "capture_output": True, "timeout": SECONDS, "cwd": ROOT}
     try:
-        reply = subprocess.run(command, input=content, capture_output=True, timeout=SECONDS, cwd=ROOT, env=environment)
+        reply = subprocess.run(COMMAND, env=os.environ | ENVIRONMENT, **options)
+        if reply.returncode == 0:
+            return np.frombuffer(reply.stdout, np.uint8).reshape(SIDE, SIDE, 3)
+        if reply.returncode == 2:
+            raise UserError(reply.stderr.decode().splitlines()[-1])  # before it may stand a warning of Pillow's
     except OSError as error:
         raise UserError("The server is too busy to open an image: try again in a minute.") from error
     except subprocess.TimeoutExpired:
-        reply = None
-    if reply is None or reply.returncode not in (0, 2):  # ended for its time, or for want of memory
-        raise UserError("The image takes too much time or memory to open: save it anew as a PNG file, or smaller.")
-    if reply.returncode == 2:
-        raise UserError(reply.stderr.decode().splitlines()[-1])  # before it may stand a warning of Pillow's
-    return np.frombuffer(reply.stdout, np.uint8).reshape(SIDE, SIDE, 3)
+        pass
+    raise UserError("The image takes too much time or memory to open: save it anew as a PNG file, or smaller.")
 
 
 def main() -> int:
@@ -48,7 +46,7 @@ def main() -> int:
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     try:
-        sys.stdout.buffer.write(shrink(open_picture(sys.stdin.buffer.read())).tobytes())
+        sys.stdout.buffer.write(shrink(open_image(sys.stdin.buffer.read())).tobytes())
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

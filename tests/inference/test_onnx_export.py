@@ -30,8 +30,3 @@ def test_logits_and_probabilities_equal_torchs(tmp_path):
     assert json.loads(facts["classes"]) == list(FINE_NAMES) and json.loads(facts["recipe"]) == SMOKE.to_dict()
     assert json.loads(facts["temperature"]) == 0.25 and str(list(MEAN)) in facts["preprocessing"]
     assert not any(text in path.read_bytes() for text in (b"site-packages", bytes(ROOT), b".py"))
-
-
-def test_a_run_without_weights_is_refused(tmp_path, capsys):
-    assert main(["export-onnx", str(tmp_path), "--to", str(tmp_path / "x.onnx")]) == 2
-    assert "holds no finished run" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()

@@ -27,72 +27,68 @@ SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT", b"IEND")  # that say what the image looks like
 ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
-OPAQUE = ("1", "L", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")  # modes without transparency, unless `info` names a colour
-Picture = str | os.PathLike | bytes | Image.Image | np.ndarray
+ImageInput = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 
-def open_picture(picture: Picture) -> np.ndarray:
+def open_image(source: ImageInput) -> np.ndarray:
     """The image's central square, upright, in sRGB, as (S, S, 3) uint8; transparent parts on white.
 
-    picture: a file's path or its content, a PIL image (it stays as it is), or an array (H, W), (H, W, 3) or
+    source: a file's path or its content, a PIL image (it stays as it is), or an array (H, W), (H, W, 3) or
     (H, W, 4), uint8 or float in 0..1. 16-bit grey is scaled to 8 bits; an animation gives its first frame.
 
     Raises UserError if it is missing, damaged or none of FORMATS, if it has more than MAX_PIXELS or MAX_SCANS
     (nothing is decoded before), or if its numbers have another range or shape. A file made for it may still take
     minutes: see `safe_opening`.
     """
-    name = printable(str(picture)[:200]) if isinstance(picture, (str, os.PathLike)) else "The image"
+    name = printable(str(source)[:200]) if isinstance(source, (str, os.PathLike)) else "The image"
     try:
-        if isinstance(picture, np.ndarray):
-            picture = Image.fromarray(scale_array(picture, name))
-        elif isinstance(picture, (str, os.PathLike)):
-            picture = read_image(read_regular(Path(picture), MAX_BYTES), name)
-        elif isinstance(picture, bytes):
-            picture = read_image(picture, name)
-        if isinstance(picture, Image.Image):
-            return cut_square(picture, name)
-        raise UserError(f"An image is a path, bytes, a PIL image or an array: pass one, not {type(picture).__name__}.")
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        kinds = ", ".join(FORMATS)
-        raise UserError(f"{name} is not an image of a kind read here ({kinds}): name a PNG or JPEG file.") from error
+        if isinstance(source, np.ndarray):
+            source = Image.fromarray(scale_array(source))
+        elif isinstance(source, (str, os.PathLike)):
+            source = read_image(read_regular(Path(source), MAX_BYTES))
+        elif isinstance(source, bytes):
+            source = read_image(source)
+        if not isinstance(source, Image.Image):
+            raise ValueError("it is no path, bytes, PIL image or array")
+        return cut_square(source)
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{name} cannot be opened as an image ({reason}): name a PNG or JPEG file.") from error
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is none of {', '.join(FORMATS)}"
+        raise UserError(f"{name} cannot be opened as an image ({reason}): choose a PNG or JPEG file.") from error
 
 
-def read_image(content: bytes, name: str) -> Image.Image:
-    """An image of which only the header is decoded. Raises UserError for what would take long without being large."""
+def read_image(content: bytes) -> Image.Image:
+    """An image of which only the header is decoded. Raises ValueError for what would take long without being large."""
     if content.startswith(PNG_START):
         content = keep_chunks(content)
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     if image.format in ("JPEG", "MPO") and count_scans(content) > MAX_SCANS:  # MPO: a JPEG with others behind it
-        raise UserError(f"{name} has more than {MAX_SCANS} progressive scans: save it anew.")
+        raise ValueError(f"it has more than {MAX_SCANS} progressive scans")
     if any(tile[0] == "bmp_rle" for tile in image.tile):  # Pillow reads them in Python, byte by byte
-        raise UserError(f"{name} is a BMP of run lengths: save it as a PNG file.")
+        raise ValueError("it is a BMP of run lengths")
     return image
 
 
 def count_scans(jpeg: bytes) -> int:
     """How many scans there are up to the end of the image; a phone may put a video behind it."""
-    scans = place = 0
-    while (marker := MARKER.search(jpeg, place)) and marker[0] != END_OF_IMAGE:
+    scans = start = 0
+    while (marker := MARKER.search(jpeg, start)) and marker[0] != END_OF_IMAGE:
         scans += marker[0] == SCAN
-        place = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")  # the segment's length
+        start = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")  # the segment's length
     return scans
 
 
 def keep_chunks(png: bytes) -> bytes:
     """The file without chunks that change no pixel, for which Pillow may refuse all of it: text that unpacks to a lot,
     or something of the wrong length. The same for a colour profile beyond MAX_PROFILE."""
-    kept, place = [PNG_START], len(PNG_START)
-    while place < len(png):
-        end = place + 12 + int.from_bytes(png[place : place + 4], "big")  # with length, kind and checksum
-        kind, data = png[place + 4 : place + 8], png[place + 8 : end - 4]
+    kept, start = [PNG_START], len(PNG_START)
+    while start < len(png):
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")  # with length, kind and checksum
+        kind, data = png[start + 4 : start + 8], png[start + 8 : end - 4]
         if kind in PNG_CHUNKS and not (kind == b"iCCP" and is_bad_profile(data)):
-            kept.append(png[place:end])
-        place = end
+            kept.append(png[start:end])
+        start = end
     return b"".join(kept)
 
 
@@ -105,29 +101,21 @@ def is_bad_profile(data: bytes) -> bool:
         return True
 
 
-def shrink(picture: np.ndarray) -> np.ndarray:
-    """(S, S, 3) uint8 -> (32, 32, 3) uint8, as CIFAR-100's photographs were shrunk: with antialiasing. What has 32x32
-    pixels already keeps every one of them."""
-    return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+def scale_array(array: np.ndarray) -> np.ndarray:
+    """An array of the kinds that `open_image` takes, as uint8. Raises ValueError for any other."""
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
+        raise ValueError(f"an array must be (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):  # NaN fails as well
+        raise ValueError("an array must be of uint8, or of float from 0 to 1")
+    return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
 
 
-def stack_pictures(pictures: Sequence[Picture] | np.ndarray) -> np.ndarray:
-    """What a network sees of each image: (N, 32, 32, 3) uint8. An array of just that kind is taken as it is.
-
-    pictures: a list of what `open_picture` takes, or an array (N, H, W, 3 or 4). Raises UserError as `open_picture`
-    does, and if it is no list.
-    """
-    if isinstance(pictures, np.ndarray) and pictures.dtype == np.uint8 and pictures.shape[1:] == (SIDE, SIDE, 3):
-        return pictures
-    if not isinstance(pictures, (list, tuple)) and not (isinstance(pictures, np.ndarray) and pictures.ndim == 4):
-        raise UserError("Several images are a list, or an array (N, H, W, 3): put a single one into a list.")
-    return np.array([shrink(open_picture(picture)) for picture in pictures], np.uint8).reshape(-1, SIDE, SIDE, 3)
-
-
-def cut_square(image: Image.Image, name: str) -> np.ndarray:
-    """What `open_picture` gives. Without resampling: but for their colour profile the pixels stay what they were."""
+def cut_square(image: Image.Image) -> np.ndarray:
+    """What `open_image` gives. Without resampling: but for their colour profile the pixels stay what they were."""
     if not 0 < image.width * image.height <= MAX_PIXELS:
-        raise UserError(f"{name} has no pixels, or more than {MAX_PIXELS:,}: make it smaller first.")
+        raise ValueError(f"it has no pixels, or more than {MAX_PIXELS:,}")
     profile, image = image.info.get("icc_profile"), turn_upright(image)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -135,9 +123,7 @@ def cut_square(image: Image.Image, name: str) -> np.ndarray:
     if image.mode.startswith("I"):  # "I;16", "I;16B" and, mostly with the same range, "I"
         values = np.asarray(image).astype(np.int32)  # 65535 is to be 255; convert() would clip
         image = Image.fromarray(((values.clip(0, 65535) + 128) // 257).astype(np.uint8))
-    elif image.mode == "F":
-        image = Image.fromarray(scale_array(np.asarray(image), name))
-    if image.mode not in OPAQUE or "transparency" in image.info:
+    if image.mode == "P" or image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return np.asarray(convert_colours(image, profile))
@@ -158,8 +144,7 @@ def turn_upright(image: Image.Image) -> Image.Image:
 
 
 def convert_colours(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An opaque image in sRGB. What has no colour profile is taken for sRGB, as is what has a damaged one, or one for
-    other channels."""
+    """An opaque image in sRGB, which it is taken for if its profile is missing, damaged or for other channels."""
     if profile:
         try:
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -169,12 +154,20 @@ def convert_colours(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def scale_array(array: np.ndarray, name: str) -> np.ndarray:
-    """An array of the kinds that `open_picture` takes, as uint8. Raises UserError for any other."""
-    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
-        raise UserError(f"{name} must be an array (H, W), (H, W, 3) or (H, W, 4): not {array.shape}.")
-    if array.dtype == np.uint8:
-        return array
-    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):  # NaN fails as well
-        raise UserError(f"{name} must be an array of uint8, or of float from 0 to 1: divide by 255, or make it uint8.")
-    return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
+def shrink(square: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8 -> (32, 32, 3) uint8, with antialiasing. What has 32x32 pixels already keeps them."""
+    return np.asarray(Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def stack_images(sources: Sequence[ImageInput] | np.ndarray) -> np.ndarray:
+    """What a network sees of each image: (N, 32, 32, 3) uint8. An array of just that kind is taken as it is.
+
+    sources: a list of what `open_image` takes, or an array (N, H, W, 3 or 4). Raises UserError as `open_image` does,
+    and if it is no list.
+    """
+    is_array = isinstance(sources, np.ndarray) and sources.ndim == 4
+    if is_array and sources.dtype == np.uint8 and sources.shape[1:] == (SIDE, SIDE, 3):
+        return sources
+    if not is_array and not isinstance(sources, (list, tuple)):
+        raise UserError("Several images are a list, or an array (N, H, W, 3): put a single one into a list.")
+    return np.array([shrink(open_image(source)) for source in sources], np.uint8).reshape(-1, SIDE, SIDE, 3)
