@@ -1,9 +1,6 @@
 """What the notebooks import. Every name lives in a room of cifar100/."""
 
-from cifar100.training.check import format_findings, list_choices
-
-from cifar100.bench import format_bench, run_bench
-from cifar100.dataset.augment_image import make_albumentations, to_input
+from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, readable
 from cifar100.demo.examples import load_drawings
 from cifar100.eda.augmentations import draw_augmented, label_transform, list_transforms
@@ -22,7 +19,6 @@ from cifar100.eda.images import (
     superclass_share_of_nearest,
 )
 from cifar100.evaluation.calibration import accuracy_by_coverage
-from cifar100.evaluation.corruptions import corruptions_of
 from cifar100.evaluation.logits import compute_logits, extract_features
 from cifar100.evaluation.metrics import (
     accuracies_by_class,
@@ -45,27 +41,27 @@ from cifar100.inference import load_predictor
 from cifar100.inference.pictures import open_picture, shrink
 from cifar100.lr_finder import curve_file, find_recipe_lr, load_curve
 from cifar100.network import load_network
-from cifar100.notebook.session import start_session
-from cifar100.notebook.settings import explain_settings
+from cifar100.notebook.session import choose_data, publish, render_result, start_session
+from cifar100.notebook.shortcuts import load_without_shortcuts
 from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.notebook.tables import (
+    as_code,
     as_markdown,
-    compare_corruptions,
     compare_recipes,
-    compare_reports,
     list_results,
-    list_targets,
+    recipe_source,
     summarise_ranges,
 )
-from cifar100.recipes import RECIPES, find_recipe
+from cifar100.recipes import find_recipe
 from cifar100.report.curves import draw_overview
 from cifar100.report.describe import list_events
-from cifar100.report.hand_in import render_list, render_submission, save_details
+from cifar100.report.hand_in import render_list
 from cifar100.report.published import group_by_recipe, load_published
 from cifar100.report.readme import render_results
 from cifar100.report.reported import list_levels
+from cifar100.report.submission import save_details
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
-from cifar100.training.schedules import trace_rates
+from cifar100.train import evaluate, fit, train_one_epoch
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,11 +1,8 @@
 """Train a recipe, from its first step to the finished run, on one page.
 
-    for record in fit(RECIPES["resnet56_muon"]):
-        print(record.epoch, record.eval_accuracy)
-
 From top to bottom: `fit` is the run, `build` what it starts from, `train_one_epoch` what happens in an epoch,
 `evaluate` how the network is judged after it, `save_checkpoint` what an interrupted run goes on from, and `finish` what
-a run leaves.
+a run leaves. Example: `for record in fit(RECIPES["smoke"], data="sample"): print(record)`
 """
 
 import io
@@ -55,7 +52,6 @@ from cifar100.training.schedules import make_schedulers
 from cifar100.training.small_convolution import use_products
 
 Progress = Callable[[Iterable, int, int], Iterable]  # (batches, epoch, number of steps) -> batches
-CHECK_EVERY = 50  # steps whether the loss is finite: to read it makes a GPU wait
 
 
 @dataclass
@@ -113,10 +109,12 @@ def fit(
     training_set, held = load_training_and_held(data, holdout)
     if group.local_rank == 0:
         group.wait()
-    folder, epochs = run_folder(recipe, output, is_sample(data), holdout), math.ceil(recipe.epochs)
+    folder = run_folder(recipe, output, is_sample(data), holdout)
+    epochs, split = math.ceil(recipe.epochs), "validation" if holdout else "test"
 
-    with claim(folder) if writes else nullcontext() as running, advise_on_memory(recipe):
-        checkpoint = group.broadcast(read_checkpoint(running, resume) if writes else None)
+    with claim(folder, resume) if writes else nullcontext() as running, advise_on_memory(recipe):
+        unfinished = writes and (running / "checkpoint.pt").exists()
+        checkpoint = group.broadcast((running / "checkpoint.pt").read_bytes() if unfinished else None)
         if resume and not checkpoint and group.broadcast(writes and is_finished(folder, recipe)):
             say(f"{folder} is finished already. Without resuming it is trained again.")
             yield from Run.load(folder).history
@@ -134,9 +132,8 @@ def fit(
             if epoch == epochs and writes:  # the last line of the log is that of the saved weights
                 save_weights(running / WEIGHTS, training.network, recipe)
                 load_weights(running / WEIGHTS, training.network)
-            together = group if epoch < epochs else ALONE  # only rank 0 has the weights as saved
-            loss, accuracy = evaluate(training.network, held, device, together)
-            split = "validation" if holdout else "test"
+            evaluators = group if epoch < epochs else ALONE  # only rank 0 has the weights as saved
+            loss, accuracy = evaluate(training.network, held, device, evaluators)
             record = EpochRecord(epoch, lr, train_loss, train_accuracy, loss, accuracy, split)
             training.history.append(record)
             training.seconds["training"] += trained - start
@@ -235,7 +232,7 @@ def train_one_epoch(
         losses[step], sizes[step] = loss.detach(), len(labels)
         main = targets if targets.ndim == 1 else targets.argmax(1)
         correct += (logits.argmax(1) == main).sum()
-        if step % CHECK_EVERY == 0 or step + 1 == steps:
+        if step % 50 == 0 or step + 1 == steps:  # to read it makes a GPU wait
             check_finite(losses[: step + 1], epoch)
 
     loss = losses.cpu().double() @ sizes.double()
@@ -287,14 +284,6 @@ def save_checkpoint(path: Path, training: Training) -> None:
     content = io.BytesIO()  # in memory first: a full disk then meets one write
     torch.save(checkpoint, content)
     write_bytes(path, content.getvalue())
-
-
-def read_checkpoint(running: Path, resume: bool) -> bytes | None:
-    """The checkpoint's content, None where there is none. Raises UserError if there is one that would be lost."""
-    path = running / "checkpoint.pt"
-    if path.exists() and not resume:
-        raise UserError(f"{running} holds an unfinished run: continue it with --resume, or delete that folder.")
-    return path.read_bytes() if path.exists() else None
 
 
 def load_checkpoint(training: Training, content: bytes, folder: Path) -> None:

@@ -1,148 +1,139 @@
-"""What a Run All of the main notebook is about: which recipe, and whether it is trained here or loaded."""
+"""What a Run All of the main notebook does: its parameters, whether it trains or loads, and what it publishes."""
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from cifar100.dataset.cifar import is_sample
+from cifar100.dataset.cifar import is_sample, name_data, strip_quotes
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run
 from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
 from cifar100.files import write_bytes
-from cifar100.lr_finder import LrCurve, curve_file, find_recipe_lr, load_curve
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
+from cifar100.report.hand_in import render_submission
 from cifar100.report.pages import write_all
+from cifar100.report.published import group_by_recipe, load_published
 from cifar100.runs.find import RUN_FILES, has_weights, run_folder, running_folder
-from cifar100.runs.history import EpochRecord
-from cifar100.runs.machines import describe_machines
 from cifar100.runs.place import claim, take_place
 from cifar100.runs.run import Run, is_finished
-from cifar100.train import fit
-from cifar100.training.progress import Progress
 
-OUTPUT = "output"  # where the project keeps what it publishes
-WISHES = ("auto", "yes", "no")
+OUTPUT = Path("output")  # what the project publishes: the notebook runs in the project's folder
+MOUNTED = ("MyDrive", "Shareddrives")  # folders that Google Drive has where it is mounted, and nobody makes by hand
 
 
 @dataclass(frozen=True)
 class Session:
     recipe: Recipe
     device: torch.device
-    output: Path  # of runs and figures; on the sample, output/sample is meant by it
+    output: Path  # of runs and figures
     trains: bool
-    reason: str  # why it trains, or does not: a sentence
+    image: Path | None  # the image of one's own that is classified in the end
 
     @property
     def run(self) -> Path:
-        """The run's folder."""
+        """The folder of the run that is trained or loaded."""
         return run_folder(self.recipe, self.output, is_sample())
 
     @property
-    def figures(self) -> Path:
-        """The folder of the recipe's figures."""
-        return self.run.parent
+    def unfinished(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (running_folder(self.run) / "checkpoint.pt").exists()
 
-    def describe_result(self) -> str:
-        """What the finished run has reached; that there is none yet, where it is trained here."""
-        if self.trains:
-            return "Chapter 7 trains it; its result is in chapter 8."
-        final = Run.load(self.run).metrics["final"]
-        return (
-            f"Result: {final['test_accuracy']:.2%} top-1 on the test set after {final['epoch']} epochs "
-            f"(training {final['train_accuracy']:.2%})."
-        )
-
-    def find_lr(self, recipe: Recipe, say: Callable[[str], None] = print) -> LrCurve:
-        """The recipe's range test: as it is kept, unless a training is to begin here, else measured. `say` is told
-        which."""
-        path = curve_file(recipe, self.output, is_sample())
-        if path.exists() and not self.trains:
-            say(f"Loaded {path}.")
-            return load_curve(path)
-        curve, path = find_recipe_lr(recipe, output=self.output, steps=40 if is_sample() else 200)
-        say(f"Measured, and kept as {path}.")
-        return curve
-
-    def records(self, say: Callable[[str], None] = print) -> Iterator[EpochRecord]:
-        """A record an epoch: while it trains, or from the finished run. `say` is told which."""
-        if self.trains:
-            unfinished = (running_folder(self.run) / "checkpoint.pt").exists()
-            say(f"Training {self.recipe.name} on {self.device}.")
-            yield from fit(
-                self.recipe, output=self.output, resume=unfinished, progress=Progress(self.recipe, say=say), say=say
-            )
-            return
-        run = Run.load(self.run)
-        say(f"Loaded {run.folder}, trained on {describe_machines(run.metrics)}. Nothing is trained here.")
-        yield from run.history
-
-    def publish(self) -> list[Path]:
-        """Evaluate the run in full, where that was not done yet; bring it and its figures into the project's own
-        output, if they lie elsewhere; and render README, training_logs.md and model cards from there.
-
-        Returns the rendered files that changed. On the sample nothing is done. Raises UserError if an unfinished run
-        is in the way.
-        """
-        if is_sample():
-            return []
-        if "evaluation" not in Run.load(self.run).metrics:
-            result = evaluate_run(self.run)
-            save_evaluation(result, summarise_evaluation(result))
-        own = run_folder(self.recipe, OUTPUT)
-        if own.resolve() != self.run.resolve():
-            self.bring_home(own)
-        return write_all(Path.cwd())
-
-    def bring_home(self, own: Path) -> None:
-        """Copy the run to its place in the project, whole or not at all, and its figures."""
-        with claim(own, OUTPUT) as running:
-            if (running / "checkpoint.pt").exists():
-                raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
-            # metrics.json comes last: it is what tells a whole run from a part of one.
-            for name in sorted(RUN_FILES, key=lambda name: name == "metrics.json"):
-                write_bytes(running / name, (self.run / name).read_bytes())
-            take_place(own)
-        for path in [*self.figures.glob("*.png"), *self.figures.glob("*.csv")]:
-            write_bytes(own.parent / path.name, path.read_bytes())
+    def __str__(self) -> str:
+        does = "trains" if self.trains else "loads a finished run, and trains nothing"
+        return f"{self.recipe.name}, seed {self.recipe.seed}: it {does}, on {self.device}, in {self.run}"
 
 
-def start_session() -> Session:
-    """Read CIFAR100_RECIPE, CIFAR100_TRAIN, CIFAR100_OUTPUT and CIFAR100_DATA and decide.
+def start_session(
+    started: Path, recipe: str, train: str = "auto", seed: int = 0, data: str = "", output: str = "", picture: str = ""
+) -> Session:
+    """Check the notebook's parameters and decide. started: the folder from which the user's relative paths count.
 
-    "auto" trains where there is a GPU, and on the sample; elsewhere it loads the finished run, one's own before the
-    published one. With "auto" a finished run in a folder of one's own is not trained again, so that Run All after a
-    disconnection goes on where it stopped.
-    Raises UserError if a value is unknown, or if nothing can be loaded and nothing may be trained.
+    "auto" trains where there is a GPU, and on the sample; elsewhere it loads a finished run, one's own before the
+    published one. A finished run in an output folder of one's own is loaded on a GPU, too, so that Run All after a
+    disconnection goes on where it stopped. On the sample `smoke` takes the recipe's place.
+    Raises UserError if a parameter is wrong, or if nothing can be loaded and nothing may be trained.
     """
-    wish = os.environ.get("CIFAR100_TRAIN") or "auto"
-    if wish not in WISHES:
-        raise UserError(f"CIFAR100_TRAIN must be one of {', '.join(WISHES)}, not {wish!r}.")
-    output, sample = Path(os.environ.get("CIFAR100_OUTPUT") or OUTPUT).expanduser(), is_sample()
-    device = choose_device()
-    recipe = find_recipe(os.environ.get("CIFAR100_RECIPE") or ("smoke" if sample else "resnet56_multistep"))
+    if train not in ("auto", "yes", "no"):
+        raise UserError(f"TRAIN must be auto, yes or no, not {train!r}.")
+    choose_data(data, started)
+    sample, device, own = is_sample(), choose_device(), absolute(output, started) or OUTPUT
+    check_mounted(own)
+    chosen, image = find_recipe("smoke" if sample else recipe, seed=seed), absolute(picture, started)
+    if image and not image.is_file():
+        raise UserError(f"PICTURE names {image}, which is not there: write its whole path, or leave PICTURE empty.")
 
-    if wish == "yes":  # whatever lies there, damaged or not
-        return Session(recipe, device, output, True, "It trains, because CIFAR100_TRAIN is yes.")
-    gpu = device.type != "cpu"
-    may_train = wish == "auto" and (gpu or sample)
-    own = [output] if sample or output != Path(OUTPUT) else []
-    places = own if may_train else [output, *([] if sample else [Path(OUTPUT)])]
-
-    finished = [place for place in places if is_finished(run_folder(recipe, place, sample), recipe)]
-    usable = [place for place in finished if has_weights(run_folder(recipe, place, sample))]
-    if usable:
-        why = ": there is no GPU here." if wish == "auto" and not may_train else "."
-        return Session(recipe, device, usable[0], False, f"It loads a finished run{why}")
+    may_train = train == "yes" or train == "auto" and (sample or device.type != "cpu")
+    places = [own] if sample else [own, OUTPUT]
+    if may_train and not sample:  # what the project publishes keeps nobody from training
+        places = [place for place in places if place != OUTPUT]
+    for place in places if train != "yes" else []:
+        folder = run_folder(chosen, place, sample)
+        if is_finished(folder, chosen) and has_weights(folder):
+            return Session(chosen, device, place, False, image)
     if may_train:
-        why = "the sample is small" if sample else f"there is a GPU ({device})"
-        return Session(recipe, device, output, True, f"It trains, because {why}.")
-    lacks = "was published without its weights" if finished else f"has no finished run in {output}"
+        return Session(chosen, device, own, True, image)
     raise UserError(
-        f"{recipe.name} {lacks}" + (", and there is no GPU" if wish == "auto" else "") + ": set CIFAR100_TRAIN=yes to "
-        "train it here, with CIFAR100_RECIPE=sprint if that is a CPU, or leave out CIFAR100_RECIPE."
+        f"{chosen.name}, seed {seed}, has no finished run with weights in {own}, and nothing may be trained here: set "
+        "TRAIN to yes to train it all the same, or choose another RECIPE or SEED."
     )
+
+
+def absolute(path: str, started: Path) -> Path | None:
+    """A path as a user writes it; a relative one counts from the folder `started`. None if it is empty."""
+    text = os.path.expanduser(strip_quotes(path))
+    return Path(os.path.abspath(started / text)) if text else None
+
+
+def choose_data(data: str, started: Path) -> None:
+    """Let every later cell read this folder, or the "sample"; if it is empty, what CIFAR100_DATA names."""
+    if named := name_data(data):
+        os.environ["CIFAR100_DATA"] = named if named == "sample" else str(absolute(named, started))
+
+
+def check_mounted(folder: Path) -> None:
+    """Raises UserError if the folder lies on a Google Drive that is not mounted: what is written there is lost with the
+    machine. An empty /content/drive is no Drive."""
+    drive, places = Path("/content/drive"), [folder, *folder.parents]
+    missing = [place for place in places if place.name in MOUNTED and not place.is_dir()]
+    if missing or (drive in places and not any((drive / name).is_dir() for name in MOUNTED)):
+        raise UserError(f"OUTPUT is {folder}, but no Google Drive is mounted there: mount it and run this cell again.")
+
+
+def render_result(recipe: Recipe) -> str:
+    """The block at the top of the notebook, in Markdown: whose work it is, and what the published runs have reached."""
+    return render_submission(recipe, group_by_recipe(load_published()).get(recipe.name, []))
+
+
+def publish(session: Session) -> list[Path]:
+    """Evaluate the run in full, where that was not done yet; bring it and its figures into the project's own output, if
+    they lie elsewhere; and render README, training_logs.md and model cards from there.
+
+    Returns the rendered files that changed. On the sample nothing is done.
+    """
+    if is_sample():
+        return []
+    run, home = session.run, run_folder(session.recipe, OUTPUT)
+    if "evaluation" not in Run.load(run).metrics:
+        result = evaluate_run(run)
+        save_evaluation(result, summarise_evaluation(result))
+    if home.resolve() != run.resolve():
+        bring_home(run, home)
+        for path in [*run.parent.glob("*.png"), *run.parent.glob("*.csv")]:
+            write_bytes(home.parent / path.name, path.read_bytes())
+    return write_all(Path.cwd())
+
+
+def bring_home(run: Path, home: Path) -> None:
+    """Copy a run to its place in the project, whole or not at all. Raises UserError if an unfinished run is there."""
+    with claim(home) as running:
+        if (running / "checkpoint.pt").exists():
+            raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
+        # metrics.json comes last: it is what tells a whole run from a part of one.
+        for name in sorted(RUN_FILES, key=lambda name: name == "metrics.json"):
+            write_bytes(running / name, (run / name).read_bytes())
+        take_place(home)

@@ -1,4 +1,4 @@
-"""Which test pictures to show, and the sheet of a dozen of them with their heatmaps."""
+"""Which test images to show, and a sheet of typical and borderline ones with their heatmaps."""
 
 from pathlib import Path
 
@@ -6,46 +6,50 @@ import numpy as np
 from torch import nn
 
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, Images, readable
-from cifar100.explain.grad_cam import enlarge, explain_stages
+from cifar100.explain.grad_cam import explain_stages
 from cifar100.figures.explanation import plot_classification, plot_showcase
 from cifar100.figures.style import Picture, save_figure
 
-SIDE = 32  # pixels
-SHOWN_CLASSES = range(0, 100, 9)  # a dozen: apple, bottle, ..., worm
+SHOWN_CLASSES = range(0, 100, 18)  # apple, caterpillar, hamster, orchid, seal, train
 
 
 def pick_examples(probabilities: np.ndarray, labels: np.ndarray, right: bool, count: int) -> np.ndarray:
-    """Indices of the pictures that the network is surest of and right (or wrong) about, surest first, at most one a
-    superclass; fewer than `count` if there are no more. probabilities: (N, 100); labels: (N,) fine classes."""
-    guesses = probabilities.argmax(1)
+    """Indices of the images that the network is most confident of and right (or wrong) about, in that order, at most
+    one of each superclass; fewer than `count` if there are no more. probabilities: (N, 100); labels: (N,) classes."""
     order = np.argsort(-probabilities.max(1), kind="stable")
-    order = order[(guesses == labels)[order] == right]
+    order = order[(probabilities.argmax(1) == labels)[order] == right]
     _, first = np.unique(COARSE_OF_FINE[labels[order]], return_index=True)
     return order[np.sort(first)[:count]]
+
+
+def pick_cases(probabilities: np.ndarray, labels: np.ndarray, label: int) -> dict[str, int]:
+    """Indices of two test images of a class: the "typical" one, whose probability of the class is the median, and the
+    "borderline" one, whose two largest probabilities are nearest to each other."""
+    own = np.flatnonzero(labels == label)
+    second, first = np.sort(probabilities[own], axis=1)[:, -2:].T
+    by_probability = own[np.argsort(probabilities[own, label], kind="stable")]
+    return {"typical": int(by_probability[len(own) // 2]), "borderline": int(own[(first - second).argmin()])}
 
 
 def save_showcase(
     network: nn.Module, name: str, test: Images, probabilities: np.ndarray, folder: str | Path
 ) -> Picture:
-    """Save a figure for each of a dozen classes: the test picture of it that the network is surest of and right
-    about, with Grad-CAM. A class that it never gets right has none; older figures in the folder go.
-
-    name: of the recipe. Returns a sheet of them all.
-    """
+    """Save a figure with Grad-CAM for a typical and for a borderline test image of six classes; older ones in the
+    folder go; and beside it a strip of four. name: of the recipe. Returns a sheet of them all."""
     for old in Path(folder).glob("class_*.png"):
         old.unlink()
-    images, captions, sheet = [], [], []
+    chosen, captions, sheet = [], [], []
     for label in SHOWN_CLASSES:
-        own = np.flatnonzero(test.fine == label)
-        chosen = own[pick_examples(probabilities[own], test.fine[own], True, 1)]
-        if len(chosen):
-            image, shares, called = test.images[chosen[0]], probabilities[chosen[0]], readable(FINE_NAMES[label])
+        for case, index in pick_cases(probabilities, test.fine, label).items():
+            image, shares, called = test.images[index], probabilities[index], readable(FINE_NAMES[label])
             maps = {layer: heatmaps[0] for layer, heatmaps in explain_stages(network, image[None]).items()}
-            title = f"Class {label}, {called}: the test picture that {name} is surest of"
-            path = Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}.png"
+            title = f"Class {label}, {called}: a {case} test image and what {name} says"
+            path = Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}_{case}.png"
             save_figure(plot_classification(image, shares, maps, title), path)
-            images.append(image)
-            captions.append(f"{called} {shares[label]:.0%}")
-            sheet.append(enlarge(list(maps.values())[0][..., None], SIDE)[..., 0])
-    title = "Of a dozen classes the surest picture, and where the last stage looks"
-    return plot_showcase(np.reshape(images, (-1, SIDE, SIDE, 3)), captions, np.reshape(sheet, (-1, SIDE, SIDE)), title)
+            chosen.append(index)
+            captions.append(f"{called}, {case}: {readable(FINE_NAMES[shares.argmax()])} {shares.max():.0%}")
+            sheet.append(list(maps.values())[0])
+    typical = plot_showcase(test.images[chosen[:8:2]], captions[:8:2], np.stack(sheet[:8:2]), f"Where {name} looks")
+    save_figure(typical, Path(folder).with_name("grad_cam.png"))  # for the README
+    title = "Of six classes a typical and a borderline image, and where the last stage looks"
+    return plot_showcase(test.images[chosen], captions, np.stack(sheet), title)

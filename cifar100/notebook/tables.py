@@ -1,191 +1,125 @@
-"""The tables that the main notebook shows: a training by ranges of epochs, targets, comparisons, results."""
+"""What the main notebook shows as text: the code of its rooms, and the tables of a run and of all recipes."""
 
-from collections.abc import Iterator
+import ast
+import inspect
 from itertools import pairwise
 from statistics import mean, median
 
+from cifar100 import recipes
 from cifar100.eda.augmentations import list_transforms
-from cifar100.evaluation.corruptions import find_table
-from cifar100.recipe import Augmentation, Recipe
-from cifar100.recipes import RECIPES
+from cifar100.recipe import Recipe
 from cifar100.report.describe import list_events
-from cifar100.report.readme import format_accuracy, format_times, list_accuracies
-from cifar100.report.reported import ASKED_FOR, REPORTED
+from cifar100.report.reported import list_levels
 from cifar100.runs.history import EpochRecord, format_seconds
-from cifar100.runs.machines import describe_machines
 from cifar100.runs.run import Run
 
-FIRST_EPOCHS = 10  # that are told by themselves where the first range is long
+FIRST_EPOCHS = 10  # that have a row of their own where the first range is long
 EDGE = 5  # epochs whose mean stands for the beginning or the end of a range
-GAINED = f"first epoch, against the {EDGE} before it"
+
+
+def as_code(*parts) -> str:
+    """Markdown with the source of classes and functions, or with text that is code, highlighted."""
+    texts = [part if isinstance(part, str) else inspect.getsource(part) for part in parts]
+    return "```python\n" + "\n\n\n".join(text.strip("\n") for text in texts) + "\n```"
+
+
+def recipe_source(name: str) -> str:
+    """The code of a recipe in recipes.py, after that of the recipe which it changes, if it changes one."""
+    text, code, changed = inspect.getsource(recipes), {}, {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            (variable,), first = node.targets, node.value.args[:1]
+            code[variable.id] = ast.get_source_segment(text, node)
+            changed[variable.id] = first[0].id if first else None
+    own = next(variable for variable in code if getattr(recipes, variable) == recipes.RECIPES[name])
+    return (recipe_source(getattr(recipes, changed[own]).name) + "\n\n" if changed[own] else "") + code[own]
 
 
 def as_markdown(rows: list[dict[str, str]]) -> str:
-    """A table with a line for each row; all rows have the keys of the first, which are its head. Nothing
-    without rows."""
-    if not rows:
-        return ""
+    """A table with a line for each row; all rows have the keys of the first, which are its head."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[str, str]]:
-    """A row for each range of epochs between two changes of the recipe, and for the first epochs: the rate, what
-    training and test accuracy do within it, what the first epoch after a change gains over the EDGE before, and the gap
-    between training and test at both ends. Ends are means of EDGE epochs, or of half the range, since single epochs
-    jump; but the very first epoch stands alone."""
+    """A row for each range of epochs between two changes of the recipe, and for the first epochs. What a range begins
+    and ends with are means of EDGE epochs, or of half the range, since single epochs jump; but the very first epoch
+    stands alone."""
     changes = {round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)}
     ends = changes | {len(history)}
     ends = sorted(ends | ({FIRST_EPOCHS} if min(ends) > 2 * FIRST_EPOCHS else set()))
     rows = []
     for first, last in zip([0, *ends], ends):
-        steps = [abs(b.eval_accuracy - a.eval_accuracy) for a, b in pairwise(history[first:last])]
         edge = min(EDGE, max(1, (last - first) // 2))
-        start = take_means(history[first : first + (edge if first else 1)])
-        end, before = take_means(history[last - edge : last]), take_means(history[max(0, first - EDGE) : first or 1])
+        start, end = history[first : first + (edge if first else 1)], history[last - edge : last]
+        train, test = ([mean_of(part, kind) for part in (start, end)] for kind in ("train_accuracy", "eval_accuracy"))
+        steps = [abs(b.eval_accuracy - a.eval_accuracy) for a, b in pairwise(history[first:last])]
+        gained = history[first].eval_accuracy - mean_of(history[max(0, first - EDGE) : first or 1], "eval_accuracy")
         rows.append(
             {
                 "epochs": f"{first + 1}-{last}",
                 "rate at the end": f"{history[last - 1].lr:.2g}",
-                "training accuracy": f"{start['train']:.1%} to {end['train']:.1%}",
-                "test accuracy": f"{start['eval']:.1%} to {end['eval']:.1%}",
-                GAINED: f"{100 * (history[first].eval_accuracy - before['eval']):+.1f} points"
+                "training accuracy": f"{train[0]:.1%} to {train[1]:.1%}",
+                "test accuracy": f"{test[0]:.1%} to {test[1]:.1%}",
+                f"first epoch, against the {EDGE} before it": f"{100 * gained:+.1f} points"
                 if first in changes
                 else "-",
                 "typical change from epoch to epoch": f"{100 * median(steps):.1f} points" if steps else "-",
-                "gap": " to ".join(f"{100 * (m['train'] - m['eval']):+.1f}" for m in (start, end)) + " points",
+                "gap": " to ".join(f"{100 * (a - b):+.1f}" for a, b in zip(train, test)) + " points",
             }
         )
     return rows
 
 
-def take_means(records: list[EpochRecord]) -> dict[str, float]:
-    """Of training and test accuracy, over some epochs."""
-    return {kind: mean(getattr(record, f"{kind}_accuracy") for record in records) for kind in ("train", "eval")}
-
-
-def format_gap(record: EpochRecord) -> str:
-    """Training minus test accuracy, in points."""
-    return f"{100 * (record.train_accuracy - record.eval_accuracy):+.1f}"
-
-
-def list_targets(recipe: Recipe, history: list[EpochRecord], runs: list[Run]) -> list[dict[str, str]]:
-    """The course's target and the report's numbers, each with what this run reached, and what the mean of the recipe's
-    published runs reached where there are several seeds."""
-    final, best = history[-1].eval_accuracy, max(record.eval_accuracy for record in history)
-    targets = {"the course asks for": (ASKED_FOR, final, "final")}
-    if recipe.name in REPORTED:
-        reported = REPORTED[recipe.name]
-        targets["the report's best epoch"] = (reported.best, best, "best")
-        if reported.last:
-            targets["the report's last epoch"] = (reported.last, final, "final")
-    rows = []
-    for name, (least, here, which) in targets.items():
-        row = {"target": name, "at least": f"{least:.2%}", "this run": judge(here, least)}
-        if len(runs) > 1:
-            row[f"mean of {len(runs)} seeds"] = judge(mean(list_accuracies(runs, which)), least)
-        rows.append(row)
-    return rows
-
-
-def judge(accuracy: float, least: float) -> str:
-    return f"{accuracy:.2%}, {'reached' if accuracy >= least else f'missed by {100 * (least - accuracy):.2f} points'}"
-
-
-def compare_reports(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
-    """A row for each system of the five reports: its numbers, and what our recipe of it has reached. groups: as
-    `report.readme.group_by_recipe` gives them."""
-    rows = []
-    for name, reported in REPORTED.items():
-        recipe, runs = RECIPES[name], groups.get(name)
-        if recipe.epochs != reported.epochs:  # a shorter form
-            continue
-        row = {
-            "the report": reported.cite(),
-            "its numbers": reported.describe(),
-            "our recipe": f"`{name}`",
-            "ours, last epoch": "not trained here",
-            "against the report's best": "-",
-            "training accuracy": "-",
-        }
-        if runs:
-            ours = list_accuracies(runs)
-            row["ours, last epoch"] = format_accuracy(runs)
-            row["against the report's best"] = f"{100 * (mean(ours) - reported.best):+.2f} points"
-            if not reported.measured:
-                row["against the report's best"] += " (expected)"
-            row["training accuracy"] = f"{mean(run.history[-1].train_accuracy for run in runs):.1%}"
-        rows.append(row)
-    return rows
-
-
-def compare_corruptions(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
-    """A row for each recipe whose corrupted accuracies are kept beside its runs: on the clean pictures, and for each
-    corruption the mean over its severities."""
-    rows = []
-    for name, (run, *_) in groups.items():
-        if table := find_table(run):
-            means = {kind: f"{value:.1%}" for kind, value in table.means.items()}
-            rows.append({"recipe": f"`{name}`", "images": f"{table.images:,}", "clean": f"{table.clean:.1%}", **means})
-    return rows
-
-
-def compare_recipes(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
-    """A row for each published recipe: how it trains, how long, and on what. groups: as for `compare_reports`."""
-    rows = []
-    for name, runs in groups.items():
-        recipe = RECIPES[name]
-        also = {"label smoothing": recipe.label_smoothing, "dropout": recipe.dropout, "Muon": recipe.muon_lr}
-        row = {
-            "recipe": f"`{name}`",
-            "schedule": recipe.schedule + (f", warm-up {recipe.warmup:.0%}" if recipe.warmup else ""),
-            "rate": f"{recipe.lr:g}",
-            "batch": str(recipe.batch_size),
-            "also": ", ".join(f"{what} {value:g}" for what, value in also.items() if value) or "-",
-            "augmentation": ", ".join(name_transforms(recipe.augmentation)),
-            "time a run, and on what": format_times(runs),
-        }
-        rows.append(row)
-    return rows
-
-
-def name_transforms(augmentation: Augmentation) -> Iterator[str]:
-    for name in list_transforms(augmentation):
-        moved = augmentation.shift or augmentation.scale != (1.0, 1.0)
-        yield "rotation" if name == "shift, scale, rotate" and not moved else name
-    if augmentation.cutmix_alpha:
-        yield "CutMix"
-    if augmentation.mixup_alpha:
-        yield "mixup"
-
-
-def format_fall(first: float, last: float) -> str:
-    return f"{first:.3f} to {last:.3f}, down by {1 - last / first:.0%}"
+def mean_of(records: list[EpochRecord], quantity: str) -> float:
+    return mean(getattr(record, quantity) for record in records)
 
 
 def list_results(run: Run, top1: float, top5: float, interval: tuple[float, float]) -> list[dict[str, str]]:
     """What a run has reached and cost, a row each. top1, top5, interval: of its saved weights, computed anew, 0..1."""
-    first, final, best, metrics = run.history[0], run.history[-1], run.metrics["best"], run.metrics
-    reached = {f"{float(level):.0%}": epoch for level, epoch in metrics["reached"].items() if epoch}
+    final, best, reached = run.history[-1], run.metrics["best"], run.metrics["reached"]
     lowest = min(run.history, key=lambda record: record.eval_loss)
-    without = metrics.get("evaluation", {}).get("without_duplicates")
-    values = {
-        "top-1, last epoch, as logged": f"{final.eval_accuracy:.2%}",
+    values = {}
+    for name, level in list_levels(run.recipe.name).items():
+        missed = f"missed by {100 * (level - final.eval_accuracy):.2f} points"
+        verdict = "reached" if final.eval_accuracy >= level else missed
+        values[f"top-1, last epoch ({name} {level:.2%})"] = f"{final.eval_accuracy:.2%}, {verdict}"
+    values |= {
         "top-1, saved weights, computed now": f"{top1:.2%}",
-        "95 % interval, if other test pictures had been drawn (Wilson)": f"{interval[0]:.2%} to {interval[1]:.2%}",
+        "95 % interval, if other test images had been drawn (Wilson)": f"{interval[0]:.2%} to {interval[1]:.2%}",
         "top-5, computed now": f"{top5:.2%}",
         f"best epoch ({best['epoch']}), chosen on the {run.split} set": f"{best[f'{run.split}_accuracy']:.2%}",
         "training accuracy": f"{final.train_accuracy:.2%}",
-        "gap, training minus test": f"{format_gap(final)} points",
-        f"first epoch at {', '.join(reached) or 'a threshold'}": ", ".join(map(str, reached.values())) or "-",
-        "training loss, first to last epoch": format_fall(first.train_loss, final.train_loss),
-        "test loss, first to last epoch": format_fall(first.eval_loss, final.eval_loss),
+        "gap, training minus test": f"{100 * (final.train_accuracy - final.eval_accuracy):+.1f} points",
+        "first epoch at": ", ".join(f"{float(level):.0%}: {epoch}" for level, epoch in reached.items() if epoch) or "-",
         f"lowest test loss, in epoch {lowest.epoch}": f"{lowest.eval_loss:.3f}",
-        "time, training and evaluation": format_seconds(metrics["seconds"]),
-        "training images per second": f"{metrics['images_per_second']:,.0f}",
-        "hardware": describe_machines(metrics),
+        "time, and on what": f"{format_seconds(run.metrics['seconds'])}, {run.machines}",
     }
-    if without:
-        left_out = f"top-1 without {without['left_out']} test pictures that nearly repeat a training picture"
+    if without := run.metrics.get("evaluation", {}).get("without_duplicates"):
+        left_out = f"top-1 without {without['left_out']} test images that nearly repeat a training image"
         values[left_out] = f"{without['top1']:.2%}"
     return [{"measure": name, f"{run.recipe.name}, seed {run.recipe.seed}": value} for name, value in values.items()]
+
+
+def compare_recipes(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
+    """A row for each published recipe: how it trains, and how well it then fits its training images. groups: the
+    published runs of each recipe."""
+    rows = []
+    for name, runs in groups.items():
+        recipe, a = recipes.RECIPES[name], recipes.RECIPES[name].augmentation
+        also = {"label smoothing": recipe.label_smoothing, "dropout": recipe.dropout, "Muon": recipe.muon_lr}
+        transforms = [*list_transforms(a), *(["CutMix"] if a.cutmix_alpha else [])]
+        only_rotates = not a.shift and a.scale == (1.0, 1.0)
+        words = ["rotate" if only_rotates and "rotate" in transform else transform for transform in transforms]
+        rows.append(
+            {
+                "recipe": f"`{name}`",
+                "schedule": recipe.schedule,
+                "largest rate": f"{recipe.lr:g}",
+                "batch": f"{recipe.batch_size}",
+                "also": ", ".join(f"{what} {value:g}" for what, value in also.items() if value) or "-",
+                "augmentation": ", ".join(words),
+                "training accuracy": f"{mean(run.history[-1].train_accuracy for run in runs):.1%}",
+            }
+        )
+    return rows

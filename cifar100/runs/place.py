@@ -57,16 +57,19 @@ def has_locks(path: Path) -> bool:
 
 
 @contextmanager
-def claim(folder: Path) -> Iterator[Path]:
+def claim(folder: Path, resume: bool = False) -> Iterator[Path]:
     """Lock the run's folder and yield the one beside it in which the run grows; first mend what a crash has left.
 
-    Raises UserError as `locked` does, and if a run there says that it is complete and is not.
+    Raises UserError as `locked` does, if an unfinished run lies there that is not to be resumed, and if one says that
+    it is complete and is not.
     """
     running = running_folder(folder)
     with locked(folder):
         with clear_errors(folder):
             recover(folder)
             running.mkdir(exist_ok=True)
+        if (running / "checkpoint.pt").exists() and not resume:
+            raise UserError(f"{running} holds an unfinished run: continue it with --resume, or delete that folder.")
         try:
             yield running
         finally:

@@ -123,7 +123,7 @@ def load_answering(folder: str | Path) -> Answering | None:
     found = load_metrics(folder).get("evaluation", {}).get("answering")
     try:
         return found and Answering.from_dict(found)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         path = Path(folder) / "metrics.json"
         raise UserError(f"{path} is damaged (answering): restore it, or evaluate the run again.") from error
 
