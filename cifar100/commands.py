@@ -187,12 +187,7 @@ def hand_in(options: Namespace) -> None:
     given = {name: getattr(options, name) for name in DETAILS}
     save_details(run="/".join(folder.parts[-2:]), date=load_details()["date"] or f"{date.today()}", **given)
     print(*(f"{path} is rendered anew." for path in write_all(ROOT)), sep="\n")
-    try:
-        space = make_contents(folder)
-    except UserError as error:
-        print(f"Without the Space: {error}")
-        space = {}
-    names = pack(ROOT, options.to, space)
+    names = pack(ROOT, options.to, make_contents(folder))
     print(f"\n{options.to} ({options.to.stat().st_size / 1e6:.1f} MB):", *names, sep="\n    ")
     print(f"\nWhat it needs, and what is still missing:\n\n{render_list(ROOT)}", end="")
 

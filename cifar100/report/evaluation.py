@@ -18,7 +18,6 @@ def describe(result: Evaluation) -> Iterator[str]:
     yield f"right superclass {found['superclass']['accuracy']:.2%}"
     known = sorted((accuracy, name) for name, accuracy in found["per_class"].items() if accuracy is not None)
     yield "worst classes: " + ", ".join(f"{name} {accuracy:.0%}" for accuracy, name in known[:5])
-    yield "best classes: " + ", ".join(f"{name} {accuracy:.0%}" for accuracy, name in known[:-6:-1])
     yield "most confused: " + ", ".join(f"{a} and {b} ({count})" for a, b, count in found["confused_pairs"][:5])
     error, after = found["calibration"]["ece"], found["calibration"]["after_temperature"]["ece"]
     temperature = found["temperature"]["value"]

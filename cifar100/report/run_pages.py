@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jinja2
 
-from cifar100.dataset.cifar import SIZES
 from cifar100.evaluation.corruptions import find_table
 from cifar100.report.describe import describe_recipe
 from cifar100.report.reported import REPORTED
@@ -58,8 +57,6 @@ def render_card(run: Run, hub: bool = False) -> str:
         run=run,
         settings=describe_recipe(run.recipe),
         time=format_seconds(run.metrics["seconds"]),
-        held_out=run.split == "validation",
-        all_images=SIZES["train"],
         e=evaluation,
         damaged=[table for official in (False, True) if (table := find_table(run, official))],
         best=", ".join(ranked[:-6:-1]),

@@ -76,7 +76,7 @@ def test_seeds_of_a_recipe_share_a_line_and_the_sample_stays_out(tmp_path):
     make_run(tmp_path, SPRINT, [0.74])
     make_run(tmp_path, replace(SPRINT, seed=10), [0.76])
     make_run(tmp_path / "sample", SMOKE, [0.5], data="sample")
-    make_run(tmp_path / "sprint" / "holdout", replace(SPRINT, name="."), [0.9])
+    shutil.copytree(make_run(tmp_path / "x", SPRINT, [0.9]), tmp_path / "sprint/holdout/seed0")
     table = render_results(groups_in(tmp_path))
     assert "**75.00% ± 1.41 (2 seeds)**" in table and "smoke" not in table and table.count("`sprint`") == 1
     assert [run.recipe.seed for run in load_published(tmp_path)] == [0, 10]
