@@ -53,13 +53,11 @@ from cifar100.notebook.tables import (
     summarise_ranges,
 )
 from cifar100.recipes import find_recipe
-from cifar100.report.curves import draw_overview
 from cifar100.report.describe import list_events
-from cifar100.report.hand_in import render_list
+from cifar100.report.hand_in import render_list, save_details
+from cifar100.report.pages import draw_overview, render_results
 from cifar100.report.published import group_by_recipe, load_published
-from cifar100.report.readme import render_results
 from cifar100.report.reported import list_levels
-from cifar100.report.submission import save_details
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
 from cifar100.train import evaluate, fit, train_one_epoch

@@ -5,16 +5,7 @@ import sys
 
 from benchmarks.peers import format_table, measure_peers
 from cifar100.__main__ import carry_out
-from cifar100.commands.options import add_compile, add_device, add_precision
-
-
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition(": ")[2])
-    parser.add_argument("name", choices=["peers"], help="the comparison")
-    for add in (add_device, add_compile, add_precision):
-        add(parser)
-    parser.set_defaults(run=run)
-    return parser
+from cifar100.commands import COMPILE, DEVICE, PRECISION
 
 
 def run(options: argparse.Namespace) -> None:
@@ -23,7 +14,12 @@ def run(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
-    return carry_out(make_parser, arguments)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition(": ")[2])
+    parser.add_argument("name", choices=["peers"], help="the comparison")
+    for add in (DEVICE, COMPILE, PRECISION):
+        add(parser)
+    parser.set_defaults(run=run)
+    return carry_out(parser, arguments)
 
 
 if __name__ == "__main__":

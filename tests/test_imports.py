@@ -75,7 +75,7 @@ def test_folders_import_only_those_before_them(graph):
         return ORDER.index(module.split(".")[1])
 
     inside = {name: own for name, own in graph.items() if name.startswith("cifar100.")}
-    assert len(inside) > 50 and {name.split(".")[1] for name in inside} == set(ORDER), "ORDER names every folder"
+    assert len(inside) > 40 and {name.split(".")[1] for name in inside} == set(ORDER), "ORDER names every folder"
     wrong = [(a, b) for a, own in inside.items() for b in own if b.startswith("cifar100.") and place(b) > place(a)]
     assert wrong == []
 

@@ -10,8 +10,7 @@ from cifar100.demo.answers import DRAWINGS
 from cifar100.errors import UserError, brief
 from cifar100.files import ROOT
 from cifar100.network import load_network
-from cifar100.report.model_card import render_card
-from cifar100.report.template import fill_in
+from cifar100.report.run_pages import fill_in, render_card
 from cifar100.runs.find import RUN_FILES, find_run, run_folder
 from cifar100.runs.run import Run
 

@@ -1,39 +1,30 @@
-"""An evaluation as text on the screen, and as figures."""
+"""Evaluations as text on the screen."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration, metrics
 from cifar100.evaluation.logits import Evaluation
-from cifar100.evaluation.summary import pick_confused, reliability
-from cifar100.figures import (
-    plot_class_accuracy,
-    plot_confused_pairs,
-    plot_reliability,
-    plot_superclass_confusion,
-    save_figure,
-)
 
 
-def describe_summary(summary: dict) -> Iterator[str]:
-    """The lines that `evaluate` prints of what `summarise_evaluation` or `metrics.summarise_predictions` gives."""
-    low, high = summary["top1_interval"]
-    yield f"95% interval of top-1: {low:.2%} to {high:.2%}; top-5 {summary['top5']:.2%}"
-    yield f"right superclass {summary['superclass']['accuracy']:.2%}"
-    ranked = sorted(summary["per_class"].items(), key=lambda item: (item[1] is None, item[1]))
-    known = [(name, accuracy) for name, accuracy in ranked if accuracy is not None]
-    yield "worst classes: " + ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in known[:5])
-    yield "best classes: " + ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in known[:-6:-1])
-    yield "most confused: " + ", ".join(f"{a} and {b} ({count})" for a, b, count in summary["confused_pairs"][:5])
-    error, after = summary["calibration"]["ece"], summary["calibration"]["after_temperature"]["ece"]
-    value = summary["temperature"]["value"]
-    yield f"calibration error {error:.2%}, after a two-fold temperature of {value:.2f}: {after:.2%}"
-    for confidence, own in summary["sets"].items():
-        yield (
-            f"sets for a confidence of {float(confidence):.0%} hold the true class of {own['coverage']:.2%} of the "
-            f"images, with {own['size']:.2f} classes on average"
-        )
+def describe(result: Evaluation) -> Iterator[str]:
+    """The lines that `evaluate` prints."""
+    run, found = result.run, metrics.summarise_predictions(result.logits, result.data.fine)
+    final, low, high = run.metrics["final"], *found["top1_interval"]
+    yield f"{run.folder}: {len(result.data):,} {run.split} images, one view each"
+    yield f"top-1 accuracy {result.accuracy:.2%}, loss {result.loss:.4f}"
+    yield f"metrics.json says {final[f'{run.split}_accuracy']:.2%}, loss {final[f'{run.split}_loss']:.4f}"
+    yield f"95% interval of top-1: {low:.2%} to {high:.2%}; top-5 {found['top5']:.2%}"
+    yield f"right superclass {found['superclass']['accuracy']:.2%}"
+    known = sorted((accuracy, name) for name, accuracy in found["per_class"].items() if accuracy is not None)
+    yield "worst classes: " + ", ".join(f"{name} {accuracy:.0%}" for accuracy, name in known[:5])
+    yield "most confused: " + ", ".join(f"{a} and {b} ({count})" for a, b, count in found["confused_pairs"][:5])
+    error, after = found["calibration"]["ece"], found["calibration"]["after_temperature"]["ece"]
+    temperature = found["temperature"]["value"]
+    yield f"calibration error {error:.2%}, after a two-fold temperature of {temperature:.2f}: {after:.2%}"
+    for confidence, own in found["sets"].items():
+        held = f"hold the true class of {own['coverage']:.2%} of the images"
+        yield f"sets for {float(confidence):.0%} {held}, with {own['size']:.2f} classes on average"
 
 
 def compare(results: list[Evaluation]) -> Iterator[str]:
@@ -44,42 +35,14 @@ def compare(results: list[Evaluation]) -> Iterator[str]:
     first = results[0]
     if len({(result.run.split, result.run.sample) for result in results}) > 1:
         raise UserError("Only runs measured on the same images can be compared: the test set, or the same hold-out.")
-    yield f"{'run':44}{'top-1':>9}{'difference':>12}{'loss':>9}{'superclass':>12}{'calibration error':>19}"
+    yield f"{'top-1':>8}{'difference':>12}{'loss':>8}{'superclass':>12}{'calibration error':>19}  run"
     for result in results:
-        labels = result.data.fine
-        superclass = metrics.superclass_accuracy(result.logits, labels)
-        error = calibration.expected_calibration_error(result.logits, labels)
-        difference = f"{100 * (result.accuracy - first.accuracy):+.2f}" if result is not first else ""
-        yield (
-            f"{result.run.folder.as_posix():44}{result.accuracy:9.2%}{difference:>12}{result.loss:9.4f}"
-            f"{superclass:12.2%}{error:19.2%}"
-        )
+        superclass = metrics.superclass_accuracy(result.logits, result.data.fine)
+        error = calibration.expected_calibration_error(result.logits, result.data.fine)
+        difference = 100 * (result.accuracy - first.accuracy)
+        columns = f"{result.accuracy:8.2%}{difference:+12.2f}{result.loss:8.4f}{superclass:12.2%}{error:19.2%}"
+        yield f"{columns}  {result.run.folder}"
     if len(results) == 2:
         test = metrics.compare_predictions(first.logits, results[1].logits, first.data.fine)
-        yield (
-            f"Only the first is right {test.only_first} times, only the second {test.only_second} times: "
-            f"p {'= ' + format(test.p_value, '.3g') if test.p_value else '< 1e-300'} (McNemar, exact)"
-        )
-
-
-def save_evaluation_figures(result: Evaluation) -> list[Path]:
-    """Save the evaluation's figures in evaluation/seed<k>/ beside the run's folder. Returns their files."""
-    logits, labels = result.logits, result.data.fine
-    confusion = metrics.confusion_matrix(logits, labels)
-    pairs = metrics.confused_pairs(confusion, 5)
-    curves, errors = reliability(logits, labels)
-    figures = {
-        "superclass_confusion": plot_superclass_confusion(metrics.superclass_confusion(confusion)),
-        "reliability": plot_reliability(curves, errors),
-        "class_accuracy": plot_class_accuracy(
-            metrics.accuracies_by_class(logits, labels), metrics.class_intervals(logits, labels)
-        ),
-    }
-    if pairs:
-        examples = pick_confused(logits, labels, result.data.images, pairs)
-        figures["confused_pairs"] = plot_confused_pairs(confusion, examples)
-    folder = result.run.folder.parent / "evaluation" / result.run.folder.name
-    paths = {folder / f"{name}.png": figure for name, figure in figures.items()}
-    for path, figure in paths.items():
-        save_figure(figure, path)
-    return list(paths)
+        only = f"Only the first is right {test.only_first} times, only the second {test.only_second} times"
+        yield f"{only}: p {f'= {test.p_value:.3g}' if test.p_value else '< 1e-300'} (McNemar, exact)"

@@ -1,21 +1,59 @@
-"""What is handed in: the list of it, with what is still missing, and one zip file."""
+"""What is handed in: what it says of itself, the list of it with what is still missing, and one zip file."""
 
 import io
 import json
+import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from cifar100.files import ROOT, load_json, write_bytes
+from cifar100.errors import UserError, printable
+from cifar100.files import ROOT, load_json, write_bytes, write_text
 from cifar100.recipe import Recipe
+from cifar100.report.describe import format_accuracy, format_times, list_accuracies
 from cifar100.report.published import is_published
-from cifar100.report.readme import format_accuracy, format_times, list_accuracies
 from cifar100.report.reported import ASKED_FOR, REPORTED
-from cifar100.report.submission import DETAILS, load_details
 from cifar100.runs.run import Run
 
+DETAILS = {  # kept in submission.json at the top of the project, and what the log calls each
+    "name": "Name",
+    "course": "Course",
+    "date": "Date",
+    "repository": "Repository",  # its one home: badges and the notebook's REPOSITORY are written from it
+    "space": "Hugging Face Space",
+    "assistants": "AI assistants",
+    "run": "Run",  # recipe/seed<k>
+}
+GITHUB, SPACES = "https://github.com/", "https://huggingface.co/spaces/"
+ADDRESSES = {  # what OWNER/NAME is short for, and what else is an address
+    "repository": (GITHUB, r"(https://|ssh://|git@|file://|/)[^\s\"'\\]+"),
+    "space": (SPACES, rf"{SPACES}[\w.-]+/[\w.-]+"),
+}
 NOTEBOOK, LOG = "CIFAR100_ResNet.ipynb", "training_logs.md"
 PAGES = (NOTEBOOK, "cifar100_eda.ipynb", LOG, "README.md", "submission.json")
+
+
+def load_details(root: Path = ROOT) -> dict[str, str]:
+    """All DETAILS, "" for what is not known yet. Raises UserError if submission.json is damaged."""
+    path = root / "submission.json"
+    known = load_json(path) if path.is_file() else {}
+    if not known.keys() <= DETAILS.keys() or not all(isinstance(text, str) for text in known.values()):
+        raise UserError(f"{path} has entries that it cannot have: delete it, and give the details again.")
+    return dict.fromkeys(DETAILS, "") | known
+
+
+def save_details(root: Path = ROOT, **details: str | None) -> None:
+    """Keep these of the DETAILS; what is empty stays as it was. Raises UserError for what is no repository or no
+    Space."""
+    given = {name: printable(text.strip()) for name, text in details.items() if text and text.strip()}
+    for name in given.keys() & ADDRESSES.keys():
+        home, form = ADDRESSES[name]
+        given[name] = re.sub(rf"^({home})?([\w.-]+/[\w.-]+?)(\.git)?/?$", rf"{home}\2", given[name])
+        if not re.fullmatch(form, given[name]):
+            raise UserError(f"{given[name]!r} is no address of a {name}: give OWNER/NAME, as {home} shows it.")
+    known = load_details(root)
+    if known | given != known:
+        kept = {name: text for name, text in (known | given).items() if text}
+        write_text(root / "submission.json", json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def load_handed(root: Path = ROOT) -> Run | None:
@@ -24,62 +62,61 @@ def load_handed(root: Path = ROOT) -> Run | None:
     return Run.load(root / "output" / name) if name else None
 
 
-def list_items(root: Path) -> Iterator[tuple[bool, str]]:
-    """All that the course asks for, each with whether it is there."""
+def render_list(root: Path = ROOT) -> str:
+    """All that the course asks for, in Markdown, with a tick at what is there: for README, notebook, log and zip
+    file."""
     run, details = load_handed(root), load_details(root)
     accuracy = run.history[-1].eval_accuracy if run else 0.0
-    yield run is not None and not is_published(run), "a network that you have trained yourself, from random weights"
-    yield accuracy >= ASKED_FOR, f"at least {ASKED_FOR:.0%} top-1 on the test set after its last epoch"
-    yield run is not None and shows(root / NOTEBOOK, f"{accuracy:.2%}"), f"`{NOTEBOOK}`, executed with it and saved"
-    yield run is not None, f"`{LOG}` with each of its epochs, and no runs but your own"
-    yield bool(details["repository"]), "the address of a public repository with all of this (`--repository OWNER/NAME`)"
-    yield bool(details["space"]), "the address of the demo as a Hugging Face Space (`--space USER/NAME`)"
-    yield bool(details["assistants"]), "the AI assistants that have helped (`--assistants TEXT`)"
-    yield bool(details["name"] and details["course"]), "your name and the course (`--name TEXT --course TEXT`)"
+    items = {
+        "a network that you have trained yourself, from random weights": run and not is_published(run),
+        f"at least {ASKED_FOR:.0%} top-1 on the test set after its last epoch": accuracy >= ASKED_FOR,
+        f"`{NOTEBOOK}`, executed with it and saved": run and was_executed(root / NOTEBOOK, f"{accuracy:.2%}"),
+        f"`{LOG}` with each of its epochs, and no runs but your own": run,
+        "the address of a public repository with all of this (`--repository OWNER/NAME`)": details["repository"],
+        "the address of the demo as a Hugging Face Space (`--space USER/NAME`)": details["space"],
+        "the AI assistants that have helped (`--assistants TEXT`)": details["assistants"],
+        "your name and the course (`--name TEXT --course TEXT`)": details["name"] and details["course"],
+    }
+    return "".join(f"- [{'x' if done else ' '}] {text}\n" for text, done in items.items())
 
 
-def shows(notebook: Path, text: str) -> bool:
+def was_executed(notebook: Path, text: str) -> bool:
     """Whether a notebook was executed from top to bottom without an error, and has this text in an output."""
     cells = load_json(notebook)["cells"] if notebook.is_file() else []
     cells = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
     outputs = [output for cell in cells for output in cell["outputs"]]
-    whole = all(cell["execution_count"] for cell in cells) and not any(o["output_type"] == "error" for o in outputs)
-    return whole and text in json.dumps(outputs)
-
-
-def render_list(root: Path = ROOT) -> str:
-    """The list in Markdown: for the README, the notebook, the log and the zip file."""
-    return "".join(f"- [{'x' if done else ' '}] {text}\n" for done, text in list_items(root))
+    failed = any(output["output_type"] == "error" for output in outputs)
+    return all(cell["execution_count"] for cell in cells) and not failed and text in json.dumps(outputs)
 
 
 def render_submission(recipe: Recipe, runs: list[Run], root: Path = ROOT) -> str:
     """What stands at the top of the notebook and of the log, in Markdown: whose work it is, and what it has reached.
     runs: of the recipe, maybe none."""
-    details = load_details(root)
-    lines = [f"- {DETAILS[name]}: {text}" for name, text in details.items() if text and name != "run"]
+    lines = [f"- {DETAILS[name]}: {text}" for name, text in load_details(root).items() if text and name != "run"]
     if runs:
-        each = [f"{accuracy:.2%} (seed {run.recipe.seed})" for run, accuracy in zip(runs, list_accuracies(runs))]
-        enough = sum(accuracy >= ASKED_FOR for accuracy in list_accuracies(runs))
-        lines.append(f"- Result: {format_accuracy(runs)} top-1 on the test set with `{recipe.name}`: {', '.join(each)}")
+        accuracies = list_accuracies(runs)
+        each = ", ".join(f"{accuracy:.2%} (seed {run.recipe.seed})" for run, accuracy in zip(runs, accuracies))
+        lines.append(f"- Result: {format_accuracy(runs)} top-1 on the test set with `{recipe.name}`: {each}")
+        enough = sum(accuracy >= ASKED_FOR for accuracy in accuracies)
         lines.append(f"- {enough} of {len(runs)} reach the {ASKED_FOR:.0%} that the course asks for")
-        lines += [f"- The report: {REPORTED[recipe.name].describe()}"] if recipe.name in REPORTED else []
+        if recipe.name in REPORTED:
+            lines.append(f"- The report: {REPORTED[recipe.name].describe()}")
         lines.append(f"- Time: {format_times(runs)}")
     return "\n".join([*lines, "", render_list(root)])
 
 
-def pack(root: Path, target: Path, space: Path | None) -> list[str]:
-    """Write pages, run, figures and the exported Space into one zip file, with the list as HAND_IN.md. Returns the
-    names in it. Raises UserError if the file cannot be written."""
+def pack(root: Path, target: Path, space: dict[str, bytes]) -> list[str]:
+    """Write pages, run, figures and the exported Space (its files by their paths) into one zip file, with the list as
+    HAND_IN.md. Returns the names in it. Raises UserError if the file cannot be written."""
     run = load_handed(root)
     files = [*(root / name for name in PAGES), *(root / "assets").rglob("*")]
     files += [*run.folder.parent.glob("*"), *run.folder.glob("*")] if run else []
-    packed = {path.relative_to(root).as_posix(): path for path in files}
-    packed |= {f"space/{path.relative_to(space).as_posix()}": path for path in space.rglob("*")} if space else {}
-    packed = {name: path for name, path in packed.items() if path.is_file()}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("HAND_IN.md", f"# What is handed in\n\n{render_list(root)}")
-        for name, path in packed.items():
-            archive.write(path, name)
+        for path in filter(Path.is_file, files):
+            archive.write(path, path.relative_to(root).as_posix())
+        for name, file in space.items():
+            archive.writestr(f"space/{name}", file)
     write_bytes(target, content.getvalue())
-    return ["HAND_IN.md", *packed]
+    return archive.namelist()

@@ -1,31 +1,46 @@
-"""All that is rendered from the published runs: which files these are, and writing them anew."""
+"""All that is rendered from the published runs: README.md, the log, the model cards, figures, and badges."""
 
+import json
+import re
+import statistics
 from pathlib import Path
 
-from cifar100.files import write_text
-from cifar100.report.hand_in import NOTEBOOK, load_handed, render_list, render_submission
-from cifar100.report.model_card import render_card
+from cifar100.errors import UserError
+from cifar100.files import load_json, write_text
+from cifar100.recipes import RECIPES
+from cifar100.report.describe import format_accuracy, format_times, list_accuracies, list_events
+from cifar100.report.hand_in import GITHUB, LOG, NOTEBOOK, load_details, load_handed, render_list, render_submission
 from cifar100.report.published import group_by_recipe, is_published, load_published
-from cifar100.report.readme import CURVES, render_figures, render_headline, render_results, replace_block
-from cifar100.report.submission import insert_address, load_details, render_notebook
-from cifar100.report.training_log import render_logs
+from cifar100.report.reported import ASKED_FOR, REPORTED, list_levels
+from cifar100.report.run_pages import render_card, render_section
 from cifar100.runs.run import Run
+
+Groups = dict[str, list[Run]]  # as `published.group_by_recipe` gives them
+OWN = ("resnet56_muon", "resnet56_multistep")  # the notebook's own recipe; its report's, until that has a run
+CURVES, STRIP = "curves.png", "assets/grad_cam.png"  # a recipe's figure; what the notebook draws of its network
+COLAB = "https://colab.research.google.com"
+BADGE = re.compile(r"(<!-- badge -->\n).*?(<!-- end of badge -->)", re.DOTALL)
+BOOTSTRAP = re.compile(r'^REPOSITORY = ".*?"', re.MULTILINE)  # in a cell of the notebook
+LOG_TITLE = """# Training logs
+
+Every epoch of every published run, rendered from `output/<recipe>/seed<k>/` by `python -m cifar100 report`.
+Training figures are taken while the network learns, on augmented images; the test figures are plain.
+The hardware line ends with the precision of training, which each machine chooses (`--precision`).
+"""
 
 
 def write_all(root: Path) -> list[Path]:
     """Draw and render the project's files anew. Returns those that have changed."""
-    runs, logs = load_published(root / "output"), root / "training_logs.md"
-    drawn, wanted = [], [run.folder.parent / CURVES for run in runs]
-    text = logs.read_text(encoding="utf-8") if logs.exists() else ""
-    if text != render_all(root, runs)[logs] or not all(path.is_file() for path in wanted):
-        from cifar100.report.curves import save_curves  # here, because it imports torch and matplotlib
-
+    runs, log = load_published(root / "output"), root / LOG
+    drawn = []
+    known = log.exists() and log.read_text(encoding="utf-8") == render_all(root, runs)[log]
+    if not known or not all((run.folder.parent / CURVES).is_file() for run in runs):
         drawn = save_curves(runs)  # first: the README shows what there is
     pages = render_all(root, runs)
     changed = [path for path in pages if not path.exists() or path.read_text(encoding="utf-8") != pages[path]]
     for path in changed:
         write_text(path, pages[path])
-    # Of runs that are gone, or were trained anew and not yet evaluated.
+    # Of runs that are gone, or were trained anew and not yet evaluated
     stale = sorted(set((root / "output").glob("*/MODEL_CARD.md")) - set(pages))
     for path in stale:
         path.unlink()
@@ -38,26 +53,120 @@ def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
     handed, address = load_handed(root), load_details(root)["repository"]
     shown = [run for run in runs if not handed or run.folder == handed.folder or not is_published(run)]
     groups, readme = group_by_recipe(shown), root / "README.md"
-    own = [run for run in shown if handed and run.recipe.name == handed.recipe.name]
-    submission = f"## Submission\n\n{render_submission(handed.recipe, own, root)}" if handed else ""
-    text = insert_address(readme.read_text(encoding="utf-8"), address, NOTEBOOK)
     blocks = {
         "headline": render_headline(groups),
         "figures": render_figures(groups, root),
         "results": render_results(groups),
         "hand in": render_list(root),
     }
+    text = insert_address(readme.read_text(encoding="utf-8"), address, NOTEBOOK)
     for name, content in blocks.items():
         text = replace_block(text, name, content)
+    log = [LOG_TITLE, *map(render_section, shown)]
+    if handed:
+        own = [run for run in shown if run.recipe.name == handed.recipe.name]
+        log.insert(1, f"## Submission\n\n{render_submission(handed.recipe, own, root)}")
+    evaluated = {run.folder.parent: run for run in reversed(runs) if "evaluation" in run.metrics}  # the lowest seeds
     return {
-        root / "training_logs.md": render_logs(shown, submission),
+        root / LOG: "\n".join(log),
         readme: text,
         **{path: render_notebook(path, address) for path in sorted(root.glob("*.ipynb"))},
-        **render_cards(runs),
+        **{folder / "MODEL_CARD.md": render_card(run) for folder, run in evaluated.items()},
     }
 
 
-def render_cards(runs: list[Run]) -> dict[Path, str]:
-    """The model card of each recipe: of the lowest seed that was evaluated in full."""
-    evaluated = {run.folder.parent / "MODEL_CARD.md": run for run in reversed(runs) if "evaluation" in run.metrics}
-    return {path: render_card(run) for path, run in evaluated.items()}
+def render_headline(groups: Groups) -> str:
+    """The first screen's table: the notebook's network, the most accurate, and the quick ones."""
+    best = max(groups, key=lambda name: statistics.mean(list_accuracies(groups[name])), default="")
+    words = {find_own(groups): "ResNet-56, the notebook's", best: "the most accurate"}
+    words |= {"resnet18_fast": "ResNet-18 in a hurry", "sprint": "a small network for two CPU cores"}
+    lines = ["| | top-1 on the test set | its report | time of a training run |", "| --- | --- | --- | --- |"]
+    for name in filter(groups.get, words):
+        seeds = ", ".join(f"{accuracy:.2%}" for accuracy in list_accuracies(groups[name]))
+        each = f": {seeds}" if len(groups[name]) > 1 else ""
+        report = f"{REPORTED[name].best:.2%}" if name in REPORTED else "-"
+        accuracy = f"**{format_accuracy(groups[name])}**{each}"
+        lines.append(f"| {words[name]}: `{name}` | {accuracy} | {report} | {format_times(groups[name])} |")
+    machines = sorted({run.metrics["hardware"] for name in words for run in groups.get(name, [])})
+    return "\n".join([*lines, "", f"Measured on: {'; '.join(machines)}.", ""])
+
+
+def find_own(groups: Groups) -> str:
+    """The recipe that stands for the notebook; "" if there are no runs."""
+    return next(filter(groups.get, (*OWN, *groups)), "")
+
+
+def render_figures(groups: Groups, root: Path) -> str:
+    """The curve of the notebook's recipe, and where its network looks, as far as they are drawn."""
+    name = find_own(groups)
+    figures = {  # how wide, in pixels, so that both fit on the first screen
+        f"output/{name}/{CURVES}": (560, f"Loss, top-1 accuracy and learning rate of {name} over its epochs."),
+        STRIP: (840, "Four test images, each beside a heatmap of what speaks for the predicted class (Grad-CAM)."),
+    }
+    shown = {path: own for path, own in figures.items() if (root / path).is_file()}
+    return "".join(f'<img src="{path}" width="{wide}" alt="{words}">\n\n' for path, (wide, words) in shown.items())
+
+
+def render_results(groups: Groups) -> str:
+    """A line for each recipe, its seeds together, with the numbers of the report that it rebuilds; and the reports."""
+    lines = ["| recipe | epochs | ours | the report | time |", "| --- | ---: | ---: | --- | --- |"]
+    for name, runs in groups.items():
+        report = REPORTED[name].describe() if name in REPORTED else "-"
+        accuracy, epochs = format_accuracy(runs), f"{RECIPES[name].epochs:g}"
+        lines.append(f"| `{name}` | {epochs} | **{accuracy}** | {report} | {format_times(runs)} |")
+    means = {name: statistics.mean(list_accuracies(runs)) for name, runs in groups.items()}
+    missed = [f"`{name}` ({mean:.2%})" for name, mean in means.items() if mean < ASKED_FOR]
+    target = f"The course asks for {ASKED_FOR:.0%}: {len(means) - len(missed)} of these {len(means)} recipes reach it"
+    target += f", but not {', '.join(missed)}." if missed else "."
+    reports = "; ".join(f"`{name}`: {report.title}" for name, report in REPORTED.items() if name != OWN[0])
+    return "\n".join([*lines, "", target, "", f"The reports, by the recipe that rebuilds each: {reports}.", ""])
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """The text with what stands between <!-- name --> and <!-- end of name --> replaced.
+    Raises UserError unless it has just one such place."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    text, count = re.subn(f"{start}.*?{end}", lambda _: start + content + end, text, flags=re.DOTALL)
+    if count != 1:
+        raise UserError(f"README.md must have one line {start.strip()} and, below, one {end}: add them.")
+    return text
+
+
+def insert_address(text: str, address: str, notebook: str) -> str:
+    """Markdown or a cell's code, with the badge that opens the notebook in Colab, if the address is on GitHub, and with
+    the notebook's REPOSITORY."""
+    name = address.removeprefix(GITHUB)
+    link = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({COLAB}/github/{name}/blob/main/{notebook})\n"
+    text = BADGE.sub(lambda found: found[1] + (link if name != address else "") + found[2], text)
+    return BOOTSTRAP.sub(lambda _: f"REPOSITORY = {json.dumps(address)}", text)
+
+
+def render_notebook(path: Path, address: str) -> str:
+    """The notebook's text with this address; its very bytes if nothing changes. Raises UserError if it is damaged."""
+    text, notebook, changed = path.read_text(encoding="utf-8"), load_json(path), False
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        cell["source"] = insert_address(source, address, path.name).splitlines(keepends=True)
+        changed |= source != "".join(cell["source"])
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n" if changed else text
+
+
+def save_curves(runs: list[Run]) -> list[Path]:
+    """Draw the epochs of each recipe's first run, beside its folder. Returns the files."""
+    from cifar100.figures import plot_history, save_figure  # here, because matplotlib is slow to import
+
+    paths = []
+    for run in {run.recipe.name: run for run in reversed(runs)}.values():
+        name = run.recipe.name
+        title = f"{name}, seed {run.recipe.seed}: {run.history[-1].eval_accuracy:.2%} after {len(run.history)} epochs"
+        paths.append(run.folder.parent / CURVES)
+        save_figure(plot_history(run.history, title, list_events(run.recipe), list_levels(name)), paths[-1])
+    return paths
+
+
+def draw_overview(groups: Groups):
+    """A figure of the recipes' accuracy, and of what their reports measured; None if there are no runs."""
+    from cifar100.figures import plot_overview
+
+    reported = {name: REPORTED[name].best for name in groups if name in REPORTED}
+    return plot_overview({name: list_accuracies(runs) for name, runs in groups.items()}, reported) if groups else None

@@ -1,15 +1,11 @@
-"""The runs that the pages show.
-
-The project publishes runs of its own, known by the SHA-256 of their weights. Who trains a recipe anew gets a mean of
-their own runs alone, and hands in nothing but these.
-"""
+"""The runs that the pages show: the project's, known by the SHA-256 of their weights, or else a user's own alone."""
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from cifar100.recipes import RECIPES
-from cifar100.report.describe import describe_changes
 from cifar100.runs.find import find_published
 from cifar100.runs.run import Run
 
@@ -32,12 +28,13 @@ def is_published(run: Run) -> bool:
 
 
 def group_by_recipe(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Every recipe's runs, seeds together: a user's own where there are any, else the project's. A run whose settings
-    are not the recipe's is in no group."""
+    """Every recipe's runs, seeds together: a user's own if there are any, else the project's. A run whose settings are
+    not the recipe's is in no group."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        if run.recipe.name in RECIPES and not describe_changes(run.recipe):
-            groups.setdefault(run.recipe.name, []).append(run)
+        name, seed = run.recipe.name, run.recipe.seed
+        if name in RECIPES and run.recipe == replace(RECIPES[name], seed=seed):
+            groups.setdefault(name, []).append(run)
     return {name: [run for run in group if not is_published(run)] or group for name, group in groups.items()}
 
 

@@ -9,8 +9,8 @@ import torch
 
 from benchmarks import ours, peers, plain
 from benchmarks.__main__ import main
+from benchmarks.plain import draw_noise
 from benchmarks.processes import Sides
-from cifar100.bench import draw_noise
 from cifar100.errors import UserError
 from cifar100.explain.receptive_field import count_multiply_adds
 from cifar100.recipes import RECIPES, find_recipe

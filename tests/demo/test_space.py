@@ -17,7 +17,7 @@ from cifar100.demo import space
 from cifar100.demo.answers import load_drawings
 from cifar100.errors import UserError
 from cifar100.inference import load_predictor
-from cifar100.report.model_card import render_card
+from cifar100.report.run_pages import render_card
 from cifar100.runs.find import RUN_FILES, find_run
 from cifar100.runs.run import Run
 from tests.conftest import ROOT, make_run

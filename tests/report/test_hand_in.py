@@ -9,9 +9,8 @@ import pytest
 from cifar100.errors import UserError
 from cifar100.recipes import SPRINT
 from cifar100.report import published
-from cifar100.report.hand_in import pack, render_list
-from cifar100.report.pages import write_all
-from cifar100.report.submission import insert_address, load_details, render_notebook, save_details
+from cifar100.report.hand_in import load_details, pack, render_list, save_details
+from cifar100.report.pages import insert_address, render_notebook, write_all
 from cifar100.runs.run import Run
 from tests.report.test_pages import make_run
 
@@ -56,9 +55,7 @@ def test_own_runs_alone_are_handed_in_with_what_is_still_missing(root):
     CELL["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["76.00% after the last epoch"]}]
     (root / "CIFAR100_ResNet.ipynb").write_text(json.dumps({"cells": [TITLE, CELL], "nbformat": 4}))
     assert [line[3] for line in render_list(root).splitlines()][2] == "x"
-    (root / "space").mkdir()
-    (root / "space/app.py").write_text("")
-    names = pack(root, root / "all.zip", root / "space")
+    names = pack(root, root / "all.zip", {"app.py": b""})
     with zipfile.ZipFile(root / "all.zip") as archive:
         assert archive.namelist() == names and render_list(root) in archive.read("HAND_IN.md").decode()
     assert {"space/app.py", "output/sprint/seed1/history.csv", "output/sprint/curves.png", "README.md"} < set(names)

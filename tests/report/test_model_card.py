@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cifar100.evaluation.corruptions import SEVERITIES, STRENGTHS, save_corruptions, table_file
-from cifar100.report.model_card import render_card
+from cifar100.report.run_pages import render_card
 from cifar100.runs.find import find_run
 from cifar100.runs.run import Run
 from tests.conftest import ROOT
