@@ -16,6 +16,7 @@ from cifar100.files import ROOT
 from cifar100.recipe import Recipe
 
 WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 wrongly on this processor"
+TRIM_THRESHOLD, MMAP_THRESHOLD, MOST_ARENAS = -1, -3, -8  # of glibc's malloc.h
 
 
 def choose_device(name: str | None = None, local_rank: int | None = None) -> torch.device:
@@ -29,16 +30,13 @@ def choose_device(name: str | None = None, local_rank: int | None = None) -> tor
     try:
         device = torch.device(name)
         if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError(f"unknown device {name}")
+            raise RuntimeError("unknown")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        problem = f"There is no device {name!r} on this machine: leave out --device"
         if is_out_of_memory(error):
-            raise UserError(
-                f"The memory of {name} is full: close what else uses it (nvidia-smi lists it), or say --device cpu."
-            ) from error
-        raise UserError(
-            f"There is no device {name!r} on this machine: leave out --device, or say --device cpu."
-        ) from error
+            problem = f"The memory of {name} is full: close what else uses it (nvidia-smi lists it)"
+        raise UserError(f"{problem}, or say --device cpu.") from error
     return device
 
 
@@ -65,23 +63,19 @@ def advise_on_memory(recipe: Recipe) -> Iterator[None]:
 def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
     """The dtype in which convolutions and matrix products are trained; all else, and evaluation, is float32.
 
-    "auto" is bfloat16 where the processor computes in it (GPUs since Ampere, and CPUs with AVX512_BF16 or AMX, where
-    it takes little more than half the time), float16 on older GPUs, and float32 elsewhere.
-    Raises UserError for any other name, for float16 without a CUDA device, and for bfloat16 on a CPU on which this
-    release of torch computes it wrongly; "auto" is float32 there.
+    "auto" is bfloat16 where the processor computes in it (GPUs since Ampere; CPUs with AVX512_BF16 or AMX, where it
+    takes little more than half the time), float16 on older GPUs, and float32 elsewhere.
+    Raises UserError for float16 without a CUDA GPU, and for bfloat16 on a CPU where `convolves_rightly` says no.
     """
-    if name not in ("auto", "float32", "bfloat16", "float16"):
-        raise UserError(f"The precision is auto, float32, bfloat16 or float16, not {name!r}.")
-    cuda = device.type == "cuda"
-    if name == "float16" and not cuda:
+    if name == "auto" and device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+    if name == "auto":
+        return torch.bfloat16 if has_bfloat16(device) and convolves_rightly(torch.bfloat16) else torch.float32
+    if name == "float16" and device.type != "cuda":
         raise UserError(f"float16 is for a CUDA GPU: on {device.type} say --precision float32 or bfloat16.")
     if name == "bfloat16" and device.type == "cpu" and not convolves_rightly(torch.bfloat16):
         raise UserError(f"{WRONG_BFLOAT16}: say --precision float32, or install a newer torch.")
-    if name != "auto":
-        return getattr(torch, name)
-    if cuda:
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    return torch.bfloat16 if has_bfloat16(device) and convolves_rightly(torch.bfloat16) else torch.float32
+    return getattr(torch, name)
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -98,51 +92,41 @@ def convolves_rightly(dtype: torch.dtype) -> bool:
     """
     generator = torch.Generator().manual_seed(0)
     for inputs, outputs, pixels, side in ((1, 1, 2, 2), (3, 24, 32, 2), (16, 16, 8, 3)):
-        images = torch.rand(4, inputs, pixels, pixels, generator=generator)
-        filters = torch.rand(outputs, inputs, side, side, generator=generator)
-        results = []
+        sizes = (4, inputs, pixels, pixels), (outputs, inputs, side, side)
+        parts, results = [torch.rand(size, generator=generator) for size in sizes], []
         for kind in (torch.float32, dtype):
-            own = [part.to(kind).requires_grad_() for part in (images, filters)]
+            own = [part.to(kind).requires_grad_() for part in parts]
             with torch.enable_grad():
                 out = F.conv2d(*own)
-                results.append([out, *torch.autograd.grad(out, own, torch.ones_like(out))])
-        for exact, rounded in zip(*results):
-            if not (exact - rounded.float()).norm() <= 0.03 * exact.norm():
-                return False
+                results.append([out, *torch.autograd.grad(out.sum(), own)])
+        if not all((exact - rounded).norm() <= 0.03 * exact.norm() for exact, rounded in zip(*results)):
+            return False
     return True
 
 
 def read_cpu(key: str) -> str:
-    """What Linux says of its first processor; empty where it does not say so."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(key))
-    except (OSError, StopIteration):
-        return ""
+    """What Linux says of its first processor; empty on other systems."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def keep_freed_memory() -> None:
-    """Ask the C library not to hand large buffers back to the kernel at every step.
-
-    Activations of a batch of 1,024 are buffers of 100 MB; fetching fresh pages for them again and
-    again takes a quarter of the time on a CPU. Without glibc this does nothing.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3  # from malloc.h
-        mallopt(mmap_threshold, 2**31 - 1)
-        mallopt(trim_threshold, -1)
+    """Let freed buffers stay with the process. For training: fetching fresh pages for activations of 100 MB at every
+    step takes a quarter of the time on a CPU."""
+    set_malloc({MMAP_THRESHOLD: 2**31 - 1, TRIM_THRESHOLD: -1})
 
 
 def return_freed_memory() -> None:
-    """Ask the C library to hand large buffers back to the kernel at once, and to share out small ones from few places.
+    """Give freed buffers back at once, and share out small ones from few places. For a server: its dozens of threads
+    would each keep what visitors' images of up to 20 MB took."""
+    set_malloc({MMAP_THRESHOLD: 1_000_000, MOST_ARENAS: 4})
 
-    For a server: left to itself the library keeps what visitors' pictures of up to 20 MB took, in a place for each of
-    dozens of threads. Without glibc this does nothing.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt, mmap_threshold, most_arenas = ctypes.CDLL(None).mallopt, -3, -8  # from malloc.h
-        mallopt(mmap_threshold, 1_000_000)
-        mallopt(most_arenas, 4)
+
+def set_malloc(options: dict[int, int]) -> None:
+    """Set options of glibc's malloc; without glibc nothing."""
+    for option, value in options.items() if platform.libc_ver()[0] == "glibc" else ():
+        ctypes.CDLL(None).mallopt(option, value)
 
 
 def describe_hardware(device: torch.device) -> str:
@@ -160,23 +144,16 @@ def name_precision(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def describe_machine(device: torch.device) -> dict[str, str | None]:
-    """What every kept measurement says of where it was taken."""
-    return {"hardware": describe_hardware(device), "torch": str(torch.__version__), "commit": current_commit()}
-
-
 def current_commit() -> str | None:
     """The commit of the code that runs, with "+changes" behind it where files differ from it. None outside its own
     repository: unpacked inside another one, that one's commit says nothing."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.check_output(["git", "-C", ROOT, *arguments], stderr=subprocess.DEVNULL, text=True)
 
     try:
-        if not Path(git("rev-parse", "--show-toplevel")).samefile(ROOT):
-            return None
+        top, commit = git("rev-parse", "--show-toplevel", "HEAD").splitlines()
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+        return commit + "+changes" * bool(changed) if Path(top).samefile(ROOT) else None
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -16,13 +16,13 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
-from cifar100.dataset import cifar, download
+from cifar100.dataset import cifar, official
 from cifar100.errors import UserError
 from tests.dataset.test_cifar import accept, make_files
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), np.uint8)
 SPLITS = {"train": IMAGES[:200], "test": IMAGES[200:]}
-HUB = f"/datasets/{download.REPOSITORY}/resolve/main/cifar100/"
+HUB = f"/datasets/{official.REPOSITORY}/resolve/main/cifar100/"
 PIECE = 20_000  # bytes
 
 
@@ -113,14 +113,13 @@ def made():
 
 @pytest.fixture
 def archive(made, tmp_path, monkeypatch):
-    """An official archive, in an empty working folder with a hub's cache of its own, and a hub that has nothing."""
+    """An official archive, in an empty working folder, and a hub that has nothing."""
     accept(monkeypatch, made)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", PIECE)  # an interrupted one begins anew
-    monkeypatch.setattr(download, "SILENCE", 0.5)
-    monkeypatch.setattr(download, "ARCHIVE", "http://127.0.0.1:9/cifar.tar.gz")
+    monkeypatch.setattr(official, "SILENCE", 0.5)
+    monkeypatch.setattr(official, "ARCHIVE", "http://127.0.0.1:9/cifar.tar.gz")
     with serving({}) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         yield made["cifar-100-binary.tar.gz"]
@@ -153,12 +152,11 @@ USELESS = {
 
 
 @pytest.mark.parametrize("kind", USELESS)
-def test_where_the_hub_is_of_no_use_the_archive_is_taken(archive, made, parquet_files, monkeypatch, kind, tmp_path):
+def test_where_the_hub_is_of_no_use_the_archive_is_taken(archive, made, parquet_files, monkeypatch, kind):
     with serving(USELESS[kind](parquet_files)) as hub, serving({"/cifar.tar.gz": archive}) as server:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
-        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
+        monkeypatch.setattr(official, "ARCHIVE", f"{server.address}/cifar.tar.gz")
         check_data(made)
-    assert not [path for path in tmp_path.glob("cache/**/blobs/*") if path.is_file()]  # nor would it be taken again
 
 
 LIES = {
@@ -175,7 +173,7 @@ def test_where_no_source_has_it_one_sentence_says_so_and_nothing_is_left(archive
     manner, words = dict(LIES[kind][0]), LIES[kind][1]
     content = manner.pop("change", bytes)(archive)
     with serving({manner.pop("path", "/cifar.tar.gz"): content}, **manner) as server:
-        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
+        monkeypatch.setattr(official, "ARCHIVE", f"{server.address}/cifar.tar.gz")
         with pytest.raises(UserError, match=f"{words}.* by hand .*CIFAR100_DATA=sample") as caught:
             cifar.load_split("test")
     assert "\n" not in str(caught.value) and "Hugging Face hub" in str(caught.value)
@@ -199,11 +197,11 @@ def test_a_full_disk_ends_in_one_sentence(archive, parquet_files, monkeypatch, s
     """Files of this process may not grow beyond a limit for a moment, which is how a full disk or a quota shows."""
     import resource  # not on Windows
 
-    monkeypatch.setattr(download, "SILENCE", 20.0)
+    monkeypatch.setattr(official, "SILENCE", 20.0)
     with serving(parquet_files if source == "hub" else {"/cifar.tar.gz": archive}) as server:
         if source == "hub":
             monkeypatch.setenv("HF_ENDPOINT", server.address)
-        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
+        monkeypatch.setattr(official, "ARCHIVE", f"{server.address}/cifar.tar.gz")
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
         try:
@@ -211,4 +209,4 @@ def test_a_full_disk_ends_in_one_sentence(archive, parquet_files, monkeypatch, s
                 cifar.load_split("test")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert not Path("data").exists()
+    assert not any(path.is_file() for path in Path("data").rglob("*"))

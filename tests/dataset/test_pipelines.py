@@ -140,7 +140,7 @@ def test_jitter_of_nothing_changes_nothing_and_a_third_of_a_turn_swaps_channels(
 def test_an_unknown_argument_is_an_error():
     import albumentations as A
 
-    with pytest.raises(TypeError, match="holes"):
+    with pytest.raises(ValueError, match="holes"):
         Augmentation(holes=1)
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="max_holes"):
         A.Compose([A.CoarseDropout(max_holes=1)], strict=True)
