@@ -1,4 +1,4 @@
-"""Where a run computes, in which precision, how its memory is kept, and how the machine is described."""
+"""The machine: where a run computes, in which precision, how its memory is kept, and what it is called."""
 
 import ctypes
 import functools
@@ -16,7 +16,6 @@ from cifar100.files import ROOT
 from cifar100.recipe import Recipe
 
 WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 wrongly on this processor"
-TRIM_THRESHOLD, MMAP_THRESHOLD, MOST_ARENAS = -1, -3, -8  # of glibc's malloc.h
 
 
 def choose_device(name: str | None = None, local_rank: int | None = None) -> torch.device:
@@ -41,8 +40,8 @@ def choose_device(name: str | None = None, local_rank: int | None = None) -> tor
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU has no memory left; CUDA, its libraries and Apple's GPU each have words of their own for that."""
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
+    """Whether a GPU has no memory left, in the words of CUDA, of its libraries or of Apple's GPU."""
+    return any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
 
 
 @contextmanager
@@ -54,10 +53,9 @@ def advise_on_memory(recipe: Recipe) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise UserError(
-            f"The GPU has too little memory for batches of {recipe.batch_size}: say --batch-size "
-            f"{recipe.batch_size // 2} --lr {recipe.lr / 2:g}, close what else uses it, or say --device cpu."
-        ) from error
+        half = f"--batch-size {recipe.batch_size // 2} --lr {recipe.lr / 2:g}"
+        problem = f"The GPU has too little memory for batches of {recipe.batch_size}"
+        raise UserError(f"{problem}: say {half}, close what else uses it, or say --device cpu.") from error
 
 
 def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
@@ -90,18 +88,16 @@ def convolves_rightly(dtype: torch.dtype) -> bool:
     In some releases of torch, on some processors, a 2x2 convolution in bfloat16 does not (pytorch issue 163347: 1 in
     place of 4), and the stem of `sprint` is one. All numbers are positive, so that nothing cancels.
     """
-    generator = torch.Generator().manual_seed(0)
-    for inputs, outputs, pixels, side in ((1, 1, 2, 2), (3, 24, 32, 2), (16, 16, 8, 3)):
-        sizes = (4, inputs, pixels, pixels), (outputs, inputs, side, side)
+    generator, close = torch.Generator().manual_seed(0), True
+    for sizes in (((4, 1, 2, 2), (1, 1, 2, 2)), ((4, 3, 32, 32), (24, 3, 2, 2)), ((4, 16, 8, 8), (16, 16, 3, 3))):
         parts, results = [torch.rand(size, generator=generator) for size in sizes], []
         for kind in (torch.float32, dtype):
             own = [part.to(kind).requires_grad_() for part in parts]
             with torch.enable_grad():
                 out = F.conv2d(*own)
                 results.append([out, *torch.autograd.grad(out.sum(), own)])
-        if not all((exact - rounded).norm() <= 0.03 * exact.norm() for exact, rounded in zip(*results)):
-            return False
-    return True
+        close &= all((exact - rounded).norm() <= 0.03 * exact.norm() for exact, rounded in zip(*results))
+    return close
 
 
 def read_cpu(key: str) -> str:
@@ -112,21 +108,20 @@ def read_cpu(key: str) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Let freed buffers stay with the process. For training: fetching fresh pages for activations of 100 MB at every
-    step takes a quarter of the time on a CPU."""
-    set_malloc({MMAP_THRESHOLD: 2**31 - 1, TRIM_THRESHOLD: -1})
+    """For training: fetching fresh pages for activations of 100 MB at every step takes a quarter of the time."""
+    set_malloc(mmap_threshold=2**31 - 1, trim_threshold=-1)
 
 
 def return_freed_memory() -> None:
-    """Give freed buffers back at once, and share out small ones from few places. For a server: its dozens of threads
-    would each keep what visitors' images of up to 20 MB took."""
-    set_malloc({MMAP_THRESHOLD: 1_000_000, MOST_ARENAS: 4})
+    """For a server: each of its dozens of threads would keep what visitors' images of up to 20 MB took."""
+    set_malloc(mmap_threshold=1_000_000, most_arenas=4)
 
 
-def set_malloc(options: dict[int, int]) -> None:
-    """Set options of glibc's malloc; without glibc nothing."""
-    for option, value in options.items() if platform.libc_ver()[0] == "glibc" else ():
-        ctypes.CDLL(None).mallopt(option, value)
+def set_malloc(**options: int) -> None:
+    """Set what these are called in glibc's malloc.h; without glibc nothing."""
+    numbers = {"trim_threshold": -1, "mmap_threshold": -3, "most_arenas": -8}
+    for name, value in options.items() if platform.libc_ver()[0] == "glibc" else ():
+        ctypes.CDLL(None).mallopt(numbers[name], value)
 
 
 def describe_hardware(device: torch.device) -> str:
@@ -145,8 +140,7 @@ def name_precision(dtype: torch.dtype) -> str:
 
 
 def current_commit() -> str | None:
-    """The commit of the code that runs, with "+changes" behind it where files differ from it. None outside its own
-    repository: unpacked inside another one, that one's commit says nothing."""
+    """The commit of the code that runs, with "+changes" where files differ from it. None outside its own repository."""
 
     def git(*arguments: str) -> str:
         return subprocess.check_output(["git", "-C", ROOT, *arguments], stderr=subprocess.DEVNULL, text=True)
