@@ -47,7 +47,6 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.unlink()
         problem = f"{path} could not be written ({error.strerror})"
         raise UserError(f"{problem}: {name_way_out(error)}; what was there before is kept.") from error
-    sync_folder(path.parent)
 
 
 def check_target(path: Path) -> None:
@@ -67,16 +66,6 @@ def check_writable(path: Path) -> None:
 def name_way_out(error: OSError) -> str:
     """What the user can do about something that could not be written."""
     return "free some space on its disk" if error.errno in FULL else "make its folder writable"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a loss of power, where the system can do that."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -52,6 +52,10 @@ class BatchAugmentation:
         def around(name: str, reach: float) -> Tensor:  # -reach..reach
             return (2 * draws[name] - 1) * reach
 
+        def cut_out(images: Tensor) -> Tensor:
+            side, outside = a.cutout * (draws["cutout"] < a.cutout_probability), a.cutout // 2 * a.cutout_anywhere
+            return fill_hole(images, draws["cutout_top"], draws["cutout_left"], side, side, a.hole_color, outside)
+
         if a.crop_padding or a.flip != "none":
             span = 2 * a.crop_padding + 1
             shifts = (torch.stack((draws["row"], draws["column"]), 1) * span).long() - a.crop_padding
@@ -63,7 +67,7 @@ class BatchAugmentation:
             moved = move(images.float(), right, down, scale, angle)
             images = torch.where(chosen("affine", a.affine_probability), moved, images.float())
         if a.cutout and a.hole_color == "black":
-            images = self.cut_out(images, draws)
+            images = cut_out(images)
         if any(a.jitter):
             factors = [1 + around(k, j) for k, j in zip(("brightness", "contrast", "saturation"), a.jitter)]
             changed = jitter(images.float(), *factors)
@@ -71,20 +75,13 @@ class BatchAugmentation:
                 changed = turn_hue(changed, around("hue", a.jitter[3]))
             images = torch.where(chosen("jitter", a.jitter_probability), changed, images.float())
         if a.cutout and a.hole_color == "mean":  # after the jitter, which would change the colour
-            images = self.cut_out(images, draws)
+            images = cut_out(images)
         if a.erasing:
             area, ratio = 32 * 32 * between("area", *ERASING_AREA), between("ratio", *ERASING_RATIO)
             sides = (area / ratio).sqrt(), (area * ratio).sqrt()
             height, width = ((side.round() * (draws["erasing"] < a.erasing)).clamp(max=32) for side in sides)
             images = fill_hole(images, draws["erasing_top"], draws["erasing_left"], height, width, a.hole_color)
         return images
-
-    def cut_out(self, images: Tensor, draws: dict[str, Tensor]) -> Tensor:
-        """One square hole in each of the drawn images."""
-        a = self.augmentation
-        side = a.cutout * (draws["cutout"] < a.cutout_probability)
-        outside = a.cutout // 2 if a.cutout_anywhere else 0
-        return fill_hole(images, draws["cutout_top"], draws["cutout_left"], side, side, a.hole_color, outside)
 
 
 def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor, border: str = "reflect") -> Tensor:

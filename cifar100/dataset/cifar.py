@@ -54,7 +54,7 @@ def readable(name: str) -> str:
 
 
 def name_data(data: str | Path | None) -> str:
-    """What the user names, by argument or else by CIFAR100_DATA; empty for nothing."""
+    """What the user names, by argument or else by CIFAR100_DATA; "" for nothing."""
     return strip_quotes(data) or strip_quotes(os.environ.get("CIFAR100_DATA"))
 
 
@@ -106,12 +106,8 @@ def find_split(split: str, folder: Path) -> Images | None:
 
 @functools.lru_cache(maxsize=2)  # both splits: an archive takes seconds, and each evaluation asks again
 def load_official(path: Path, identity: tuple) -> dict[str, Images]:
-    """The splits in a file, as `read_official` finds them. identity: what changes when the file does."""
-    splits = {}
-    for split, records in read_official(path.read_bytes()).items():
-        images = np.ascontiguousarray(records[:, 2:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-        splits[split] = Images(images, records[:, 1].astype(np.int64), records[:, 0].astype(np.int64))
-    return splits
+    """The splits in a file. identity: what changes when the file does."""
+    return read_official(path.read_bytes())
 
 
 def load_training_and_held(data: str | Path | None = None, holdout: bool = False) -> tuple[Images, Images]:
@@ -128,6 +124,5 @@ def stratified_holdout(fine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The indices to train on, and those held out: a tenth, the same number of each class. Both sorted."""
     generator, classes = np.random.default_rng(0), np.unique(fine)
     share = len(fine) // 10 // len(classes)
-    held = [generator.choice(np.flatnonzero(fine == c), share, replace=False) for c in classes]
-    held = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(fine)), held), held
+    held = np.concatenate([generator.choice(np.flatnonzero(fine == c), share, replace=False) for c in classes])
+    return np.setdiff1d(np.arange(len(fine)), held), np.sort(held)

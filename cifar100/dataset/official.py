@@ -10,17 +10,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from urllib.request import urlopen
 
 import numpy as np
 
 from cifar100.errors import UserError, brief
 from cifar100.files import FULL, name_way_out, write_bytes
 
-RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, planar RGB
 REPOSITORY = "uoft-cs/cifar100"  # on the Hugging Face hub: one Parquet file a split
-ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"  # 50 to 85 kB/s (pytorch/vision issue 9536)
-SILENCE = 20.0  # seconds without a byte that count as a broken connection
 WAYS_OUT = (
     "Give the folder that holds it (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
     "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz by hand into ./data, or try everything on the embedded "
@@ -76,48 +72,39 @@ def find_candidates(split: str, folder: Path) -> list[Path]:
     return [path for right in wanted for path, size in files if size == right]
 
 
-def read_official(content: bytes) -> dict[str, np.ndarray]:
-    """The splits in a file's content by name, each (N, 3074) uint8 in the records of the binary layout; none if it is
-    not one of the official files."""
-    name = next((official.name for official in OFFICIAL if official.matches(content)), None)
-    return parse(name, content) if name else {}
-
-
-def parse(name: str, content: bytes) -> dict[str, np.ndarray]:
-    """The splits in the content of the official file of that name, whose checksum has been compared."""
-    if name.endswith(".tar.gz"):
-        members = [o.name for o in OFFICIAL if o.name.startswith(name.removesuffix(".tar.gz") + "/")]
+def read_official(content: bytes) -> dict[str, Images]:
+    """The splits in a file's content, by name; none if it is not one of the official files."""
+    official = next((official for official in OFFICIAL if official.matches(content)), None)
+    if official is None:
+        return {}
+    if official.name.endswith(".tar.gz"):
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:  # read in memory: nothing is unpacked
-            parts = [parse(member, archive.extractfile(member).read()) for member in members]
-        return {split: records for part in parts for split, records in part.items()}
-    if name.endswith(".bin"):
-        return {Path(name).stem: np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)}
-    # A pickle may run any code: this one is opened only because its checksum, or its archive's, is the official one.
-    columns = pickle.loads(content, encoding="bytes")
-    labels = (np.uint8(columns[key]) for key in (b"coarse_labels", b"fine_labels"))
-    return {Path(name).name: np.column_stack((*labels, columns[b"data"]))}
+            parts = [read_official(archive.extractfile(member).read()) for member in archive if member.isfile()]
+        return {split: images for part in parts for split, images in part.items()}
+    if official.name.endswith(".bin"):  # records of coarse label, fine label and planar RGB
+        records = np.frombuffer(content, np.uint8).reshape(-1, 2 + 3 * 32 * 32)
+        pixels, fine, coarse = records[:, 2:], records[:, 1], records[:, 0]
+    else:  # a pickle may run any code: this one is opened only because its checksum is the official one
+        columns = pickle.loads(content, encoding="bytes")
+        pixels, fine, coarse = (np.array(columns[key]) for key in (b"data", b"fine_labels", b"coarse_labels"))
+    images = np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    return {Path(official.name).stem: Images(images, fine.astype(np.int64), coarse.astype(np.int64))}
 
 
 def download(folder: Path) -> None:
-    """Write the official train.bin and test.bin into `folder`/cifar-100-binary, from the hub or else from the authors'
-    server. Raises UserError if neither has the official images, or the disk is full."""
-    failures = []
-    for source, fetch in ((f"the Hugging Face hub ({REPOSITORY})", fetch_from_hub), (ARCHIVE, fetch_archive)):
-        print(f"Downloading CIFAR-100 from {source}.", file=sys.stderr, flush=True)
-        try:
-            contents = fetch()
-            for official in OFFICIAL[:2]:
-                if not official.matches(contents.get(official.name, b"")):
-                    raise ValueError(f"its {Path(official.name).stem} split is not the official one")
-        except Exception as error:  # each library raises its own, and damaged data whatever its bytes mean
-            if isinstance(error, OSError) and error.errno in FULL:
-                raise UserError(f"CIFAR-100 could not be downloaded ({error}): {name_way_out(error)}.") from error
-            failures.append(f"{source}: {brief(error)}")
-            continue
-        for official in OFFICIAL[:2]:  # the large one first: on a full disk nothing is written
-            write_bytes(folder / official.name, contents[official.name])
-        return
-    raise UserError(f"No source gave CIFAR-100 ({'; '.join(failures)}). {WAYS_OUT}")
+    """Write the official train.bin and test.bin into `folder`/cifar-100-binary. Raises UserError if the hub does not
+    give the official images, or the disk is full."""
+    print(f"Downloading CIFAR-100 from the Hugging Face hub ({REPOSITORY}).", file=sys.stderr, flush=True)
+    try:
+        contents = fetch_from_hub()
+        if not all(official.matches(contents[official.name]) for official in OFFICIAL[:2]):
+            raise ValueError("its images are not the official ones")
+    except Exception as error:  # each library raises its own, and damaged data whatever its bytes mean
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise UserError(f"CIFAR-100 could not be downloaded ({error}): {name_way_out(error)}.") from error
+        raise UserError(f"The Hugging Face hub did not give CIFAR-100 ({brief(error)}). {WAYS_OUT}") from error
+    for official in OFFICIAL[:2]:  # the large one first: on a full disk nothing is written
+        write_bytes(folder / official.name, contents[official.name])
 
 
 def fetch_from_hub() -> dict[str, bytes]:
@@ -142,12 +129,3 @@ def fetch_from_hub() -> dict[str, bytes]:
             records.append(bytes((row["coarse_label"], row["fine_label"])) + pixels.transpose(2, 0, 1).tobytes())
         contents[f"cifar-100-binary/{split}.bin"] = b"".join(records)
     return contents
-
-
-def fetch_archive() -> dict[str, bytes]:
-    """The binary files by name, from the official archive."""
-    from tqdm import tqdm
-
-    with urlopen(ARCHIVE, timeout=SILENCE) as answer, tqdm.wrapattr(answer, "read", total=answer.length) as body:
-        content = b"".join(iter(lambda: body.read(1 << 16), b""))
-    return {f"cifar-100-binary/{split}.bin": records.tobytes() for split, records in read_official(content).items()}
