@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from cifar100.dataset.cifar import SIZES, find_file, find_folder, is_sample
+from cifar100.dataset.cifar import SIZES, find_folder, find_split, is_sample
 from cifar100.device import (
     WRONG_BFLOAT16,
     choose_device,
@@ -44,7 +44,7 @@ def check(
         yield f"disk, {what}", free >= NEEDED_GB and (writable or what == "data"), text
     if is_sample(data):
         yield "data", True, "the embedded sample"
-    elif all(find_file(split, find_folder(data)) for split in SIZES):
+    elif all(find_split(split, find_folder(data)) for split in SIZES):
         yield "data", True, f"CIFAR-100 in {find_folder(data)}"
     else:
         named = data or os.environ.get("CIFAR100_DATA")
