@@ -19,8 +19,8 @@ WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 wrongl
 
 
 def choose_device(name: str | None = None, local_rank: int | None = None) -> torch.device:
-    """The named device, else the best there is; of several processes on a machine, each takes the GPU of its rank.
-    Raises UserError if it is not there, or has no memory left."""
+    """The named device, else the best there is, of torchrun's processes each the GPU of its rank. Raises UserError if
+    it is not there, or has no memory left."""
     if local_rank is not None and name in (None, "cuda") and torch.cuda.is_available():
         name = f"cuda:{local_rank}"
         torch.cuda.set_device(min(local_rank, torch.cuda.device_count() - 1))
@@ -61,14 +61,13 @@ def advise_on_memory(recipe: Recipe) -> Iterator[None]:
 def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
     """The dtype in which convolutions and matrix products are trained; all else, and evaluation, is float32.
 
-    "auto" is bfloat16 where the processor computes in it (GPUs since Ampere; CPUs with AVX512_BF16 or AMX, where it
-    takes little more than half the time), float16 on older GPUs, and float32 elsewhere.
-    Raises UserError for float16 without a CUDA GPU, and for bfloat16 on a CPU where `convolves_rightly` says no.
+    "auto" is bfloat16 where the processor computes in it (GPUs since Ampere; CPUs with AVX512_BF16 or AMX, in little
+    more than half the time), float16 on older GPUs, else float32. Raises UserError for what is of no use there.
     """
     if name == "auto" and device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    if name == "auto":
-        return torch.bfloat16 if has_bfloat16(device) and convolves_rightly(torch.bfloat16) else torch.float32
+        name = "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
+    elif name == "auto":
+        name = "bfloat16" if has_bfloat16(device) and convolves_rightly(torch.bfloat16) else "float32"
     if name == "float16" and device.type != "cuda":
         raise UserError(f"float16 is for a CUDA GPU: on {device.type} say --precision float32 or bfloat16.")
     if name == "bfloat16" and device.type == "cpu" and not convolves_rightly(torch.bfloat16):

@@ -24,7 +24,6 @@ class BatchAugmentation:
 
     def __init__(self, augmentation: Augmentation, seed: int, count: int):
         self.augmentation, self.seed, self.count = augmentation, seed, count
-        self.draws: Tensor | None = None
 
     def start_epoch(self, epoch: int, device: torch.device) -> None:
         """Make the epoch's draws, (count, columns) float32 in 0..1, once, where the batches will need them."""
