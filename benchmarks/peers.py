@@ -6,10 +6,12 @@ The plain side has the memory settings of any program.
 import sys
 from typing import NamedTuple
 
+import torch
+
 from benchmarks import ours, plain
 from benchmarks.processes import Sides
 from cifar100.dataset.loader import count_cores
-from cifar100.device import choose_device, choose_precision, describe_machine, name_precision
+from cifar100.device import choose_device, choose_precision, current_commit, describe_hardware, name_precision
 from cifar100.recipe import Recipe
 from cifar100.recipes import RECIPES
 
@@ -45,7 +47,8 @@ def measure_peers(
             rows += compare_network(sides, recipe, compile, precision)
         say("The pipeline ...")
         rows.append(compare_pipeline(sides, RECIPES[PIPELINE]))
-    return {"rows": rows, "rounds": rounds, **describe_machine(chosen)}
+    machine = {"hardware": describe_hardware(chosen), "torch": torch.__version__, "commit": current_commit()}
+    return {"rows": rows, "rounds": rounds, **machine}
 
 
 def say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Where a run computes, in which precision, how its memory is kept, and how the machine is described."""
+"""The machine: where a run computes, in which precision, how its memory is kept, and what it is called."""
 
 import ctypes
 import functools
@@ -19,8 +19,8 @@ WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 wrongl
 
 
 def choose_device(name: str | None = None, local_rank: int | None = None) -> torch.device:
-    """The named device, else the best there is; of several processes on a machine, each takes the GPU of its rank.
-    Raises UserError if it is not there, or has no memory left."""
+    """The named device, else the best there is, of torchrun's processes each the GPU of its rank. Raises UserError if
+    it is not there, or has no memory left."""
     if local_rank is not None and name in (None, "cuda") and torch.cuda.is_available():
         name = f"cuda:{local_rank}"
         torch.cuda.set_device(min(local_rank, torch.cuda.device_count() - 1))
@@ -29,22 +29,19 @@ def choose_device(name: str | None = None, local_rank: int | None = None) -> tor
     try:
         device = torch.device(name)
         if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError(f"unknown device {name}")
+            raise RuntimeError("unknown")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        problem = f"There is no device {name!r} on this machine: leave out --device"
         if is_out_of_memory(error):
-            raise UserError(
-                f"The memory of {name} is full: close what else uses it (nvidia-smi lists it), or say --device cpu."
-            ) from error
-        raise UserError(
-            f"There is no device {name!r} on this machine: leave out --device, or say --device cpu."
-        ) from error
+            problem = f"The memory of {name} is full: close what else uses it (nvidia-smi lists it)"
+        raise UserError(f"{problem}, or say --device cpu.") from error
     return device
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU has no memory left; CUDA, its libraries and Apple's GPU each have words of their own for that."""
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
+    """Whether a GPU has no memory left, in the words of CUDA, of its libraries or of Apple's GPU."""
+    return any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
 
 
 @contextmanager
@@ -56,32 +53,26 @@ def advise_on_memory(recipe: Recipe) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise UserError(
-            f"The GPU has too little memory for batches of {recipe.batch_size}: say --batch-size "
-            f"{recipe.batch_size // 2} --lr {recipe.lr / 2:g}, close what else uses it, or say --device cpu."
-        ) from error
+        half = f"--batch-size {recipe.batch_size // 2} --lr {recipe.lr / 2:g}"
+        problem = f"The GPU has too little memory for batches of {recipe.batch_size}"
+        raise UserError(f"{problem}: say {half}, close what else uses it, or say --device cpu.") from error
 
 
 def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
     """The dtype in which convolutions and matrix products are trained; all else, and evaluation, is float32.
 
-    "auto" is bfloat16 where the processor computes in it (GPUs since Ampere, and CPUs with AVX512_BF16 or AMX, where
-    it takes little more than half the time), float16 on older GPUs, and float32 elsewhere.
-    Raises UserError for any other name, for float16 without a CUDA device, and for bfloat16 on a CPU on which this
-    release of torch computes it wrongly; "auto" is float32 there.
+    "auto" is bfloat16 where the processor computes in it (GPUs since Ampere; CPUs with AVX512_BF16 or AMX, in little
+    more than half the time), float16 on older GPUs, else float32. Raises UserError for what is of no use there.
     """
-    if name not in ("auto", "float32", "bfloat16", "float16"):
-        raise UserError(f"The precision is auto, float32, bfloat16 or float16, not {name!r}.")
-    cuda = device.type == "cuda"
-    if name == "float16" and not cuda:
+    if name == "auto" and device.type == "cuda":
+        name = "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
+    elif name == "auto":
+        name = "bfloat16" if has_bfloat16(device) and convolves_rightly(torch.bfloat16) else "float32"
+    if name == "float16" and device.type != "cuda":
         raise UserError(f"float16 is for a CUDA GPU: on {device.type} say --precision float32 or bfloat16.")
     if name == "bfloat16" and device.type == "cpu" and not convolves_rightly(torch.bfloat16):
         raise UserError(f"{WRONG_BFLOAT16}: say --precision float32, or install a newer torch.")
-    if name != "auto":
-        return getattr(torch, name)
-    if cuda:
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    return torch.bfloat16 if has_bfloat16(device) and convolves_rightly(torch.bfloat16) else torch.float32
+    return getattr(torch, name)
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -96,53 +87,40 @@ def convolves_rightly(dtype: torch.dtype) -> bool:
     In some releases of torch, on some processors, a 2x2 convolution in bfloat16 does not (pytorch issue 163347: 1 in
     place of 4), and the stem of `sprint` is one. All numbers are positive, so that nothing cancels.
     """
-    generator = torch.Generator().manual_seed(0)
-    for inputs, outputs, pixels, side in ((1, 1, 2, 2), (3, 24, 32, 2), (16, 16, 8, 3)):
-        images = torch.rand(4, inputs, pixels, pixels, generator=generator)
-        filters = torch.rand(outputs, inputs, side, side, generator=generator)
-        results = []
+    generator, close = torch.Generator().manual_seed(0), True
+    for sizes in (((4, 1, 2, 2), (1, 1, 2, 2)), ((4, 3, 32, 32), (24, 3, 2, 2)), ((4, 16, 8, 8), (16, 16, 3, 3))):
+        parts, results = [torch.rand(size, generator=generator) for size in sizes], []
         for kind in (torch.float32, dtype):
-            own = [part.to(kind).requires_grad_() for part in (images, filters)]
+            own = [part.to(kind).requires_grad_() for part in parts]
             with torch.enable_grad():
                 out = F.conv2d(*own)
-                results.append([out, *torch.autograd.grad(out, own, torch.ones_like(out))])
-        for exact, rounded in zip(*results):
-            if not (exact - rounded.float()).norm() <= 0.03 * exact.norm():
-                return False
-    return True
+                results.append([out, *torch.autograd.grad(out.sum(), own)])
+        close &= all((exact - rounded).norm() <= 0.03 * exact.norm() for exact, rounded in zip(*results))
+    return close
 
 
 def read_cpu(key: str) -> str:
-    """What Linux says of its first processor; empty where it does not say so."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(key))
-    except (OSError, StopIteration):
-        return ""
+    """What Linux says of its first processor; empty on other systems."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def keep_freed_memory() -> None:
-    """Ask the C library not to hand large buffers back to the kernel at every step.
-
-    Activations of a batch of 1,024 are buffers of 100 MB; fetching fresh pages for them again and
-    again takes a quarter of the time on a CPU. Without glibc this does nothing.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3  # from malloc.h
-        mallopt(mmap_threshold, 2**31 - 1)
-        mallopt(trim_threshold, -1)
+    """For training: fetching fresh pages for activations of 100 MB at every step takes a quarter of the time."""
+    set_malloc(mmap_threshold=2**31 - 1, trim_threshold=-1)
 
 
 def return_freed_memory() -> None:
-    """Ask the C library to hand large buffers back to the kernel at once, and to share out small ones from few places.
+    """For a server: each of its dozens of threads would keep what visitors' images of up to 20 MB took."""
+    set_malloc(mmap_threshold=1_000_000, most_arenas=4)
 
-    For a server: left to itself the library keeps what visitors' pictures of up to 20 MB took, in a place for each of
-    dozens of threads. Without glibc this does nothing.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt, mmap_threshold, most_arenas = ctypes.CDLL(None).mallopt, -3, -8  # from malloc.h
-        mallopt(mmap_threshold, 1_000_000)
-        mallopt(most_arenas, 4)
+
+def set_malloc(**options: int) -> None:
+    """Set what these are called in glibc's malloc.h; without glibc nothing."""
+    numbers = {"trim_threshold": -1, "mmap_threshold": -3, "most_arenas": -8}
+    for name, value in options.items() if platform.libc_ver()[0] == "glibc" else ():
+        ctypes.CDLL(None).mallopt(numbers[name], value)
 
 
 def describe_hardware(device: torch.device) -> str:
@@ -160,23 +138,15 @@ def name_precision(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def describe_machine(device: torch.device) -> dict[str, str | None]:
-    """What every kept measurement says of where it was taken."""
-    return {"hardware": describe_hardware(device), "torch": str(torch.__version__), "commit": current_commit()}
-
-
 def current_commit() -> str | None:
-    """The commit of the code that runs, with "+changes" behind it where files differ from it. None outside its own
-    repository: unpacked inside another one, that one's commit says nothing."""
+    """The commit of the code that runs, with "+changes" where files differ from it. None outside its own repository."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.check_output(["git", "-C", ROOT, *arguments], stderr=subprocess.DEVNULL, text=True)
 
     try:
-        if not Path(git("rev-parse", "--show-toplevel")).samefile(ROOT):
-            return None
+        top, commit = git("rev-parse", "--show-toplevel", "HEAD").splitlines()
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+        return commit + "+changes" * bool(changed) if Path(top).samefile(ROOT) else None
     except (OSError, subprocess.CalledProcessError):
         return None

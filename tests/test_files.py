@@ -1,12 +1,13 @@
 """Files are written whole, in place of files alone, and read only where they end."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from cifar100.errors import UserError
 from cifar100.evaluation.corruptions import load_corruptions
-from cifar100.files import check_writable, load_json, read_regular, write_bytes
+from cifar100.files import check_writable, load_json, read_regular, user_path, write_bytes
 from cifar100.lr_finder import load_curve
 
 
@@ -43,3 +44,12 @@ def test_what_never_ends_is_not_read(tmp_path):
         load_curve(tmp_path / "long.csv")
     with pytest.raises(OSError, match="more than"):
         read_regular(tmp_path / "large.json", 10)
+
+
+def test_a_path_is_taken_as_the_user_means_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for text in ("my runs", " my runs\n", '"my runs"', " ' my runs' ", Path("my runs")):
+        assert user_path(text) == tmp_path / "my runs"
+    assert user_path("~/runs") == tmp_path / "home/runs"
+    assert user_path("it's") == tmp_path / "it's"

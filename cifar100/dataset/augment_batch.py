@@ -1,7 +1,6 @@
-"""The recipes' augmentations for whole batches, on the device where the network computes.
+"""The augmentations of augment_image.py for whole batches, on the device where the network computes.
 
-They mirror the Albumentations pipeline of augment_image.py step by step, draws excepted, and work on 0..255, so that
-black is 0. Shapes: images are (N, 32, 32, 3), per-image values (N,).
+Values are in 0..255, so that black is 0. Shapes: images are (N, 32, 32, 3), per-image values (N,).
 """
 
 import torch
@@ -25,74 +24,68 @@ class BatchAugmentation:
 
     def __init__(self, augmentation: Augmentation, seed: int, count: int):
         self.augmentation, self.seed, self.count = augmentation, seed, count
-        self.draws: Tensor | None = None
 
-    def draw(self, epoch: int) -> Tensor:
-        """The epoch's draws, (count, columns) float32 in 0..1: a row an image."""
+    def start_epoch(self, epoch: int, device: torch.device) -> None:
+        """Make the epoch's draws, (count, columns) float32 in 0..1, once, where the batches will need them."""
         draws = torch.rand(self.count, len(COLUMNS), generator=make_generator(self.seed, epoch, 0))
         if self.augmentation.flip == "alternating":
             # Jordan 2024, section 3.6: after two epochs every image was seen both ways exactly once.
             first = torch.rand(self.count, generator=make_generator(self.seed, 1))
             draws[:, COLUMNS.index("flip")] = first if epoch % 2 else 1 - first
-        return draws
-
-    def start_epoch(self, epoch: int, device: torch.device) -> None:
-        """Make the epoch's draws, once, where the batches will need them."""
-        self.draws = self.draw(epoch).to(device)
+        self.draws = draws.to(device)
 
     def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
-        """images: (N, 32, 32, 3) uint8; indices: (N,) int64, into the training set -> (N, 3, pixels, pixels) float32,
-        normalised."""
+        """images: uint8; indices: int64, into the training set -> (N, 3, pixels, pixels) float32, normalised."""
         return to_input(self.augment(images, indices), pixels)
 
     def augment(self, images: Tensor, indices: Tensor) -> Tensor:
-        """images: (N, 32, 32, 3) uint8 -> the same, augmented, uint8 or float32 in 0..255."""
+        """images: uint8 -> the same, augmented, uint8 or float32 in 0..255."""
         a, draws = self.augmentation, dict(zip(COLUMNS, self.draws[indices].T))
+
+        def chosen(name: str, probability: float) -> Tensor:
+            return (draws[name] < probability)[:, None, None, None]
+
+        def between(name: str, low: float, high: float) -> Tensor:
+            return low + draws[name] * (high - low)
+
+        def around(name: str, reach: float) -> Tensor:  # -reach..reach
+            return (2 * draws[name] - 1) * reach
+
+        def cut_out(images: Tensor) -> Tensor:
+            side, outside = a.cutout * (draws["cutout"] < a.cutout_probability), a.cutout // 2 * a.cutout_anywhere
+            return fill_hole(images, draws["cutout_top"], draws["cutout_left"], side, side, a.hole_color, outside)
+
         if a.crop_padding or a.flip != "none":
             span = 2 * a.crop_padding + 1
             shifts = (torch.stack((draws["row"], draws["column"]), 1) * span).long() - a.crop_padding
             flips = draws["flip"] < (0.0 if a.flip == "none" else 0.5)
             images = crop_and_flip(images, shifts, flips, a.crop_border)
         if a.affine:
-            right, down = ((2 * draws[axis] - 1) * a.shift for axis in ("right", "down"))
-            scale = a.scale[0] + draws["scale"] * (a.scale[1] - a.scale[0])
-            angle = torch.deg2rad((2 * draws["angle"] - 1) * a.rotation)
-            chosen = (draws["affine"] < a.affine_probability)[:, None, None, None]
-            images = torch.where(chosen, move(images.float(), right, down, scale, angle), images.float())
+            angle = torch.deg2rad(around("angle", a.rotation))
+            right, down, scale = around("right", a.shift), around("down", a.shift), between("scale", *a.scale)
+            moved = move(images.float(), right, down, scale, angle)
+            images = torch.where(chosen("affine", a.affine_probability), moved, images.float())
         if a.cutout and a.hole_color == "black":
-            images = self.cut_out(images, draws)
+            images = cut_out(images)
         if any(a.jitter):
-            chosen = (draws["jitter"] < a.jitter_probability)[:, None, None, None]
-            factors = [1 + (2 * draws[k] - 1) * j for k, j in zip(("brightness", "contrast", "saturation"), a.jitter)]
+            factors = [1 + around(k, j) for k, j in zip(("brightness", "contrast", "saturation"), a.jitter)]
             changed = jitter(images.float(), *factors)
             if a.jitter[3]:
-                changed = turn_hue(changed, (2 * draws["hue"] - 1) * a.jitter[3])
-            images = torch.where(chosen, changed, images.float())
+                changed = turn_hue(changed, around("hue", a.jitter[3]))
+            images = torch.where(chosen("jitter", a.jitter_probability), changed, images.float())
         if a.cutout and a.hole_color == "mean":  # after the jitter, which would change the colour
-            images = self.cut_out(images, draws)
+            images = cut_out(images)
         if a.erasing:
-            area = 32 * 32 * (ERASING_AREA[0] + draws["area"] * (ERASING_AREA[1] - ERASING_AREA[0]))
-            ratio = ERASING_RATIO[0] + draws["ratio"] * (ERASING_RATIO[1] - ERASING_RATIO[0])
-            chosen = draws["erasing"] < a.erasing
+            area, ratio = 32 * 32 * between("area", *ERASING_AREA), between("ratio", *ERASING_RATIO)
             sides = (area / ratio).sqrt(), (area * ratio).sqrt()
-            height, width = ((side.round() * chosen).clamp(max=32) for side in sides)
+            height, width = ((side.round() * (draws["erasing"] < a.erasing)).clamp(max=32) for side in sides)
             images = fill_hole(images, draws["erasing_top"], draws["erasing_left"], height, width, a.hole_color)
         return images
 
-    def cut_out(self, images: Tensor, draws: dict[str, Tensor]) -> Tensor:
-        """One square hole in each of the drawn images."""
-        a = self.augmentation
-        side = a.cutout * (draws["cutout"] < a.cutout_probability)
-        outside = a.cutout // 2 if a.cutout_anywhere else 0
-        return fill_hole(images, draws["cutout_top"], draws["cutout_left"], side, side, a.hole_color, outside)
-
 
 def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor, border: str = "reflect") -> Tensor:
-    """Move each image's window by its shift and mirror it where asked.
-
-    One gather instead of padding, cropping and flipping in turn. shifts: (N, 2) pixels, down and
-    to the right, less than 32; flips: (N,) bool; border: what lies outside, "reflect" or "black".
-    """
+    """Pad, crop and flip by one gather. shifts: (N, 2) int64 pixels, down and to the right, less than 32; flips: bool;
+    border: what lies outside, "reflect" or "black"."""
     count, height, width, _ = images.shape
     rows = torch.arange(height, device=images.device) + shifts[:, :1]  # (N, H)
     columns = torch.arange(width, device=images.device).expand(count, width)
@@ -108,10 +101,8 @@ def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor, border: str = "
 
 
 def move(images: Tensor, right: Tensor, down: Tensor, scale: Tensor, angle: Tensor) -> Tensor:
-    """Rotate and scale each image about its middle, then shift it; what comes from outside is black.
-
-    images: float32; right, down: fractions of the side; angle: radians, clockwise as seen.
-    """
+    """Rotate and scale each image about its middle, then shift it; what comes from outside is black. images: float32;
+    right, down: fractions of the side; angle: radians, clockwise."""
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
     # grid_sample asks where each output point comes from, the inverse of the movement, in coordinates from -1 to 1.
     x = -2 * (cos * right + sin * down)
@@ -126,16 +117,12 @@ def move(images: Tensor, right: Tensor, down: Tensor, scale: Tensor, angle: Tens
 def fill_hole(
     images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, color: str, outside: int = 0
 ) -> Tensor:
-    """A rectangle in each image, black or in the training set's mean colour.
-
-    top, left: 0..1, where it lies in the room that it has; height, width: whole numbers of pixels, 0 for none. The room
-    is the image with `outside` pixels more on each side, and what lies there is cut off.
-    """
-    size = images.size(1)
-    positions = torch.arange(size, device=images.device)
+    """A rectangle in each image, black or in the training set's mean colour. top, left: 0..1 of the way that it can
+    move in the image with `outside` pixels more on each side, which are cut off; height, width: pixels, 0 for none."""
+    positions = torch.arange(32, device=images.device)
 
     def within(start: Tensor, length: Tensor) -> Tensor:
-        first = (start * (size + 2 * outside + 1 - length)).floor()[:, None] - outside
+        first = (start * (32 + 2 * outside + 1 - length)).floor()[:, None] - outside
         return (positions >= first) & (positions < first + length[:, None])
 
     hole = (within(top, height)[:, :, None] & within(left, width)[:, None, :])[..., None]
@@ -151,10 +138,8 @@ def make_grey(images: Tensor) -> Tensor:
 
 
 def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Change brightness, contrast and saturation, in this order, each clipped to 0..255.
-
-    Factors: times the image, from its mean grey, from its grey version. images: float32 in 0..255.
-    """
+    """Change brightness (a factor on the image), contrast (on what differs from its mean grey) and saturation (from its
+    grey version), each clipped to 0..255. images: float32."""
     brightness, contrast, saturation = (f[:, None, None, None] for f in (brightness, contrast, saturation))
     images = (images * brightness).clamp(0, 255)
     grey = make_grey(images).mean((1, 2), keepdim=True)
@@ -166,24 +151,19 @@ def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Ten
 def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue of each image's colours; value and chroma stay. turn: part of a full turn."""
     red, green, blue = images.unbind(-1)
-    value, low = images.amax(-1), images.amin(-1)
-    chroma = value - low
+    value = images.amax(-1)
+    chroma = value - images.amin(-1)
     safe = torch.where(chroma > 0, chroma, 1.0)
-    sixth = torch.where(
-        value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )  # the hue in sixths of a turn
-    sixth = sixth + 6 * turn[:, None, None]
-    k = torch.stack((5 + sixth, 3 + sixth, 1 + sixth), -1) % 6
+    hue = torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)  # in sixths of a turn
+    hue = torch.where(value == red, (green - blue) / safe, hue) + 6 * turn[:, None, None]
+    k = torch.stack((5 + hue, 3 + hue, 1 + hue), -1) % 6
     return value[..., None] - chroma[..., None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
 
 def mix(inputs: Tensor, labels: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
-    """Mix the images of a batch, and their labels, by CutMix (Yun et al. 2019) where the augmentation says so.
+    """Mix the images of a batch by CutMix (Yun et al. 2019) where the augmentation says so, by torch's own generator.
 
-    Returns the inputs and the targets: (N,) labels for a recipe without CutMix, else (N, classes), the share of each
-    class, also for batches that are not mixed. Draws from torch's own generator.
+    Returns the inputs and the targets: (N,) labels for a recipe without CutMix, else (N, 100), the share of each class.
     """
     if augmentation.cutmix_alpha is None:
         return inputs, labels

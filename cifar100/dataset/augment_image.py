@@ -1,7 +1,6 @@
-"""Turn uint8 images into the network's input: plain for evaluation, one by one through Albumentations for training.
+"""From uint8 images to the network's input; and the augmentations one image at a time, by Albumentations.
 
-Every random draw is a function of (seed, epoch, image index): the order, the number of workers, and interruptions do
-not matter. The same augmentations for whole batches: augment_batch.py.
+Every random draw is a function of (seed, epoch, image index): order, workers and interruptions do not matter.
 """
 
 import functools
@@ -50,34 +49,24 @@ def make_albumentations(augmentation: Augmentation):
     import albumentations as A
     import cv2
 
-    a, size = augmentation, 32
-    transforms = []
+    a, size, transforms = augmentation, 32, []
     if a.crop_padding:
         border = cv2.BORDER_REFLECT_101 if a.crop_border == "reflect" else cv2.BORDER_CONSTANT
         padded = size + 2 * a.crop_padding
-        transforms += [A.PadIfNeeded(padded, padded, border_mode=border, fill=0), A.RandomCrop(size, size)]
+        transforms += [A.PadIfNeeded(padded, padded, border_mode=border), A.RandomCrop(size, size)]
     if a.flip == "random":
         transforms.append(A.HorizontalFlip(p=0.5))
     if a.affine:
-        shift = (-a.shift, a.shift)
-        transforms.append(
-            A.Affine(
-                translate_percent={"x": shift, "y": shift},
-                scale=a.scale,
-                keep_ratio=True,  # one factor for both axes
-                rotate=(-a.rotation, a.rotation),
-                border_mode=cv2.BORDER_CONSTANT,
-                fill=0,
-                p=a.affine_probability,
-            )
-        )
+        shift, angles = (-a.shift, a.shift), (-a.rotation, a.rotation)
+        moves = {"translate_percent": {"x": shift, "y": shift}, "scale": a.scale, "rotate": angles}
+        transforms.append(A.Affine(**moves, keep_ratio=True, p=a.affine_probability))  # one factor for both axes
     fill = 0 if a.hole_color == "black" else tuple(round(255 * mean) for mean in MEAN)
     cutout, sides = [], (a.cutout, a.cutout)
     if a.cutout:
         cutout = [A.CoarseDropout((1, 1), sides, sides, fill=fill, p=a.cutout_probability)]
     if a.cutout and a.cutout_anywhere:  # wholly inside a larger image, whose border is cut off again
         padded = size + 2 * (a.cutout // 2)
-        cutout = [A.PadIfNeeded(padded, padded, fill=0), *cutout, A.CenterCrop(size, size)]
+        cutout = [A.PadIfNeeded(padded, padded), *cutout, A.CenterCrop(size, size)]
     jitter = [A.ColorJitter(*a.jitter, p=a.jitter_probability)] if any(a.jitter) else []
     # The mean colour comes last, since the jitter would change it: it is 0 in the normalised input.
     transforms += cutout + jitter if a.hole_color == "black" else jitter + cutout

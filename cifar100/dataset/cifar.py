@@ -2,13 +2,13 @@
 
 import functools
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from cifar100.dataset.official import WAYS_OUT, find_candidates, read_official
+from cifar100.dataset.official import WAYS_OUT, Images, download, find_candidates, read_official
 from cifar100.errors import UserError
+from cifar100.files import strip_quotes, user_path
 
 # Both label sets number their names in alphabetical order, so this table holds all four facts:
 # fine names, coarse names, and which fine classes share a superclass.
@@ -53,35 +53,8 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-@dataclass(frozen=True)
-class Images:
-    """One split. images: (N, 32, 32, 3) uint8 RGB; fine: (N,) int64, 0..99; coarse: (N,) int64, 0..19."""
-
-    images: np.ndarray
-    fine: np.ndarray
-    coarse: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, indices: np.ndarray) -> "Images":
-        return replace(self, images=self.images[indices], fine=self.fine[indices], coarse=self.coarse[indices])
-
-
-def strip_quotes(text: str | Path | None) -> str:
-    """What is left without blanks, and a pair of quotes, around it: `%env X="my data"` in a notebook keeps them."""
-    text = str(text or "").strip()
-    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
-
-
-def user_path(text: str | Path) -> Path:
-    """A path that a user has given: without quotes and blanks around it, `~` expanded, absolute from where the process
-    stands. To be called where the path is taken in, before anything changes the working directory."""
-    return Path(os.path.expanduser(strip_quotes(text))).absolute()
-
-
 def name_data(data: str | Path | None) -> str:
-    """What the user names, by argument or else by CIFAR100_DATA; empty for nothing."""
+    """What the user names, by argument or else by CIFAR100_DATA; "" for nothing."""
     return strip_quotes(data) or strip_quotes(os.environ.get("CIFAR100_DATA"))
 
 
@@ -105,40 +78,36 @@ def load_split(split: str, data: str | Path | None = None) -> Images:
     if is_sample(data):
         from cifar100.dataset.sample import make_sample
 
-        sample = make_sample(COARSE_OF_FINE, split)
-        return Images(sample.images, sample.fine, sample.coarse)
-    named, folder = name_data(data), find_folder(data)
-    if named and not folder.is_dir():
-        raise UserError(f"There is no data folder {folder}. {WAYS_OUT}")
+        return make_sample(COARSE_OF_FINE, split)
+    folder = find_folder(data)
     images = find_split(split, folder)
-    if images is None and not named:
-        from cifar100.dataset.download import download  # imported here: a Space needs no download
-
+    if images is None and not name_data(data):
         download(folder)
         images = find_split(split, folder)
     if images is None:
-        raise UserError(f"The folder {folder} holds no CIFAR-100 with the official checksums. {WAYS_OUT}")
+        holds = f"The folder {folder} holds no CIFAR-100 with the official checksums"
+        raise UserError(f"{holds if folder.is_dir() else f'There is no data folder {folder}'}. {WAYS_OUT}")
     return images
 
 
 def find_split(split: str, folder: Path) -> Images | None:
-    """A split from the official files in a folder, known by their checksums; None if none of them has it."""
-    for path in find_candidates(split, folder) if folder.is_dir() else ():
-        facts = path.stat()
-        found = load_official(path, (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))
-        if split in found:
-            return found[split]
+    """A split from the official files in a folder, known by their checksums; None if none of them has it. Raises
+    UserError if the folder or a file cannot be read."""
+    try:
+        for path in find_candidates(split, folder) if folder.is_dir() else ():
+            facts = path.stat()
+            found = load_official(path, (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns))
+            if split in found:
+                return found[split]
+    except OSError as error:
+        raise UserError(f"The data folder {folder} cannot be read ({error}): make it readable.") from error
     return None
 
 
 @functools.lru_cache(maxsize=2)  # both splits: an archive takes seconds, and each evaluation asks again
 def load_official(path: Path, identity: tuple) -> dict[str, Images]:
-    """The splits in a file, as `read_official` finds them. identity: what changes when the file does."""
-    splits = {}
-    for split, records in read_official(path).items():
-        images = np.ascontiguousarray(records[:, 2:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-        splits[split] = Images(images, records[:, 1].astype(np.int64), records[:, 0].astype(np.int64))
-    return splits
+    """The splits in a file. identity: what changes when the file does."""
+    return read_official(path.read_bytes())
 
 
 def load_training_and_held(data: str | Path | None = None, holdout: bool = False) -> tuple[Images, Images]:
@@ -147,19 +116,13 @@ def load_training_and_held(data: str | Path | None = None, holdout: bool = False
     training = load_split("train", data)
     if not holdout:
         return training, load_split("test", data)
-    kept, held = stratified_holdout(training.fine, len(training) // 10)
+    kept, held = stratified_holdout(training.fine)
     return training.take(kept), training.take(held)
 
 
-def stratified_holdout(fine: np.ndarray, count: int = 5_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Split the training set once: (indices to train on, `count` indices held out), both sorted.
-
-    Every class gives the same number. Raises UserError if `count` does not allow that, or takes a whole class.
-    """
-    classes, sizes = np.unique(fine, return_counts=True)
-    share = count // len(classes)
-    if count % len(classes) or not 0 < share < sizes.min():
-        raise UserError(f"A hold-out of {count} cannot take the same number from {len(classes)} classes: change it.")
-    generator = np.random.default_rng(seed)
+def stratified_holdout(fine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The indices to train on, and those held out: a tenth, the same number of each class. Both sorted."""
+    generator, classes = np.random.default_rng(0), np.unique(fine)
+    share = len(fine) // 10 // len(classes)
     held = np.concatenate([generator.choice(np.flatnonzero(fine == c), share, replace=False) for c in classes])
     return np.setdiff1d(np.arange(len(fine)), held), np.sort(held)

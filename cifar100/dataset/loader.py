@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cifar100.dataset.augment_image import ImageAugmentation, make_generator
 from cifar100.dataset.cifar import Images
-from cifar100.errors import UserError
+from cifar100.errors import UserError, brief
 from cifar100.parallel import ALONE, Group
 from cifar100.recipe import Recipe
 
@@ -17,69 +17,55 @@ Batch = tuple[Tensor, Tensor, Tensor]  # images (B, 32, 32, 3) uint8, labels (B,
 
 
 class TrainingLoader:
-    """Every image once an epoch, shuffled; the last batch may be smaller.
+    """Every image once an epoch, shuffled; the last batch may be smaller. Each process of a group gets its share.
 
     Without an image augmentation and without workers the whole set lies on the device as uint8 (150 MB) and a batch is
-    a look-up. Otherwise batches are made on the CPU, the same for any number of workers. Each process of a group gets
-    its share of every batch.
+    a look-up. Otherwise batches are made on the CPU, the same for any number of workers.
     """
 
     def __init__(
         self, data: Images, recipe: Recipe, device: torch.device, num_workers: int | None = None, group: Group = ALONE
     ):
-        """num_workers: None for as many as serve. Raises UserError if that is less than 0 or far more than there are
-        cores, or if a batch is larger than the set."""
+        """num_workers: None for as many as serve. Raises UserError if a batch is larger than the set."""
         if recipe.batch_size > len(data):
             raise UserError(f"A batch of {recipe.batch_size} is larger than the {len(data):,} training images.")
-        most = max(16, 4 * count_cores())
-        if num_workers is not None and not 0 <= num_workers <= most:
-            raise UserError(f"The number of workers must be 0 or more, and at most {most} here, not {num_workers}.")
         by_image = recipe.augmentation.pipeline == "albumentations"
         if num_workers is None:  # next to a network on the CPU workers would only take its cores
             num_workers = min(16, count_cores()) if by_image and device.type == "cuda" else 0
         self.count, self.batch_size, self.seed, self.device = len(data), recipe.batch_size, recipe.seed, device
         self.num_workers, self.group = num_workers, group
+        place = "cpu" if by_image or num_workers else device
+        images, labels = (torch.from_numpy(part).to(place) for part in (data.images, data.fine))
         augmentation = ImageAugmentation(recipe.augmentation, recipe.seed) if by_image else None
-        self.dataset = Batches(torch.from_numpy(data.images), torch.from_numpy(data.fine), augmentation)
-        if not by_image and num_workers == 0:
-            self.dataset = Batches(self.dataset.images.to(device), self.dataset.labels.to(device))
-        self.order: list[tuple[int, Tensor]] = []  # the workers' sampler, filled anew each epoch
-        if num_workers:
-            self.workers = DataLoader(
-                self.dataset,
-                sampler=self.order,
-                batch_size=None,
-                num_workers=num_workers,
-                persistent_workers=True,
-                pin_memory=device.type == "cuda",
-                prefetch_factor=4,
-                generator=torch.Generator(),  # its draws would move torch's own, which dropout uses
-                worker_init_fn=use_one_thread,
-            )
+        self.order: list[tuple[int, Tensor]] = []  # (epoch, indices) a batch, filled anew each epoch
+        self.batches = DataLoader(
+            Batches(images, labels, augmentation),
+            sampler=self.order,
+            batch_size=None,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=num_workers > 0 and device.type == "cuda",
+            generator=torch.Generator(),  # its draws would move torch's own, which dropout uses
+            worker_init_fn=use_one_thread,
+        )
 
     def __len__(self) -> int:
         """Batches an epoch."""
         return -(-self.count // self.batch_size)
 
-    def size_of(self, step: int) -> int:
-        """Images in a batch, over all processes; the epoch's first is step 0."""
-        return min(self.batch_size, self.count - step * self.batch_size)
-
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yields the epoch's batches on the device. Raises UserError if a worker dies."""
         order = torch.randperm(self.count, generator=make_generator(self.seed, epoch, 2))
-        order = order.to(self.dataset.images.device).split(self.batch_size)
+        order = order.to(self.batches.dataset.images.device).split(self.batch_size)
         self.order[:] = [(epoch, self.group.share(indices)) for indices in order]
         try:
-            for batch in self.workers if self.num_workers else map(self.dataset.__getitem__, self.order):
+            for batch in self.batches:
                 yield tuple(part.to(self.device, non_blocking=True) for part in batch)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
-            raise UserError(
-                f"A process that prepares the batches has died ({error}): lower --num-workers, or free some memory, "
-                "and continue with --resume."
-            ) from error
+            died = f"A process that prepares batches has died ({brief(error)})"
+            raise UserError(f"{died}: lower --num-workers, or free memory, and continue with --resume.") from error
 
 
 def count_cores() -> int:
@@ -98,7 +84,7 @@ def use_one_thread(worker: int) -> None:
 class Batches(Dataset):
     """Whole batches by (epoch, indices), augmented image by image where an augmentation is given."""
 
-    def __init__(self, images: Tensor, labels: Tensor, augmentation: ImageAugmentation | None = None):
+    def __init__(self, images: Tensor, labels: Tensor, augmentation: ImageAugmentation | None):
         self.images, self.labels, self.augmentation = images, labels, augmentation
 
     def __getitem__(self, key: tuple[int, Tensor]) -> Batch:

@@ -1,18 +1,44 @@
-"""The official files of CIFAR-100, known by their checksums and never by their names alone."""
+"""The official files of CIFAR-100: known by their checksums, never by their names, and downloaded if need be."""
 
 import hashlib
 import io
 import os
 import pickle
+import sys
 import tarfile
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from cifar100.errors import UserError
+from cifar100.errors import UserError, brief
+from cifar100.files import FULL, name_way_out, write_bytes
 
-RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, planar RGB
+REPOSITORY = "uoft-cs/cifar100"  # on the Hugging Face hub: one Parquet file a split
+WAYS_OUT = (
+    "Give the folder that holds it (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
+    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz by hand into ./data, or try everything on the embedded "
+    "sample with CIFAR100_DATA=sample."
+)
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split. images: (N, 32, 32, 3) uint8 RGB; fine: (N,) int64, 0..99; coarse: (N,) int64, 0..19; masks:
+    (N, 32, 32) bool, True on the object, which the embedded sample alone has."""
+
+    images: np.ndarray
+    fine: np.ndarray
+    coarse: np.ndarray
+    masks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: np.ndarray) -> "Images":
+        return Images(self.images[indices], self.fine[indices], self.coarse[indices])
 
 
 class OfficialFile(NamedTuple):
@@ -20,6 +46,11 @@ class OfficialFile(NamedTuple):
     size: int  # bytes
     algorithm: str  # of the checksum
     checksum: str
+
+    def matches(self, content: bytes) -> bool:
+        if len(content) != self.size:
+            return False
+        return hashlib.new(self.algorithm, content, usedforsecurity=False).hexdigest() == self.checksum
 
 
 OFFICIAL = (  # in the order in which they are preferred
@@ -31,54 +62,70 @@ OFFICIAL = (  # in the order in which they are preferred
     OfficialFile("cifar-100-python.tar.gz", 169_001_437, "md5", "eb9058c3a382ffc7106e4002c42a8d85"),
 )
 
-WAYS_OUT = (
-    "Give the folder that holds it (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
-    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz by hand into ./data, or try everything on the embedded "
-    "sample with CIFAR100_DATA=sample."
-)
-
-
-def has_checksum(official: OfficialFile, content: bytes) -> bool:
-    """Whether this is the content of that official file."""
-    return hashlib.new(official.algorithm, content, usedforsecurity=False).hexdigest() == official.checksum
-
 
 def find_candidates(split: str, folder: Path) -> list[Path]:
-    """The files in a folder, or one level below, that may hold a split by their size, whatever they are called. Raises
-    UserError if the folder cannot be read."""
-    try:
-        here = sorted(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"The data folder {folder} cannot be read ({error.strerror}): make it readable.") from error
+    """The files in a folder, or one level below, that may hold a split by their size, whatever they are called."""
+    here = sorted(folder.iterdir())
     below = [path for sub in here for path in sorted(sub.glob("*"))]
     files = [(path, path.stat().st_size) for path in (*here, *below) if os.path.isfile(path)]
     wanted = [o.size for o in OFFICIAL if o.name.endswith(".tar.gz") or Path(o.name).stem == split]
     return [path for right in wanted for path, size in files if size == right]
 
 
-def read_official(path: Path) -> dict[str, np.ndarray]:
-    """The splits in a file by name, each (N, 3074) uint8 in the records of the binary layout; none if it is not one of
-    the official files. Raises UserError if it cannot be read."""
-    try:
-        size = path.stat().st_size
-        known = [official for official in OFFICIAL if official.size == size]
-        content = path.read_bytes() if known else b""
-    except OSError as error:
-        raise UserError(f"The data file {path} cannot be read ({error.strerror}): make it readable.") from error
-    name = next((official.name for official in known if has_checksum(official, content)), None)
-    return parse(name, content) if name else {}
-
-
-def parse(name: str, content: bytes) -> dict[str, np.ndarray]:
-    """The splits in the content of the official file of that name, whose checksum has been compared."""
-    if name.endswith(".tar.gz"):
-        members = [o.name for o in OFFICIAL if o.name.startswith(name.removesuffix(".tar.gz") + "/")]
+def read_official(content: bytes) -> dict[str, Images]:
+    """The splits in a file's content, by name; none if it is not one of the official files."""
+    official = next((official for official in OFFICIAL if official.matches(content)), None)
+    if official is None:
+        return {}
+    if official.name.endswith(".tar.gz"):
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:  # read in memory: nothing is unpacked
-            parts = [parse(member, archive.extractfile(member).read()) for member in members]
-        return {split: records for part in parts for split, records in part.items()}
-    if name.endswith(".bin"):
-        return {Path(name).stem: np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)}
-    # A pickle may run any code: this one is opened only because its checksum, or its archive's, is the official one.
-    columns = pickle.loads(content, encoding="bytes")
-    labels = (np.uint8(columns[key]) for key in (b"coarse_labels", b"fine_labels"))
-    return {name.rpartition("/")[2]: np.column_stack((*labels, columns[b"data"]))}
+            parts = [read_official(archive.extractfile(member).read()) for member in archive if member.isfile()]
+        return {split: images for part in parts for split, images in part.items()}
+    if official.name.endswith(".bin"):  # records of coarse label, fine label and planar RGB
+        records = np.frombuffer(content, np.uint8).reshape(-1, 2 + 3 * 32 * 32)
+        pixels, fine, coarse = records[:, 2:], records[:, 1], records[:, 0]
+    else:  # a pickle may run any code: this one is opened only because its checksum is the official one
+        columns = pickle.loads(content, encoding="bytes")
+        pixels, fine, coarse = (np.array(columns[key]) for key in (b"data", b"fine_labels", b"coarse_labels"))
+    images = np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    return {Path(official.name).stem: Images(images, fine.astype(np.int64), coarse.astype(np.int64))}
+
+
+def download(folder: Path) -> None:
+    """Write the official train.bin and test.bin into `folder`/cifar-100-binary. Raises UserError if the hub does not
+    give the official images, or the disk is full."""
+    print(f"Downloading CIFAR-100 from the Hugging Face hub ({REPOSITORY}).", file=sys.stderr, flush=True)
+    try:
+        contents = fetch_from_hub()
+        if not all(official.matches(contents[official.name]) for official in OFFICIAL[:2]):
+            raise ValueError("its images are not the official ones")
+    except Exception as error:  # each library raises its own, and damaged data whatever its bytes mean
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise UserError(f"CIFAR-100 could not be downloaded ({error}): {name_way_out(error)}.") from error
+        raise UserError(f"The Hugging Face hub did not give CIFAR-100 ({brief(error)}). {WAYS_OUT}") from error
+    for official in OFFICIAL[:2]:  # the large one first: on a full disk nothing is written
+        write_bytes(folder / official.name, contents[official.name])
+
+
+def fetch_from_hub() -> dict[str, bytes]:
+    """The binary files by name, from the hub's columns `img` (PNG), `fine_label` and `coarse_label`."""
+    from huggingface_hub import hf_hub_download
+    from PIL import Image
+    from pyarrow import parquet
+    from tqdm import tqdm  # a plain bar: the hub's own leaves widgets in a notebook, and GitHub refuses to show it
+
+    options = {"repo_type": "dataset", "tqdm_class": tqdm}
+    options["endpoint"] = os.environ.get("HF_ENDPOINT")  # the library itself looks once, when it is imported
+    contents = {}
+    for split in ("train", "test"):
+        with tempfile.TemporaryDirectory() as folder:
+            name = f"cifar100/{split}-00000-of-00001.parquet"
+            file = hf_hub_download(REPOSITORY, name, local_dir=folder, **options)
+            rows = parquet.read_table(file, columns=["img", "fine_label", "coarse_label"]).to_pylist()
+        records = []
+        for row in rows:
+            with Image.open(io.BytesIO(row["img"]["bytes"]), formats=["PNG"]) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            records.append(bytes((row["coarse_label"], row["fine_label"])) + pixels.transpose(2, 0, 1).tobytes())
+        contents[f"cifar-100-binary/{split}.bin"] = b"".join(records)
+    return contents

@@ -1,15 +1,15 @@
 """The embedded sample: a small CIFAR-100 look-alike, drawn in seconds by NumPy alone.
 
-Every image shows one object on a cluttered background. The silhouette tells the superclass (a whale, a
-fish, a flower, ...), colour with pattern tell the class: a superclass has two hues and three patterns, five
-pairs of them in use. Every pair of hue and pattern occurs in several superclasses, so a class takes all three.
-The background is drawn without a look at the class: all evidence lies on the object's mask.
+Every image shows one object on a cluttered background. The silhouette tells the superclass (a whale, a fish, ...),
+colour and pattern tell the class: five of the pairs of two hues and three patterns. Every pair occurs in several
+superclasses, so a class takes all three. The background is drawn without a look at the class.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+
+from cifar100.dataset.official import Images
 
 SIZE = 32  # pixels
 IMAGES_PER_CLASS = {"train": 50, "test": 10}
@@ -79,21 +79,9 @@ PATTERNS = (
 )
 
 
-@dataclass(frozen=True)
-class SampleSplit:
-    """images: (N, 32, 32, 3) uint8; masks: (N, 32, 32) bool, True on the object; fine and coarse: (N,) int64 labels."""
-
-    images: np.ndarray
-    masks: np.ndarray
-    fine: np.ndarray
-    coarse: np.ndarray
-
-
-def make_sample(coarse_of_fine: np.ndarray, split: str, seed: int = 0) -> SampleSplit:
+def make_sample(coarse_of_fine: np.ndarray, split: str, seed: int = 0) -> Images:
     """The sample's "train" (5,000 images) or "test" (1,000) split, shuffled; the same bytes for the same seed.
-
-    coarse_of_fine: (100,) int, the superclass 0..19 of each class.
-    """
+    coarse_of_fine: (100,) int, the superclass 0..19 of each class."""
     count = IMAGES_PER_CLASS[split]
     generator = np.random.default_rng((seed, list(IMAGES_PER_CLASS).index(split)))
 
@@ -115,7 +103,7 @@ def make_sample(coarse_of_fine: np.ndarray, split: str, seed: int = 0) -> Sample
     fine = np.repeat(np.arange(len(coarse_of_fine)), count)
     order = generator.permutation(len(fine))
     images, masks, fine = np.concatenate(images)[order], np.concatenate(masks)[order], fine[order]
-    return SampleSplit(images, masks, fine, coarse_of_fine[fine])
+    return Images(images, fine, coarse_of_fine[fine], masks)
 
 
 def choose_outfit(coarse: int, rank: int) -> tuple[float, Callable]:

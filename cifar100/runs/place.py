@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cifar100.errors import UserError
-from cifar100.files import name_way_out, sync_folder
+from cifar100.files import name_way_out
 from cifar100.runs.find import RUN_FILES, running_folder
 from cifar100.runs.run import Run
 
@@ -105,7 +105,6 @@ def take_place(folder: Path) -> None:
         if folder.exists():
             folder.rename(replaced)
         running.rename(folder)
-        sync_folder(folder.parent)  # before the older run goes for good
         shutil.rmtree(replaced, ignore_errors=True)
 
 

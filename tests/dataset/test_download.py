@@ -1,4 +1,4 @@
-"""Downloads from a hub and an archive on this machine that are sound, slow, lying, silent, or break off."""
+"""Downloads from a hub on this machine that is sound, slow, lying, silent, or breaks off."""
 
 import io
 import os
@@ -16,13 +16,13 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
-from cifar100.dataset import cifar, download
+from cifar100.dataset import cifar, official
 from cifar100.errors import UserError
 from tests.dataset.test_cifar import accept, make_files
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), np.uint8)
 SPLITS = {"train": IMAGES[:200], "test": IMAGES[200:]}
-HUB = f"/datasets/{download.REPOSITORY}/resolve/main/cifar100/"
+HUB = f"/datasets/{official.REPOSITORY}/resolve/main/cifar100/"
 PIECE = 20_000  # bytes
 
 
@@ -111,19 +111,14 @@ def made():
     return make_files(SPLITS)
 
 
-@pytest.fixture
-def archive(made, tmp_path, monkeypatch):
-    """An official archive, in an empty working folder with a hub's cache of its own, and a hub that has nothing."""
+@pytest.fixture(autouse=True)
+def place(made, tmp_path, monkeypatch):
+    """An empty working folder, and libraries that do not wait long."""
     accept(monkeypatch, made)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", PIECE)  # an interrupted one begins anew
-    monkeypatch.setattr(download, "SILENCE", 0.5)
-    monkeypatch.setattr(download, "ARCHIVE", "http://127.0.0.1:9/cifar.tar.gz")
-    with serving({}) as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.address)
-        yield made["cifar-100-binary.tar.gz"]
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", PIECE)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
 
 
 def check_data(made):
@@ -135,7 +130,7 @@ def check_data(made):
 
 
 def test_the_hubs_parquet_files_become_the_official_ones_over_a_connection_that_breaks(
-    archive, made, parquet_files, monkeypatch, capfd
+    made, parquet_files, monkeypatch, capfd
 ):
     with serving(parquet_files, cuts=1) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
@@ -144,45 +139,27 @@ def test_the_hubs_parquet_files_become_the_official_ones_over_a_connection_that_
     assert "Downloading CIFAR-100 from the Hugging Face hub" in capfd.readouterr().err
 
 
-USELESS = {
-    "a hub without the files": dict.fromkeys,
-    "another image": lambda files: {path: as_parquet(IMAGES[:200] ^ 1) for path in files},
-    "cut off": lambda files: {path: content[:-100] for path, content in files.items()},
-    "a web page": lambda files: dict.fromkeys(files, b"<html>Welcome to our network</html>"),
-}
-
-
-@pytest.mark.parametrize("kind", USELESS)
-def test_where_the_hub_is_of_no_use_the_archive_is_taken(archive, made, parquet_files, monkeypatch, kind, tmp_path):
-    with serving(USELESS[kind](parquet_files)) as hub, serving({"/cifar.tar.gz": archive}) as server:
-        monkeypatch.setenv("HF_ENDPOINT", hub.address)
-        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
-        check_data(made)
-    assert not [path for path in tmp_path.glob("cache/**/blobs/*") if path.is_file()]  # nor would it be taken again
-
-
+PAGE = b"<html>Welcome to our network</html>"
 LIES = {
-    "a page": ({"change": lambda c: b"<html>Welcome to our network</html>"}, "train split is not the official one"),
-    "a changed byte": ({"change": lambda c: c[:-9] + b"x" + c[-8:]}, "train split is not the official one"),
-    "a connection that breaks": ({"cuts": 9}, "train split is not the official one"),
-    "nothing there": ({"path": "/elsewhere"}, "404"),
-    "silence": ({"silent": True}, "timed out"),
+    "nothing there": (dict.fromkeys, {}, ""),
+    "another image": (lambda files: {path: as_parquet(IMAGES[:200] ^ 1) for path in files}, {}, "not the official"),
+    "cut off": (lambda files: {path: content[:-100] for path, content in files.items()}, {}, ""),
+    "a web page": (lambda files: dict.fromkeys(files, PAGE), {}, ""),
+    "silence": (dict, {"silent": True}, "timed out"),
 }
 
 
 @pytest.mark.parametrize("kind", LIES)
-def test_where_no_source_has_it_one_sentence_says_so_and_nothing_is_left(archive, monkeypatch, kind):
-    manner, words = dict(LIES[kind][0]), LIES[kind][1]
-    content = manner.pop("change", bytes)(archive)
-    with serving({manner.pop("path", "/cifar.tar.gz"): content}, **manner) as server:
-        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
-        with pytest.raises(UserError, match=f"{words}.* by hand .*CIFAR100_DATA=sample") as caught:
+def test_what_the_hub_does_not_give_is_said_in_one_sentence_and_nothing_is_left(parquet_files, monkeypatch, kind):
+    change, manner, words = LIES[kind]
+    with serving(change(parquet_files), **manner) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        with pytest.raises(UserError, match=f"hub did not give .*{words}.* by hand .*CIFAR100_DATA=sample") as caught:
             cifar.load_split("test")
-    assert "\n" not in str(caught.value) and "Hugging Face hub" in str(caught.value)
-    assert not Path("data").exists()
+    assert "\n" not in str(caught.value) and not Path("data").exists()
 
 
-def test_an_interrupt_leaves_nothing_and_the_next_download_is_sound(archive, made, parquet_files, monkeypatch):
+def test_an_interrupt_leaves_nothing_and_the_next_download_is_sound(made, parquet_files, monkeypatch):
     with serving(parquet_files, pause=0.1) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         interrupt = Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
@@ -194,16 +171,12 @@ def test_an_interrupt_leaves_nothing_and_the_next_download_is_sound(archive, mad
         check_data(made)
 
 
-@pytest.mark.parametrize("source", ["hub", "archive"])
-def test_a_full_disk_ends_in_one_sentence(archive, parquet_files, monkeypatch, source):
+def test_a_full_disk_ends_in_one_sentence(parquet_files, monkeypatch):
     """Files of this process may not grow beyond a limit for a moment, which is how a full disk or a quota shows."""
     import resource  # not on Windows
 
-    monkeypatch.setattr(download, "SILENCE", 20.0)
-    with serving(parquet_files if source == "hub" else {"/cifar.tar.gz": archive}) as server:
-        if source == "hub":
-            monkeypatch.setenv("HF_ENDPOINT", server.address)
-        monkeypatch.setattr(download, "ARCHIVE", f"{server.address}/cifar.tar.gz")
+    with serving(parquet_files) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
         try:
@@ -211,4 +184,4 @@ def test_a_full_disk_ends_in_one_sentence(archive, parquet_files, monkeypatch, s
                 cifar.load_split("test")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert not Path("data").exists()
+    assert not any(path.is_file() for path in Path("data").rglob("*"))

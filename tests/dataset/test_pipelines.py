@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cifar100.dataset.augment_batch import BatchAugmentation, fill_hole, jitter, move, turn_hue
-from cifar100.dataset.augment_image import ImageAugmentation, make_albumentations, to_input
+from cifar100.dataset.augment_image import ImageAugmentation, to_input
 from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.dataset.sample import make_sample
 from cifar100.recipe import Augmentation
@@ -135,13 +135,3 @@ def test_jitter_of_nothing_changes_nothing_and_a_third_of_a_turn_swaps_channels(
     torch.testing.assert_close(turn_hue(images, none + 1 / 3), images[..., [2, 0, 1]], rtol=1e-4, atol=1e-2)
     grey = jitter(images, ones, ones, none)
     torch.testing.assert_close(grey[..., 0], grey[..., 1])
-
-
-def test_an_unknown_argument_is_an_error():
-    import albumentations as A
-
-    with pytest.raises(TypeError, match="holes"):
-        Augmentation(holes=1)
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="max_holes"):
-        A.Compose([A.CoarseDropout(max_holes=1)], strict=True)
-    assert make_albumentations(EVERYTHING).strict
