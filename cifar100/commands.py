@@ -9,9 +9,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from datetime import date
 
-from cifar100.dataset.cifar import find_folder, user_path
+from cifar100.dataset.cifar import user_path
 from cifar100.errors import UserError, printable
-from cifar100.evaluation.corruptions import OFFICIAL_FOLDER, measure_corruptions, table_file
+from cifar100.evaluation.corruptions import measure_corruptions, table_file
 from cifar100.files import ROOT, check_writable
 from cifar100.recipe import CHANGEABLE
 from cifar100.recipes import RECIPES, find_recipe
@@ -222,14 +222,12 @@ def export_onnx(options: Namespace) -> None:
 
 @command(RUN, option("--images", type=int, default=10_000, help="the first so many (default: all)"), DATA, DEVICE)
 def corruptions(options: Namespace) -> None:
-    """Measure accuracy on worse images, and on data/CIFAR-100-C if there. Example: corruptions output/sprint"""
-    folder, official = find_run(options.folder), find_folder(options.data) / OFFICIAL_FOLDER
-    run = Run.load(folder)
-    for source in (None, official) if official.is_dir() and run.split == "test" and not run.sample else (None,):
-        table = measure_corruptions(folder, options.data, options.device, options.images, source)
-        print(f"{folder}: accuracy {table.clean:.2%} on {table.images:,} images, and the mean over five severities of")
-        print("\n".join(f"{name:18}{mean:8.2%}" for name, mean in table.means.items()))
-        print(f"By severity: {table_file(folder, bool(source))}")
+    """Measure accuracy on corrupted images. Example: corruptions output/sprint"""
+    folder = find_run(options.folder)
+    table = measure_corruptions(folder, options.data, options.device, options.images)
+    print(f"{folder}: accuracy {table.clean:.2%} on {table.images:,} images, and the mean over five severities of")
+    print("\n".join(f"{name:18}{mean:8.2%}" for name, mean in table.means.items()))
+    print(f"By severity: {table_file(folder)}")
 
 
 @command(

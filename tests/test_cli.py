@@ -69,7 +69,7 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["hand-in", str(ROOT / "output/sprint"), "--to", "/dev/full"], "is a device or a pipe"),
         (["hand-in", str(ROOT / "output/sprint"), "--space", "mine"], "is no address of a space"),
         (["predict", str(ROOT / "output/sprint"), "a\n\x1b[31m.png"], r"/a\n\x1b[31m.png"),
-        (["predict", "model.pth", "a.png"], "is a pickle, which is not opened"),
+        (["predict", "model.pth", "a.png"], "holds no finished run with weights"),
         (["train", "smoke", "--data", "nowhere"], "There is no data folder "),
         (["train", "smoke", "--data", "."], "holds no CIFAR-100"),
         (["train", "smoke", "--device", "abacus"], "There is no device 'abacus'"),

@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from cifar100.errors import UserError, brief
 from cifar100.files import FULL, name_way_out, write_bytes
 
 REPOSITORY = "uoft-cs/cifar100"  # on the Hugging Face hub: one Parquet file a split
+ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"  # the authors' own
+SILENCE = 30.0  # seconds after which their server is given up
 WAYS_OUT = (
     "Give the folder that holds it (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
-    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz by hand into ./data, or try everything on the embedded "
-    "sample with CIFAR100_DATA=sample."
+    f"{ARCHIVE} by hand into ./data, or try everything on the embedded sample with CIFAR100_DATA=sample."
 )
 
 
@@ -92,19 +94,30 @@ def read_official(content: bytes) -> dict[str, Images]:
 
 
 def download(folder: Path) -> None:
-    """Write the official train.bin and test.bin into `folder`/cifar-100-binary. Raises UserError if the hub does not
-    give the official images, or the disk is full."""
-    print(f"Downloading CIFAR-100 from the Hugging Face hub ({REPOSITORY}).", file=sys.stderr, flush=True)
-    try:
-        contents = fetch_from_hub()
-        if not all(official.matches(contents[official.name]) for official in OFFICIAL[:2]):
-            raise ValueError("its images are not the official ones")
-    except Exception as error:  # each library raises its own, and damaged data whatever its bytes mean
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise UserError(f"CIFAR-100 could not be downloaded ({error}): {name_way_out(error)}.") from error
-        raise UserError(f"The Hugging Face hub did not give CIFAR-100 ({brief(error)}). {WAYS_OUT}") from error
-    for official in OFFICIAL[:2]:  # the large one first: on a full disk nothing is written
-        write_bytes(folder / official.name, contents[official.name])
+    """Write the official train.bin and test.bin into `folder`/cifar-100-binary, from the hub, or else the authors'
+    archive into `folder`. Raises UserError if neither gives the official files, or the disk is full."""
+    failures = []
+    for source, fetch in ((f"the Hugging Face hub ({REPOSITORY})", fetch_from_hub), (ARCHIVE, fetch_archive)):
+        print(f"Downloading CIFAR-100 from {source}.", file=sys.stderr, flush=True)
+        try:
+            contents = fetch()
+            if not all(official.matches(contents[official.name]) for official in OFFICIAL if official.name in contents):
+                raise ValueError("its images are not the official ones")
+        except Exception as error:  # each library raises its own, and damaged data whatever its bytes mean
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise UserError(f"CIFAR-100 could not be downloaded ({error}): {name_way_out(error)}.") from error
+            failures.append(f"{source}: {brief(error)}")
+            continue
+        for name, content in contents.items():  # the large one first: on a full disk nothing is written
+            write_bytes(folder / name, content)
+        return
+    raise UserError(f"Neither source gave CIFAR-100 ({'; '.join(failures)}). {WAYS_OUT}")
+
+
+def fetch_archive() -> dict[str, bytes]:
+    """The authors' archive, by its name."""
+    with urlopen(ARCHIVE, timeout=SILENCE) as answer:
+        return {ARCHIVE.rpartition("/")[2]: answer.read()}
 
 
 def fetch_from_hub() -> dict[str, bytes]:

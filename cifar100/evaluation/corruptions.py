@@ -3,8 +3,7 @@
 Six kinds of corruption are made here, at five severities: Hendrycks and Dietterich 2019, "Benchmarking Neural Network
 Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, with the strengths of their CIFAR version, made
 by Albumentations. We differ where the library does: it adds brightness to the pixels' values, not to HSV's, and takes
-contrast about the image's mean grey value, not about each channel's mean. CIFAR-100-C itself, as its authors published
-it, is read where it lies in the data folder.
+contrast about the image's mean grey value, not about each channel's mean.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,12 +27,6 @@ STRENGTHS = {  # at severities 1 to 5
     "pixelation": (0.95, 0.9, 0.85, 0.75, 0.65),  # of the side that is left
 }
 SEVERITIES = range(1, 6)
-OFFICIAL_FOLDER = "CIFAR-100-C"  # in the data folder
-OFFICIAL = (  # the kinds in it; the last four are its extra ones
-    *("gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    *("snow", "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression"),
-    *("speckle_noise", "gaussian_blur", "spatter", "saturate"),
-)
 
 Rows = Iterator[tuple[str, int, float]]  # corruption, severity, accuracy in 0..1; ("clean", 0, ...) comes first
 Predict = Callable[[np.ndarray], np.ndarray]  # images (N, 32, 32, 3) uint8 -> predicted classes (N,)
@@ -88,58 +81,25 @@ def corrupted_accuracies(predict: Predict, test: Images) -> Rows:
             yield name, severity, float((predict(corrupt(test.images, name, severity)) == test.fine).mean())
 
 
-def official_accuracies(predict: Predict, test: Images, folder: Path) -> Rows:
-    """The same on CIFAR-100-C. A file of it holds all test images of a kind at severity 1, then at 2, to 5; `test` are
-    the first of them. Raises UserError if a file is missing or not what it should be."""
-    labels = read_array(folder / "labels.npy")
-    whole = len(labels) // 5
-    if not np.array_equal(labels[: 5 * whole].reshape(5, whole)[:, : len(test)], np.tile(test.fine, (5, 1))):
-        raise UserError(f"{folder / 'labels.npy'} has other labels than the test images: download it anew.")
-    kinds = {kind: read_array(folder / f"{kind}.npy") for kind in OFFICIAL}
-    for kind, images in kinds.items():
-        if images.shape != (5 * whole, 32, 32, 3):
-            raise UserError(f"{folder / kind}.npy holds an array of shape {images.shape}: download it anew.")
-    yield "clean", 0, float((predict(test.images) == test.fine).mean())
-    for kind, images in kinds.items():
-        for severity in SEVERITIES:
-            first = (severity - 1) * whole
-            yield kind, severity, float((predict(images[first : first + len(test)]) == test.fine).mean())
-
-
-def read_array(path: Path) -> np.ndarray:
-    """An array of whole numbers, read from the disk only where it is used. Raises UserError if it is none."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.dtype.kind not in "ui":
-            raise ValueError(f"it holds {array.dtype}")
-        return array
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read ({error}): download it anew, or remove {path.parent}.") from error
-
-
 def measure_corruptions(
-    folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000, official: Path | None = None
+    folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000
 ) -> CorruptionTable:
-    """Measure a finished run on the first `count` of its own images and keep the table in `table_file`.
-
-    official: the folder of CIFAR-100-C, to measure on that. Raises UserError as `open_run` does, if count is below 1,
-    and if a table of more images is kept already.
-    """
+    """Measure a finished run on the first `count` of its own images and keep the table in `table_file`. Raises
+    UserError as `open_run` does, if count is below 1, and if a table of more images is kept already."""
     from cifar100.evaluation.logits import compute_logits, open_run  # who only reads a table does without torch
 
     if count < 1:
         raise UserError(f"The number of images must be 1 or more, not {count}.")
     run, network, images = open_run(folder, data, device)
-    images, path = images.take(np.arange(min(count, len(images)))), table_file(folder, bool(official))
-    kept = find_table(run, bool(official))
+    images, path = images.take(np.arange(min(count, len(images)))), table_file(folder)
+    kept = find_table(run)
     if kept and kept.images > len(images):
         raise UserError(f"{path} was measured on {kept.images:,} images: measure on as many, or delete it first.")
 
     def predict(images: np.ndarray) -> np.ndarray:
         return compute_logits(network, images).argmax(1)
 
-    rows = official_accuracies(predict, images, official) if official else corrupted_accuracies(predict, images)
-    save_corruptions(list(rows), len(images), run.metrics["sha256"]["weights"], path)
+    save_corruptions(list(corrupted_accuracies(predict, images)), len(images), run.metrics["sha256"]["weights"], path)
     return load_corruptions(path)
 
 
@@ -153,14 +113,14 @@ def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print)
     return measure_corruptions(folder, count=count)
 
 
-def table_file(folder: Path, official: bool = False) -> Path:
+def table_file(folder: Path) -> Path:
     """Where a run's table is kept: beside the run's folder, and named after it."""
-    return folder.with_name(f"corruptions{'_official' if official else ''}_{folder.name}.csv")
+    return folder.with_name(f"corruptions_{folder.name}.csv")
 
 
-def find_table(run: Run, official: bool = False) -> CorruptionTable | None:
+def find_table(run: Run) -> CorruptionTable | None:
     """The kept table of a run, if there is one and it is of these weights. Raises UserError if it is damaged."""
-    path = table_file(run.folder, official)
+    path = table_file(run.folder)
     table = load_corruptions(path) if path.is_file() else None
     return table if table and table.weights == run.metrics["sha256"]["weights"] else None
 

@@ -118,6 +118,7 @@ def place(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", PIECE)
+    monkeypatch.setattr(official, "ARCHIVE", "http://127.0.0.1:9/cifar-100-binary.tar.gz")  # where nobody answers
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
 
 
@@ -139,6 +140,16 @@ def test_the_hubs_parquet_files_become_the_official_ones_over_a_connection_that_
     assert "Downloading CIFAR-100 from the Hugging Face hub" in capfd.readouterr().err
 
 
+def test_where_the_hub_is_silent_the_authors_archive_serves(made, monkeypatch):
+    name = "cifar-100-binary.tar.gz"
+    with serving({f"/{name}": made[name]}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)  # it has no such data set
+        monkeypatch.setattr(official, "ARCHIVE", f"{server.address}/{name}")
+        for split, images in SPLITS.items():
+            np.testing.assert_array_equal(cifar.load_split(split).images, images)
+    assert Path("data", name).read_bytes() == made[name]
+
+
 PAGE = b"<html>Welcome to our network</html>"
 LIES = {
     "nothing there": (dict.fromkeys, {}, ""),
@@ -154,7 +165,9 @@ def test_what_the_hub_does_not_give_is_said_in_one_sentence_and_nothing_is_left(
     change, manner, words = LIES[kind]
     with serving(change(parquet_files), **manner) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
-        with pytest.raises(UserError, match=f"hub did not give .*{words}.* by hand .*CIFAR100_DATA=sample") as caught:
+        with pytest.raises(
+            UserError, match=f"Neither source gave CIFAR-100 .*{words}.* by hand .*CIFAR100_DATA=sample"
+        ) as caught:
             cifar.load_split("test")
     assert "\n" not in str(caught.value) and not Path("data").exists()
 

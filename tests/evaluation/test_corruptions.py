@@ -1,4 +1,4 @@
-"""Corruptions: as strong as they say and the same each time; CIFAR-100-C is read; tables do not replace one another."""
+"""Corruptions: as strong as they say and the same each time; tables do not replace one another."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from torch import nn
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
 from cifar100.errors import UserError
 from cifar100.evaluation import corruptions
-from cifar100.evaluation.corruptions import OFFICIAL, CorruptionTable, load_corruptions, official_accuracies
+from cifar100.evaluation.corruptions import CorruptionTable, load_corruptions
 
 
 @pytest.fixture(scope="module")
@@ -53,52 +53,3 @@ def test_a_file_gives_back_what_was_measured_and_is_checked(images, tmp_path):
     path.write_text(path.read_text().replace("blur,3", "blurred,3"))
     with pytest.raises(UserError, match="delete it, and run"):
         load_corruptions(path)
-
-
-FINE = np.array([0, 1, 2])
-
-
-def first_pixel(images):
-    """Predicts the class that an image's first pixel names."""
-    return np.asarray(images)[:, 0, 0, 0]
-
-
-@pytest.fixture
-def official(tmp_path):
-    """CIFAR-100-C of three images: at severity s of a kind the first s are right, and all of `fog`."""
-    np.save(tmp_path / "labels.npy", np.tile(FINE, 5))
-    for kind in OFFICIAL:
-        shown = np.full((5, 3, 32, 32, 3), 99, np.uint8)
-        for severity in range(1, 6):
-            right = 3 if kind == "fog" else min(severity, 3)
-            shown[severity - 1, :right] = FINE[:right, None, None, None]
-        np.save(tmp_path / f"{kind}.npy", shown.reshape(15, 32, 32, 3))
-    return tmp_path
-
-
-def three_images(count: int = 3) -> Images:
-    images = np.repeat(FINE, 32 * 32 * 3).reshape(3, 32, 32, 3).astype(np.uint8)
-    return Images(images, FINE, COARSE_OF_FINE[FINE]).take(np.arange(count))
-
-
-def test_each_official_kind_and_severity_is_found_in_its_place(official, tmp_path):
-    rows = list(official_accuracies(first_pixel, three_images(), official))
-    assert rows[0] == ("clean", 0, 1.0) and list(dict.fromkeys(kind for kind, *_ in rows[1:])) == list(OFFICIAL)
-    assert [value for kind, _, value in rows if kind == "fog"] == [1.0] * 5
-    assert [value for kind, _, value in rows if kind == "snow"] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
-    two = official_accuracies(first_pixel, three_images(2), official)  # the first two of each severity
-    assert [value for kind, _, value in two if kind == "snow"] == [0.5, 1, 1, 1, 1]
-
-
-@pytest.mark.parametrize("damage", ["missing", "labels", "shape", "torn"])
-def test_a_damaged_official_file_is_named(official, damage):
-    if damage == "missing":
-        (official / "fog.npy").unlink()
-    elif damage == "labels":
-        np.save(official / "labels.npy", np.zeros(15, int))
-    elif damage == "shape":
-        np.save(official / "fog.npy", np.zeros((15, 32, 32), np.uint8))
-    else:
-        (official / "fog.npy").write_bytes((official / "fog.npy").read_bytes()[:500])
-    with pytest.raises(UserError, match="download it anew"):
-        list(official_accuracies(first_pixel, three_images(), official))
