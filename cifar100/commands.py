@@ -8,11 +8,11 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from datetime import date
+from glob import glob
 
-from cifar100.dataset.cifar import user_path
 from cifar100.errors import UserError, printable
 from cifar100.evaluation.corruptions import measure_corruptions, table_file
-from cifar100.files import ROOT, check_writable
+from cifar100.files import ROOT, check_writable, strip_quotes, user_path
 from cifar100.recipe import CHANGEABLE
 from cifar100.recipes import RECIPES, find_recipe
 from cifar100.report.describe import format_accuracy
@@ -97,34 +97,27 @@ def train(options: Namespace) -> None:
 
 
 @command(
-    option("folders", metavar="RUN", nargs="+", type=user_path, help="a run's folder, or a recipe's"),
+    RUN,
     option("--write", action="store_true", help="add all that is measured to metrics.json"),
-    option("--compare", action="store_true", help="print a table of the runs and their differences instead"),
     option("--batch-size", type=int, default=500, help="images at a time (default: 500)"),
     *(DATA, DEVICE),
 )
 def evaluate(options: Namespace) -> None:
-    """Evaluate finished runs. Example: evaluate output/sprint"""
+    """Evaluate a finished run. Example: evaluate output/sprint"""
     from cifar100.evaluation.logits import evaluate_run
     from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
-    from cifar100.report.evaluation import compare, describe
+    from cifar100.report.evaluation import describe
 
-    if options.write if options.compare else len(options.folders) > 1:
-        raise UserError("Name one run, or say --compare without --write.")
-    settings = (options.data, options.device, options.batch_size)
-    results = [evaluate_run(folder, *settings) for folder in map(find_run, options.folders)]
-    if options.compare:
-        print(*compare(results), sep="\n")
-        return
+    result = evaluate_run(find_run(options.folder), options.data, options.device, options.batch_size)
     if options.write:
-        save_evaluation(results[0], summarise_evaluation(results[0]))
-        print(f"Written: {results[0].run.folder / 'metrics.json'}")
-    print(*describe(results[0]), sep="\n")
+        save_evaluation(result, summarise_evaluation(result))
+        print(f"Written: {result.run.folder / 'metrics.json'}")
+    print(*describe(result), sep="\n")
 
 
 @command(
-    option("model", metavar="RUN", type=user_path, help="a run's folder, a recipe's, or a file of weights"),
-    option("images", metavar="IMAGE", nargs="+", type=user_path, help="JPEG, PNG, WebP, GIF or BMP files"),
+    option("model", metavar="RUN", type=user_path, help="a run's folder, or a recipe's"),
+    option("images", metavar="IMAGE", nargs="+", type=strip_quotes, help="JPEG, PNG, WebP, GIF or BMP files"),
     option("--top", type=int, default=5, metavar="K", help="classes for each image (default: 5)"),
     option("--confidence", type=float, metavar="SHARE", help="instead, as many as hold the true class this often: 0.9"),
     option("--json", action="store_true", help="print JSON instead of a table"),
@@ -140,7 +133,7 @@ def predict(options: Namespace) -> None:
     if by_set and predictor.answering is None:
         raise UserError(f"{options.model} has not been evaluated: run `python -m cifar100 evaluate RUN --write`.")
     # Windows leaves it to programs what a pattern such as *.jpg stands for.
-    images = [str(found) for path in options.images for found in sorted(path.parent.glob(path.name)) or [path]]
+    images = [found for text in options.images for found in sorted(glob(text)) or [text]]
     answers = {}
     for path, answer in zip(images, predictor.answer_batch(images, options.confidence if by_set else 0.9)):
         classes = answer.ranking[: answer.enough if by_set else options.top]
@@ -155,7 +148,7 @@ def predict(options: Namespace) -> None:
 
 
 @command(
-    option("model", metavar="RUN", nargs="?", type=user_path, help="a run, or a file of weights (default: all runs)"),
+    option("model", metavar="RUN", nargs="?", type=user_path, help="a run (default: all runs)"),
     option("--port", type=int, help="of 127.0.0.1 (default: the first free one from 7860 on)"),
     *(OUTPUT, DEVICE),
 )

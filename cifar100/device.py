@@ -107,20 +107,11 @@ def read_cpu(key: str) -> str:
 
 
 def keep_freed_memory() -> None:
-    """For training: fetching fresh pages for activations of 100 MB at every step takes a quarter of the time."""
-    set_malloc(mmap_threshold=2**31 - 1, trim_threshold=-1)
-
-
-def return_freed_memory() -> None:
-    """For a server: each of its dozens of threads would keep what visitors' images of up to 20 MB took."""
-    set_malloc(mmap_threshold=1_000_000, most_arenas=4)
-
-
-def set_malloc(**options: int) -> None:
-    """Set what these are called in glibc's malloc.h; without glibc nothing."""
-    numbers = {"trim_threshold": -1, "mmap_threshold": -3, "most_arenas": -8}
-    for name, value in options.items() if platform.libc_ver()[0] == "glibc" else ():
-        ctypes.CDLL(None).mallopt(numbers[name], value)
+    """Let glibc keep large buffers: to fetch fresh pages for activations of 100 MB takes a quarter of a step's time."""
+    if platform.libc_ver()[0] == "glibc":
+        mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3  # from malloc.h
+        mallopt(mmap_threshold, 2**31 - 1)
+        mallopt(trim_threshold, -1)
 
 
 def describe_hardware(device: torch.device) -> str:

@@ -64,12 +64,8 @@ class LrCurve:
 
 def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10.0, steps: int = 200) -> LrCurve:
     """Train a copy of the network on the first batches of the recipe's run, at a rate that rises from start_lr to
-    end_lr, until the loss diverges. The training and all random states stay as they are.
-
-    The recipe's schedule plays no part, and images keep the size of the run's first step. A terminal shows a bar, a
-    notebook nothing. Raises UserError if the recipe has two optimizers, since the test sets one rate; if the rates are
-    not finite, above 0 and rising; if there are fewer than 10 steps; or if the loss is not finite before the first.
-    """
+    end_lr, until the loss diverges. The training and all random states stay as they are. Raises UserError if the recipe
+    has two optimizers, since the test sets one rate, and for other bad input."""
     recipe, device = training.recipe, training.device
     if recipe.muon_lr:
         raise UserError(f"The range test is for recipes with one optimizer: {recipe.name} has Muon beside SGD.")
@@ -109,10 +105,7 @@ def find_recipe_lr(
     end_lr: float = 10.0,
     steps: int = 200,
 ) -> tuple[LrCurve, Path]:
-    """The range test of a recipe from its own start, on the training split, kept as <recipe>/lr_curve.csv in `output`.
-
-    Returns the curve and its file. Raises UserError as `lr_range_test` does, and if the file cannot be written.
-    """
+    """The range test of a recipe from its own start, and the file <recipe>/lr_curve.csv in `output` that keeps it."""
     training_set, _ = load_training_and_held(data)
     training = build(recipe, training_set, choose_device(device), compile=False)
     curve = lr_range_test(training, start_lr, end_lr, steps)
@@ -127,8 +120,7 @@ def curve_file(recipe: Recipe, output: str | Path = "output", sample: bool = Fal
 
 
 def load_curve(path: str | Path) -> LrCurve:
-    """What `find_recipe_lr` has kept; all but rates and losses is computed anew. Raises UserError if the file is
-    missing or damaged."""
+    """What `find_recipe_lr` has kept. Raises UserError if the file is missing or damaged."""
     try:
         points = [(float(row["rate"]), float(row["loss"])) for row in load_table(Path(path))]
         return suggest_lr(*np.transpose(points) if points else ((), ()))
@@ -139,11 +131,9 @@ def load_curve(path: str | Path) -> LrCurve:
 def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
     """The curve with its suggestion: the rate where the smoothed loss falls fastest over the logarithm of the rate.
 
-    Points count from the sixth on, until a loss exceeds five times the lowest before it or is not finite; the search
-    ends at their minimum. The suggestion is a tenth of the minimum's rate if that leaves fewer than 10 points, the
-    skipped ones included, or unless the loss falls from the sixth point to the minimum by more than 2 % and by more
-    than 4 standard errors.
-    Raises ValueError unless there are as many losses as rates, at least one, and the rates are finite, above 0, rising.
+    Points count from the sixth on until the loss diverges, and the search ends at their minimum. Where there are too
+    few, or the loss does not fall clearly, the suggestion is a tenth of the minimum's rate. Raises ValueError unless
+    there are as many losses as rates, at least one, and the rates are finite, above 0 and rising.
     """
     rates, losses = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
     if (
@@ -179,12 +169,8 @@ def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
 
 
 def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exponentially weighted means of the losses, and their standard errors: both (points,).
-
-    Divided by the sum of the weights, which is fastai's correction of the bias at the start. fastai looks back
-    only, and so moves a curve to larger rates by as much as it smooths; this looks both ways and moves nothing.
-    decades: log10 of the rates; losses: finite, two at least.
-    """
+    """Exponentially weighted means of the losses and their standard errors, both (points,). fastai looks back only, and
+    so moves a curve to larger rates; this looks both ways. decades: log10 of the rates; losses: two at least."""
     weights = np.exp(-np.abs(decades[:, None] - decades) / WIDTH)
     weights /= weights.sum(1, keepdims=True)
     # Neighbours differ by less than 0.954 standard deviations as often as by more. A median, so no blow-up counts.
@@ -194,18 +180,16 @@ def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 @contextmanager
 def kept_random_states() -> Iterator[None]:
-    """Give torch's (CPU and CUDA), NumPy's and Python's generators back as they were, whatever is drawn inside."""
+    """Give torch's (CPU and CUDA), NumPy's and Python's generators back as they were."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield
+    random.setstate(python_state)
+    np.random.set_state(numpy_state)
 
 
 def make_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets as `train_one_epoch` makes them, epoch after epoch, without end."""
+    """Inputs and targets as `train_one_epoch` makes them, without end."""
     recipe = training.recipe
     for epoch in itertools.count(1):
         torch.manual_seed(make_generator(recipe.seed, epoch, 3).initial_seed())

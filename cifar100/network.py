@@ -34,21 +34,6 @@ def load_network(folder: str | Path) -> nn.Module:
     return network.eval()
 
 
-def load_network_of_file(path: Path) -> nn.Module:
-    """The network of a weights.safetensors away from its run, likewise. Raises UserError if it does not say which
-    network it is of."""
-    try:
-        check_regular(path)
-        with safe_open(path, framework="pt") as file:
-            network = networks.NETWORKS[json.loads(file.metadata()["cifar100"])["network"]]()
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path} cannot be read, or does not name its network: take weights that this project saved."
-        ) from error
-    load_weights(path, network)
-    return network.to(memory_format=torch.channels_last).eval()
-
-
 def save_weights(path: Path, network: nn.Module, recipe: Recipe) -> None:
     """Write a safetensors file with the network's and the classes' names in its metadata.
 

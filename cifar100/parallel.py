@@ -28,10 +28,8 @@ TIMEOUT = timedelta(minutes=30)  # for a slow one later: it may download the dat
 
 @dataclass(frozen=True)
 class Group:
-    """This process's place among those that train one run; by default it is alone, and nothing is exchanged.
-
-    All processes have to call the methods in the same order. Tensors that are exchanged lie on the CPU.
-    """
+    """This process's place among those that train one run; by default it is alone. All processes have to call the
+    methods in the same order. Tensors that are exchanged lie on the CPU."""
 
     rank: int = 0
     size: int = 1
@@ -72,10 +70,8 @@ ALONE = Group()
 
 @contextmanager
 def joined() -> Iterator[Group]:
-    """The group of the processes that torchrun has started; without torchrun, this process alone.
-
-    Raises UserError if the others do not come within two minutes.
-    """
+    """The group of the processes that torchrun has started; without torchrun, this process alone. Raises UserError if
+    the others do not come within two minutes."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE

@@ -4,8 +4,6 @@ logits: (N, classes) floats; labels: (N,) whole numbers, the fine labels. Accura
 class with the highest logit, the first one where several are equal.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES
@@ -110,29 +108,6 @@ def bootstrap_interval(
     means = [values[generator.integers(count, size=count)].mean() for _ in range(resamples)]
     low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two networks on the same images: how many images only one of them gets right, and McNemar's p-value."""
-
-    only_first: int
-    only_second: int
-    p_value: float
-
-
-def compare_predictions(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> Comparison:
-    """McNemar's exact test: could both networks be equally good on such images? first, second: their logits.
-
-    McNemar 1947. Two-sided and binomial on the images that only one gets right; it says nothing about other seeds.
-    """
-    from scipy.stats import binomtest
-
-    right, also_right = right_predictions(first, labels), right_predictions(second, labels)
-    only_first, only_second = int((right & ~also_right).sum()), int((also_right & ~right).sum())
-    differing = only_first + only_second
-    p_value = float(binomtest(only_first, differing).pvalue) if differing else 1.0
-    return Comparison(only_first, only_second, p_value)
 
 
 def summarise_predictions(logits: np.ndarray, labels: np.ndarray) -> dict:

@@ -21,10 +21,10 @@ from cifar100.evaluation.logits import compute_logits
 from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import set_sizes
 from cifar100.inference.images import ImageInput, stack_images
-from cifar100.network import load_network, load_network_of_file
+from cifar100.network import load_network
 from cifar100.runs.answering import MOST, Answering
 from cifar100.runs.find import find_run
-from cifar100.runs.run import WEIGHTS, load_answering
+from cifar100.runs.run import load_answering
 
 # Classes in a set for 90 % from which on the network does not know the image. On photographs, a rocket, a cup, a
 # motorcycle and a lion need one to four classes, a cat (no class of CIFAR-100) nineteen; of the test images one in two
@@ -110,16 +110,8 @@ def check_top(top_k: int) -> None:
 
 
 def load_predictor(path: str | Path, device: str | torch.device | None = None) -> Predictor:
-    """A predictor from a run's folder, a recipe's folder (its lowest seed), or a weights.safetensors, which names its
-    network. Temperature and sets come from the metrics.json of a run. device: None for the best there is.
-
-    Raises UserError if there is no run, or if a file is damaged or belongs to another network. No pickle is opened: it
-    can run code.
-    """
-    path, chosen = Path(path), choose_device(device)
-    if path.name == WEIGHTS and path.with_name("metrics.json").is_file():
-        path = path.parent
-    if path.suffix == ".safetensors":
-        return Predictor(load_network_of_file(path), chosen)
-    folder = find_run(path)
+    """A predictor from a run's folder, or a recipe's (its lowest seed). Temperature and sets are those of metrics.json.
+    device: None for the best there is. Raises UserError if there is no run, or if a file of it is damaged. No pickle is
+    opened: it can run code."""
+    folder, chosen = find_run(path), choose_device(device)
     return Predictor(load_network(folder), chosen, load_answering(folder))

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from cifar100.errors import UserError
-from cifar100.evaluation import calibration, metrics
+from cifar100.evaluation import metrics
 from cifar100.evaluation.logits import Evaluation
 
 
@@ -25,24 +24,3 @@ def describe(result: Evaluation) -> Iterator[str]:
     for confidence, own in found["sets"].items():
         held = f"hold the true class of {own['coverage']:.2%} of the images"
         yield f"sets for {float(confidence):.0%} {held}, with {own['size']:.2f} classes on average"
-
-
-def compare(results: list[Evaluation]) -> Iterator[str]:
-    """A table of runs on the same images, with differences to the first; for two of them McNemar's test.
-
-    Raises UserError if the runs were not evaluated on the same images.
-    """
-    first = results[0]
-    if len({(result.run.split, result.run.sample) for result in results}) > 1:
-        raise UserError("Only runs measured on the same images can be compared: the test set, or the same hold-out.")
-    yield f"{'top-1':>8}{'difference':>12}{'loss':>8}{'superclass':>12}{'calibration error':>19}  run"
-    for result in results:
-        superclass = metrics.superclass_accuracy(result.logits, result.data.fine)
-        error = calibration.expected_calibration_error(result.logits, result.data.fine)
-        difference = 100 * (result.accuracy - first.accuracy)
-        columns = f"{result.accuracy:8.2%}{difference:+12.2f}{result.loss:8.4f}{superclass:12.2%}{error:19.2%}"
-        yield f"{columns}  {result.run.folder}"
-    if len(results) == 2:
-        test = metrics.compare_predictions(first.logits, results[1].logits, first.data.fine)
-        only = f"Only the first is right {test.only_first} times, only the second {test.only_second} times"
-        yield f"{only}: p {f'= {test.p_value:.3g}' if test.p_value else '< 1e-300'} (McNemar, exact)"

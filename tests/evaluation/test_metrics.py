@@ -1,7 +1,7 @@
 """Each number by a second way, scikit-learn's or a count by hand, and on cases whose answer is known."""
 
 import json
-from math import comb, log
+from math import log
 
 import numpy as np
 import pytest
@@ -144,18 +144,6 @@ def test_bootstrap_interval(predictions):
     low, high = metrics.bootstrap_interval(right)
     expected = stats.bootstrap((right,), np.mean, batch=100, method="percentile", random_state=0)
     assert (low, high) == pytest.approx(tuple(expected.confidence_interval), abs=0.004)
-
-
-def test_comparison_of_two_networks(predictions):
-    logits, labels = predictions
-    other = logits + np.random.default_rng(1).normal(0, 1, logits.shape)
-    found = metrics.compare_predictions(logits, other, labels)
-    rights = [(scores.argmax(1) == labels).tolist() for scores in (logits, other)]
-    assert found.only_first == sum(a and not b for a, b in zip(*rights))
-    assert found.only_second == sum(b and not a for a, b in zip(*rights))
-    total, fewer = found.only_first + found.only_second, min(found.only_first, found.only_second)
-    assert found.p_value == pytest.approx(min(1, 2 * sum(comb(total, k) for k in range(fewer + 1)) / 2**total))
-    assert metrics.compare_predictions(logits, logits, labels) == metrics.Comparison(0, 0, 1.0)
 
 
 def test_a_network_that_has_diverged_is_not_measured(predictions):

@@ -18,7 +18,6 @@ from cifar100.evaluation.corruptions import corruptions_of, load_corruptions, ta
 from cifar100.evaluation.logits import compute_logits, evaluate_run, extract_features
 from cifar100.evaluation.metrics import order_by_confusion
 from cifar100.recipes import SMOKE
-from cifar100.report.evaluation import compare
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics
 from cifar100.train import fit
@@ -85,16 +84,6 @@ def test_on_other_images_than_the_test_set_nothing_is_said_of_duplicates(two_run
     for change in ({"metrics": run.metrics | {"data": "sample"}}, {"history": held_out}):
         other = replace(two_runs[0], run=replace(run, **change))
         assert assessment.without_duplicates(other) is None
-        with pytest.raises(UserError, match="Only runs measured on the same images can be compared"):
-            list(compare([two_runs[0], other]))
-
-
-def test_runs_are_compared_on_the_same_images(two_runs):
-    header, first, second, mcnemar = compare(two_runs)
-    difference = 100 * (two_runs[1].accuracy - two_runs[0].accuracy)
-    assert f"{difference:+.2f}" in second and f"{two_runs[0].accuracy:.2%}" in first
-    guesses = [result.logits.argmax(1) == result.data.fine for result in two_runs]
-    assert f"Only the first is right {(guesses[0] & ~guesses[1]).sum()} times" in mcnemar
 
 
 def test_evaluate_from_the_command_line(two_runs, capsys):
@@ -102,8 +91,6 @@ def test_evaluate_from_the_command_line(two_runs, capsys):
     assert main(["evaluate", str(folders[0]), *OPTIONS, "--write"]) == 0
     out = capsys.readouterr().out
     assert "95% interval of top-1" in out and "calibration error" in out
-    assert main(["evaluate", *map(str, folders), *OPTIONS]) == 2
-    assert "say --compare" in capsys.readouterr().err
 
 
 def test_each_seed_keeps_its_corruptions_and_fewer_images_replace_nothing(two_runs, capsys):

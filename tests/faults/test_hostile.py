@@ -16,7 +16,7 @@ from safetensors.torch import save
 from cifar100.dataset.cifar import load_split
 from cifar100.errors import UserError
 from cifar100.inference import load_predictor
-from cifar100.network import make_network
+from cifar100.network import load_weights, make_network
 from cifar100.recipes import SMOKE
 from cifar100.runs.history import load_history
 from cifar100.runs.run import Run, load_metrics, load_recipe
@@ -109,18 +109,11 @@ def test_script_in_a_runs_metrics_is_refused_before_it_is_rendered(tmp_path, nam
         Run.load(folder)
 
 
-def test_weights_with_hostile_metadata_or_numbers_are_refused(tmp_path):
+def test_weights_of_another_network_are_refused(tmp_path):
     tensors = {name: value.contiguous() for name, value in make_network(SMOKE).state_dict().items()}
-    path, good = tmp_path / "alone.safetensors", '{"network": "resnet20"}'
-    for text in ('{"network": []}', '{"network": "os"}', "[" * 100_000, "7"):
-        path.write_bytes(save(tensors, {"cifar100": text}))
-        with pytest.raises(UserError):
-            load_predictor(path, "cpu")
-    path.write_bytes(save(tensors, {"cifar100": good}))
-    load_predictor(path, "cpu")  # else the above says nothing
-    path.write_bytes(save(tensors | {"head.weight": tensors["head.weight"][None]}, {"cifar100": good}))
+    (tmp_path / "w.safetensors").write_bytes(save(tensors | {"head.weight": tensors["head.weight"][None]}))
     with pytest.raises(UserError, match="another network"):
-        load_predictor(path, "cpu")
+        load_weights(tmp_path / "w.safetensors", make_network(SMOKE))
 
 
 def test_files_that_never_end_are_refused(tmp_path):
@@ -128,9 +121,10 @@ def test_files_that_never_end_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.safetensors")
     (folder / "recipe.json").unlink()
     (folder / "recipe.json").symlink_to("/dev/zero")
-    for path in (tmp_path / "pipe.safetensors", folder):
-        with pytest.raises(UserError):
-            load_predictor(path, "cpu")
+    with pytest.raises(UserError):
+        load_weights(tmp_path / "pipe.safetensors", make_network(SMOKE))
+    with pytest.raises(UserError):
+        load_predictor(folder, "cpu")
 
 
 def test_bombs_take_little_memory():
