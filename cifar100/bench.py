@@ -49,7 +49,7 @@ def run_bench(
     run_seconds = recipe.epochs * (training_seconds * pixels + evaluation_seconds)
     return "\n".join(
         (
-            f"{recipe.name} on {training.machine}, batch {recipe.batch_size}, {loader.num_workers} workers",
+            f"{recipe.name} on {training.hardware}, batch {recipe.batch_size}, {loader.num_workers} workers",
             *(f"{name:16}{rate:12,.0f} images/s" for name, rate in rates.items()),
             f"{'an epoch':16}{training_seconds + evaluation_seconds:12,.1f} s",
             f"{'a run':16}{format_seconds(run_seconds):>12}",
@@ -69,7 +69,7 @@ def take_step(training: Training, inputs: torch.Tensor, targets: torch.Tensor) -
     """A training step, as in `train_one_epoch`. Returns the number of images."""
     for optimizer in training.optimizers:
         optimizer.zero_grad()
-    loss, _ = training.forward(inputs, targets)
+    loss, _ = training.compute_loss(inputs, targets)
     training.scaler.scale(loss).backward()
     for optimizer in training.optimizers:
         training.scaler.step(optimizer)
