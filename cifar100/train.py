@@ -133,7 +133,7 @@ def fit(
                 save_weights(running / WEIGHTS, training.network, recipe)
                 load_weights(running / WEIGHTS, training.network)
             evaluators = group if epoch < epochs else ALONE  # only rank 0 has the weights as saved
-            loss, accuracy = evaluate(training.network, held, device, evaluators)
+            loss, accuracy = evaluate(training.network, held, evaluators)
             record = EpochRecord(epoch, lr, train_loss, train_accuracy, loss, accuracy, split)
             training.history.append(record)
             training.seconds["training"] += trained - start
@@ -255,11 +255,11 @@ def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, held: Images, device: torch.device, group: Group = ALONE) -> tuple[float, float]:
+def evaluate(network: nn.Module, held: Images, group: Group = ALONE) -> tuple[float, float]:
     """The mean cross-entropy and the top-1 accuracy (0..1), one view an image, in float32."""
     network.eval()
     images, labels = (group.share(torch.from_numpy(part)) for part in (held.images, held.fine))
-    batches = images.to(device).split(500)
+    batches = images.to(next(network.parameters()).device).split(500)
     logits = torch.cat([network(to_input(batch)).float() for batch in batches]).cpu().double()
     loss = F.cross_entropy(logits, labels, reduction="sum")
     correct = (logits.argmax(1) == labels).sum()
