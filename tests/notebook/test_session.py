@@ -27,11 +27,6 @@ def place(monkeypatch, tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def gpu(place, monkeypatch):
-    monkeypatch.setattr(session, "choose_device", lambda: torch.device("cuda"))
-
-
 def trains(recipe=NAME, **parameters) -> bool:
     return start_session(Path.cwd(), recipe, **parameters).trains
 
@@ -42,34 +37,14 @@ def test_without_a_gpu_it_loads_what_was_asked_for(place):
     assert trains(train="yes")
     with pytest.raises(UserError, match=f"{NAME}, seed 1, has no finished run with weights in output, and nothing"):
         trains(seed=1)
-    (place / f"output/{NAME}/seed0/weights.safetensors").unlink()
-    with pytest.raises(UserError, match="set TRAIN to yes"):
-        trains(train="no")
 
 
-def test_with_a_gpu_a_published_run_keeps_nobody_from_training(place, gpu):
-    folder = make_run("output", RECIPES[NAME], [0.1])
-    assert trains() and not trains(train="no")
-    (folder / "history.csv").write_text("damaged")
-    assert trains() and trains(train="yes")
-
-
-def test_with_a_gpu_a_finished_run_in_a_folder_of_ones_own_is_loaded(place, gpu):
-    assert trains(output="drive")
+def test_with_a_gpu_a_finished_run_of_ones_own_is_loaded_but_not_a_published_one(place, monkeypatch):
+    monkeypatch.setattr(session, "choose_device", lambda: torch.device("cuda"))
+    make_run("output", RECIPES[NAME], [0.1])
+    assert trains() and trains(output="drive") and not trains(train="no")
     make_run(place / "drive", RECIPES[NAME], [0.1])
     assert not trains(output="drive")
-
-
-def test_the_sample_trains_smoke_on_any_machine(place):
-    started = start_session(place, NAME, data=" 'sample' ")
-    assert started.recipe.name == "smoke" and started.trains and started.run == Path("output/sample/smoke/seed0")
-
-
-def test_wrong_values_get_a_sentence(place):
-    with pytest.raises(UserError, match="TRAIN must be auto, yes or no, not 'maybe'"):
-        trains(train="maybe")
-    with pytest.raises(UserError, match="Did you mean sprint?"):
-        trains("sprnt")
 
 
 def test_paths_count_from_where_the_user_stands_and_stay(place):
@@ -97,15 +72,7 @@ def test_publishing_brings_a_run_home_whole_and_evaluated(place, tiny, monkeypat
     (place / "drive/smoke/09_curves.png").write_bytes(b"image")
     monkeypatch.setattr(session, "write_all", lambda root: [root / "training_logs.md"])
     finished, home = Session(recipe, torch.device("cpu"), Path("drive"), False, None), place / "output/smoke"
-    checkpoint = home / "seed0.running/checkpoint.pt"
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"hours of work")
-    with pytest.raises(UserError, match="holds an unfinished run: finish it with --resume"):
-        publish(finished)
-    assert checkpoint.read_bytes() == b"hours of work"
-    checkpoint.unlink()
     assert publish(finished) == [place / "training_logs.md"]
     assert {path.name for path in (home / "seed0").iterdir()} == set(RUN_FILES)
-    assert (home / "seed0/metrics.json").read_bytes() == (place / "drive/smoke/seed0/metrics.json").read_bytes()
     assert '"evaluation"' in (home / "seed0/metrics.json").read_text()
     assert (home / "09_curves.png").read_bytes() == b"image"
