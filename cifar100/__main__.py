@@ -40,7 +40,7 @@ def carry_out(parser: argparse.ArgumentParser, arguments: list[str] | None = Non
             sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
-        print("\nStopped. A training run goes on with --resume.", file=sys.stderr)
+        print("\nStopped. A training run keeps its finished epochs: continue it with --resume.", file=sys.stderr)
         return STOPPED
     except Exception as error:
         if os.environ.get(SWITCH) == "1":

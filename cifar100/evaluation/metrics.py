@@ -99,17 +99,6 @@ def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[fl
     return float(low), float(high)
 
 
-def bootstrap_interval(
-    values: np.ndarray, level: float = 0.95, resamples: int = 1_000, seed: int = 0
-) -> tuple[float, float]:
-    """The interval of the values' mean over random test sets, drawn from the images with replacement: Efron's
-    percentiles. values: (N,), one an image. Not scipy.stats.bootstrap, whose draws would change published intervals."""
-    generator, count = np.random.default_rng(seed), len(values)
-    means = [values[generator.integers(count, size=count)].mean() for _ in range(resamples)]
-    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
-
-
 def summarise_predictions(logits: np.ndarray, labels: np.ndarray) -> dict:
     """All of these numbers, for a JSON file: rounded to 6 digits, None in place of NaN.
 
@@ -125,7 +114,6 @@ def summarise_predictions(logits: np.ndarray, labels: np.ndarray) -> dict:
         "top1_interval": [plain(end) for end in wilson_interval(right.sum(), len(right))],
         "top5": plain(top_accuracy(logits, labels, 5)),
         "nll": plain(losses.mean()),
-        "nll_interval": [plain(end) for end in bootstrap_interval(losses)],
         "per_class": dict(zip(FINE_NAMES, map(plain, accuracies_by_class(logits, labels)))),
         "superclass": {
             "accuracy": plain(related),

@@ -58,7 +58,7 @@ def render_card(run: Run, hub: bool = False) -> str:
         settings=describe_recipe(run.recipe),
         time=format_seconds(run.metrics["seconds"]),
         e=evaluation,
-        damaged=[table for official in (False, True) if (table := find_table(run, official))],
+        table=find_table(run),
         best=", ".join(ranked[:-6:-1]),
         worst=", ".join(ranked[:5]),
         pairs=", ".join(pairs),

@@ -136,7 +136,7 @@ def test_the_command_prints_classes_sets_and_doubt(run, evaluated, tmp_path, cap
         (unmeasured, "has not been evaluated"),  # said before it opens any
         ([*command, "--confidence", "1.5"], "from 0.01 to 0.99"),
         ([*command, "--top", "0"], "from 1 to 100"),
-        (["predict", str(run), "*.jpg"], "There is no file *.jpg"),
+        (["predict", str(run), "*.jpg"], "cannot be opened as an image"),
     ):
         assert main(arguments) == 2
         captured = capsys.readouterr()
