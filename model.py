@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes
-    (He et al. 2016, option B of section 4.1; their own CIFAR networks have option A, zero padding)."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes (He
+    et al. 2016, section 4.1, option B; their own CIFAR networks have option A, zero padding)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
@@ -29,11 +29,10 @@ class BasicBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(out_channels)
         self.shortcut = nn.Identity()
         if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, out_channels, H / stride, W / stride)
+    def forward(self, x: Tensor) -> Tensor:  # (N, in, H, W) -> (N, out, H / stride, W / stride)
         out = F.relu(self.norm1(self.conv1(x)), inplace=True)
         out = self.norm2(self.conv2(out))
         return F.relu(out + self.shortcut(x), inplace=True)
@@ -48,15 +47,15 @@ class ResNet(nn.Module):
 
     def __init__(self, widths: tuple, depths: tuple, num_classes: int = 100, dropout: float = 0.0):
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
-        )
+        conv = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
+        self.stem = nn.Sequential(conv, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
         self.stages = nn.Sequential()
         in_channels = widths[0]
         for stage, (width, depth) in enumerate(zip(widths, depths)):
             blocks = nn.Sequential()
             for block in range(depth):
-                blocks.append(BasicBlock(in_channels, width, stride=2 if stage > 0 and block == 0 else 1))
+                stride = 2 if stage > 0 and block == 0 else 1
+                blocks.append(BasicBlock(in_channels, width, stride))
                 in_channels = width
             self.stages.append(blocks)
         self.dropout = nn.Dropout(dropout)
@@ -69,7 +68,8 @@ class ResNet(nn.Module):
         return self.classify(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:  # -> (N, C), what the head sees
-        return self.stages(self.stem(images)).mean((2, 3))  # of (N, C, 8, 8), or (N, C, 4, 4) with four stages
+        maps = self.stages(self.stem(images))  # (N, C, 8, 8), with four stages (N, C, 4, 4)
+        return maps.mean((2, 3))
 
     def classify(self, features: Tensor) -> Tensor:
         return self.head(self.dropout(features))

@@ -27,8 +27,6 @@ from cifar100.evaluation.metrics import (
     confusion_matrix,
     superclass_accuracy,
     superclass_confusion,
-    top_accuracy,
-    wilson_interval,
 )
 from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.summary import pick_confused, reliability
@@ -41,8 +39,7 @@ from cifar100.inference import load_predictor
 from cifar100.inference.images import open_image, shrink
 from cifar100.lr_finder import curve_file, find_recipe_lr, load_curve
 from cifar100.network import load_network
-from cifar100.notebook.session import choose_data, publish, render_result, start_session
-from cifar100.notebook.shortcuts import load_without_shortcuts
+from cifar100.notebook.session import choose_data, load_without_shortcuts, publish, render_result, start_session
 from cifar100.notebook.showcase import pick_examples, save_showcase
 from cifar100.notebook.tables import (
     as_code,

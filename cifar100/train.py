@@ -137,7 +137,7 @@ def fit(
                 save_weights(running / WEIGHTS, training.network, recipe)
                 load_weights(running / WEIGHTS, training.network)
             sharing = group if epoch < epochs else ALONE  # at the end rank 0 alone has these weights
-            loss, accuracy = evaluate(training.network, held, device, sharing)
+            loss, accuracy = evaluate(training.network, held, sharing)
             record = EpochRecord(epoch, lr, train_loss, train_accuracy, loss, accuracy, split)
             training.history.append(record)
             training.seconds["training"] += trained - start
@@ -257,11 +257,11 @@ def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, held: Images, device: torch.device, group: Group = ALONE):
+def evaluate(network: nn.Module, held: Images, group: Group = ALONE) -> tuple[float, float]:
     """The mean cross-entropy and the top-1 accuracy (0..1): one view an image, no mixed precision."""
     network.eval()
     images, labels = (group.share(torch.from_numpy(part)) for part in (held.images, held.fine))
-    batches = images.to(device).split(500)
+    batches = images.to(next(network.parameters()).device).split(500)
     logits = torch.cat([network(to_input(batch)).float() for batch in batches]).cpu().double()
     loss = F.cross_entropy(logits, labels, reduction="sum")
     correct = (logits.argmax(1) == labels).sum()

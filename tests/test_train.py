@@ -183,7 +183,7 @@ def test_evaluation_is_a_mean_over_images(monkeypatch):
     fine = generator.integers(0, 100, 501)  # one more than a batch
     data = Images(generator.integers(0, 256, (501, 32, 32, 3), np.uint8), fine, fine)
     network = make_network(SMOKE)
-    scores = evaluate(network, data, CPU)
+    scores = evaluate(network, data)
     with torch.no_grad():
         logits = network(to_input(torch.from_numpy(data.images))).double()
     expected = F.cross_entropy(logits, torch.from_numpy(fine)).item(), (logits.argmax(1).numpy() == fine).mean()

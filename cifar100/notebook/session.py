@@ -1,7 +1,9 @@
 """What a Run All of the main notebook does: its parameters, whether it trains or loads, and what it publishes."""
 
 import os
+import tempfile
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -11,17 +13,22 @@ from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.evaluation.logits import evaluate_run
 from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
+from cifar100.explain.gradient_flow import without_shortcuts
 from cifar100.files import write_bytes
+from cifar100.network import make_network
 from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.report.hand_in import render_submission
 from cifar100.report.pages import write_all
 from cifar100.report.published import group_by_recipe, load_published
 from cifar100.runs.find import RUN_FILES, has_weights, run_folder, running_folder
+from cifar100.runs.history import EpochRecord, format_record, load_history, save_history
 from cifar100.runs.place import claim, take_place
 from cifar100.runs.run import Run, is_finished
+from cifar100.train import fit
 
 OUTPUT = Path("output")  # what the project publishes: the notebook runs in the project's folder
+PLAIN = OUTPUT / "resnet56_multistep/without_shortcuts"  # what chapter 4 compares with the published run
 MOUNTED = ("MyDrive", "Shareddrives")  # folders that Google Drive has where it is mounted, and nobody makes by hand
 
 
@@ -44,8 +51,8 @@ class Session:
         return (running_folder(self.run) / "checkpoint.pt").exists()
 
     def __str__(self) -> str:
-        does = "trains" if self.trains else "loads a finished run, and trains nothing"
-        return f"{self.recipe.name}, seed {self.recipe.seed}: it {does}, on {self.device}, in {self.run}"
+        does = "is trained" if self.trains else "was trained before and is loaded"
+        return f"{self.recipe.name}, seed {self.recipe.seed}, {does}, on {self.device}.\nThe run: {self.run}"
 
 
 def start_session(
@@ -53,9 +60,8 @@ def start_session(
 ) -> Session:
     """Check the notebook's parameters and decide. started: the folder from which the user's relative paths count.
 
-    "auto" trains where there is a GPU, and on the sample; elsewhere it loads a finished run, one's own before the
-    published one. A finished run in an output folder of one's own is loaded on a GPU, too, so that Run All after a
-    disconnection goes on where it stopped. On the sample `smoke` takes the recipe's place.
+    "auto" trains where there is a GPU, and on the sample, where `smoke` takes the recipe's place; elsewhere it loads a
+    finished run, one's own before the published one. With a GPU one's own is loaded, too: Run All may be repeated.
     Raises UserError if a parameter is wrong, or if nothing can be loaded and nothing may be trained.
     """
     if train not in ("auto", "yes", "no"):
@@ -104,16 +110,29 @@ def check_mounted(folder: Path) -> None:
         raise UserError(f"OUTPUT is {folder}, but no Google Drive is mounted there: mount it and run this cell again.")
 
 
+def load_without_shortcuts(recipe: Recipe, folder: Path = PLAIN, epochs: int = 10) -> list[EpochRecord]:
+    """The recipe's first epochs without shortcuts, as history.csv in the folder keeps them. If it is not there they are
+    trained now, from the recipe's own weights and on its images; what else `fit` writes is thrown away."""
+    if not (folder / "history.csv").exists():
+        with tempfile.TemporaryDirectory() as temporary:
+            network, history = without_shortcuts(make_network(recipe)), []
+            for record in islice(fit(recipe, output=temporary, network=network), epochs):
+                history.append(record)
+                print(format_record(record, epochs))
+        save_history(folder, history)
+    return load_history(folder)
+
+
 def render_result(recipe: Recipe) -> str:
     """The block at the top of the notebook, in Markdown: whose work it is, and what the published runs have reached."""
     return render_submission(recipe, group_by_recipe(load_published()).get(recipe.name, []))
 
 
 def publish(session: Session) -> list[Path]:
-    """Evaluate the run in full, where that was not done yet; bring it and its figures into the project's own output, if
-    they lie elsewhere; and render README, training_logs.md and model cards from there.
+    """Evaluate the run in full, unless that was done; copy it and its figures into the project's output, if they lie
+    elsewhere; and render README, training_logs.md and model cards from there. On the sample nothing is done.
 
-    Returns the rendered files that changed. On the sample nothing is done.
+    Returns the rendered files that changed. Raises UserError if an unfinished run is in the project's own output.
     """
     if is_sample():
         return []
@@ -122,18 +141,10 @@ def publish(session: Session) -> list[Path]:
         result = evaluate_run(run)
         save_evaluation(result, summarise_evaluation(result))
     if home.resolve() != run.resolve():
-        bring_home(run, home)
+        with claim(home) as running:  # refuses to replace an unfinished run
+            for name in RUN_FILES:
+                write_bytes(running / name, (run / name).read_bytes())
+            take_place(home)
         for path in [*run.parent.glob("*.png"), *run.parent.glob("*.csv")]:
             write_bytes(home.parent / path.name, path.read_bytes())
     return write_all(Path.cwd())
-
-
-def bring_home(run: Path, home: Path) -> None:
-    """Copy a run to its place in the project, whole or not at all. Raises UserError if an unfinished run is there."""
-    with claim(home) as running:
-        if (running / "checkpoint.pt").exists():
-            raise UserError(f"{running} holds an unfinished run: finish it with --resume, or delete that folder.")
-        # metrics.json comes last: it is what tells a whole run from a part of one.
-        for name in sorted(RUN_FILES, key=lambda name: name == "metrics.json"):
-            write_bytes(running / name, (run / name).read_bytes())
-        take_place(home)

@@ -1,12 +1,14 @@
 """What the main notebook shows as text: the code of its rooms, and the tables of a run and of all recipes."""
 
-import ast
 import inspect
-from itertools import pairwise
-from statistics import mean, median
+import re
+from statistics import mean
+
+import numpy as np
 
 from cifar100 import recipes
 from cifar100.eda.augmentations import list_transforms
+from cifar100.evaluation.metrics import top_accuracy, wilson_interval
 from cifar100.recipe import Recipe
 from cifar100.report.describe import list_events
 from cifar100.report.reported import list_levels
@@ -20,19 +22,16 @@ EDGE = 5  # epochs whose mean stands for the beginning or the end of a range
 def as_code(*parts) -> str:
     """Markdown with the source of classes and functions, or with text that is code, highlighted."""
     texts = [part if isinstance(part, str) else inspect.getsource(part) for part in parts]
-    return "```python\n" + "\n\n\n".join(text.strip("\n") for text in texts) + "\n```"
+    code = "\n\n\n".join(text.strip("\n") for text in texts)
+    return f'<div style="font-family: monospace">\n\n```python\n{code}\n```\n\n</div>'  # nbconvert's pages need the div
 
 
 def recipe_source(name: str) -> str:
     """The code of a recipe in recipes.py, after that of the recipe which it changes, if it changes one."""
-    text, code, changed = inspect.getsource(recipes), {}, {}
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            (variable,), first = node.targets, node.value.args[:1]
-            code[variable.id] = ast.get_source_segment(text, node)
-            changed[variable.id] = first[0].id if first else None
-    own = next(variable for variable in code if getattr(recipes, variable) == recipes.RECIPES[name])
-    return (recipe_source(getattr(recipes, changed[own]).name) + "\n\n" if changed[own] else "") + code[own]
+    variable = next(own for own, value in vars(recipes).items() if own.isupper() and value == recipes.RECIPES[name])
+    code = re.search(rf"^{variable} = .*?^\)", inspect.getsource(recipes), re.MULTILINE | re.DOTALL)[0]
+    changed = re.match(r"\w+ = replace\(\s*(\w+)", code)
+    return (recipe_source(getattr(recipes, changed[1]).name) + "\n\n" if changed else "") + code
 
 
 def as_markdown(rows: list[dict[str, str]]) -> str:
@@ -44,53 +43,41 @@ def as_markdown(rows: list[dict[str, str]]) -> str:
 def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[str, str]]:
     """A row for each range of epochs between two changes of the recipe, and for the first epochs. What a range begins
     and ends with are means of EDGE epochs, or of half the range, since single epochs jump; but the very first epoch
-    stands alone."""
+    stands alone. A leap is the first epoch's test accuracy, against the mean of the EDGE before it."""
     changes = {round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)}
     ends = changes | {len(history)}
     ends = sorted(ends | ({FIRST_EPOCHS} if min(ends) > 2 * FIRST_EPOCHS else set()))
+    train, test = 100 * np.array([(record.train_accuracy, record.eval_accuracy) for record in history]).T
     rows = []
     for first, last in zip([0, *ends], ends):
         edge = min(EDGE, max(1, (last - first) // 2))
-        start, end = history[first : first + (edge if first else 1)], history[last - edge : last]
-        train, test = ([mean_of(part, kind) for part in (start, end)] for kind in ("train_accuracy", "eval_accuracy"))
-        steps = [abs(b.eval_accuracy - a.eval_accuracy) for a, b in pairwise(history[first:last])]
-        gained = history[first].eval_accuracy - mean_of(history[max(0, first - EDGE) : first or 1], "eval_accuracy")
-        rows.append(
-            {
-                "epochs": f"{first + 1}-{last}",
-                "rate at the end": f"{history[last - 1].lr:.2g}",
-                "training accuracy": f"{train[0]:.1%} to {train[1]:.1%}",
-                "test accuracy": f"{test[0]:.1%} to {test[1]:.1%}",
-                f"first epoch, against the {EDGE} before it": f"{100 * gained:+.1f} points"
-                if first in changes
-                else "-",
-                "typical change from epoch to epoch": f"{100 * median(steps):.1f} points" if steps else "-",
-                "gap": " to ".join(f"{100 * (a - b):+.1f}" for a, b in zip(train, test)) + " points",
-            }
-        )
+        start, end = slice(first, first + (edge if first else 1)), slice(last - edge, last)
+        leap = test[first] - test[max(0, first - EDGE) : first].mean() if first in changes else None
+        row = {"epochs": f"{first + 1}-{last}", "rate at the end": f"{history[last - 1].lr:.2g}"}
+        row["training %"], row["test %"] = (f"{of[start].mean():.1f} to {of[end].mean():.1f}" for of in (train, test))
+        row["leap"] = "-" if leap is None else f"{leap:+.1f}"
+        row["typical change"] = f"{np.median(np.abs(np.diff(test[first:last]))):.1f}" if last - first > 1 else "-"
+        row["gap"] = f"{(train - test)[start].mean():+.1f} to {(train - test)[end].mean():+.1f}"
+        rows.append(row)
     return rows
 
 
-def mean_of(records: list[EpochRecord], quantity: str) -> float:
-    return mean(getattr(record, quantity) for record in records)
-
-
-def list_results(run: Run, top1: float, top5: float, interval: tuple[float, float]) -> list[dict[str, str]]:
-    """What a run has reached and cost, a row each. top1, top5, interval: of its saved weights, computed anew, 0..1."""
+def list_results(run: Run, logits: np.ndarray, labels: np.ndarray) -> list[dict[str, str]]:
+    """What a run has reached and cost. logits: (N, 100), computed now from its saved weights; labels: (N,) classes."""
+    top1, top5 = (top_accuracy(logits, labels, count) for count in (1, 5))
+    least, most = wilson_interval(round(top1 * len(labels)), len(labels))
     final, best, reached = run.history[-1], run.metrics["best"], run.metrics["reached"]
-    lowest = min(run.history, key=lambda record: record.eval_loss)
-    values = {}
+    lowest, gap = min(run.history, key=lambda record: record.eval_loss), final.train_accuracy - final.eval_accuracy
+    values = {"top-1, last epoch": f"{final.eval_accuracy:.2%}"}
     for name, level in list_levels(run.recipe.name).items():
         missed = f"missed by {100 * (level - final.eval_accuracy):.2f} points"
-        verdict = "reached" if final.eval_accuracy >= level else missed
-        values[f"top-1, last epoch ({name} {level:.2%})"] = f"{final.eval_accuracy:.2%}, {verdict}"
+        values[f"{name}: {level:.2%}"] = "reached" if final.eval_accuracy >= level else missed
     values |= {
         "top-1, saved weights, computed now": f"{top1:.2%}",
-        "95 % interval, if other test images had been drawn (Wilson)": f"{interval[0]:.2%} to {interval[1]:.2%}",
+        "95 % interval, if other test images had been drawn (Wilson)": f"{least:.2%} to {most:.2%}",
         "top-5, computed now": f"{top5:.2%}",
         f"best epoch ({best['epoch']}), chosen on the {run.split} set": f"{best[f'{run.split}_accuracy']:.2%}",
-        "training accuracy": f"{final.train_accuracy:.2%}",
-        "gap, training minus test": f"{100 * (final.train_accuracy - final.eval_accuracy):+.1f} points",
+        "training accuracy": f"{final.train_accuracy:.2%}, {100 * gap:+.1f} points from the test",
         "first epoch at": ", ".join(f"{float(level):.0%}: {epoch}" for level, epoch in reached.items() if epoch) or "-",
         f"lowest test loss, in epoch {lowest.epoch}": f"{lowest.eval_loss:.3f}",
         "time, and on what": f"{format_seconds(run.metrics['seconds'])}, {run.machines}",
@@ -108,18 +95,15 @@ def compare_recipes(groups: dict[str, list[Run]]) -> list[dict[str, str]]:
     for name, runs in groups.items():
         recipe, a = recipes.RECIPES[name], recipes.RECIPES[name].augmentation
         also = {"label smoothing": recipe.label_smoothing, "dropout": recipe.dropout, "Muon": recipe.muon_lr}
-        transforms = [*list_transforms(a), *(["CutMix"] if a.cutmix_alpha else [])]
-        only_rotates = not a.shift and a.scale == (1.0, 1.0)
-        words = ["rotate" if only_rotates and "rotate" in transform else transform for transform in transforms]
-        rows.append(
-            {
-                "recipe": f"`{name}`",
-                "schedule": recipe.schedule,
-                "largest rate": f"{recipe.lr:g}",
-                "batch": f"{recipe.batch_size}",
-                "also": ", ".join(f"{what} {value:g}" for what, value in also.items() if value) or "-",
-                "augmentation": ", ".join(words),
-                "training accuracy": f"{mean(run.history[-1].train_accuracy for run in runs):.1%}",
-            }
-        )
+        transforms = ", ".join([*list_transforms(a), *["CutMix"] * bool(a.cutmix_alpha)])
+        row = {
+            "recipe": f"`{name}`",
+            "schedule": recipe.schedule,
+            "largest rate": f"{recipe.lr:g}",
+            "batch": f"{recipe.batch_size}",
+            "also": ", ".join(f"{what} {value:g}" for what, value in also.items() if value) or "-",
+            "augmentation": transforms if a.shift else transforms.replace("shift, scale, rotate", "rotate"),
+            "training accuracy": f"{mean(run.history[-1].train_accuracy for run in runs):.1%}",
+        }
+        rows.append(row)
     return rows

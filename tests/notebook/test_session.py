@@ -1,17 +1,23 @@
-"""What a Run All decides: train or load, where its paths count from, and where a run goes when it has finished."""
+"""What a Run All decides: train or load, where its paths count from, where a run goes; and what it shows as text."""
 
 import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from cifar100 import recipes
 from cifar100.errors import UserError
 from cifar100.notebook import session
 from cifar100.notebook.session import Session, choose_data, publish, start_session
+from cifar100.notebook.showcase import pick_examples
+from cifar100.notebook.tables import list_results, recipe_source, summarise_ranges
 from cifar100.recipes import RECIPES, SMOKE
 from cifar100.runs.find import RUN_FILES
+from cifar100.runs.history import EpochRecord
+from cifar100.runs.run import Run
 from cifar100.train import fit
 from tests.report.test_pages import make_run
 
@@ -27,49 +33,23 @@ def place(monkeypatch, tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def gpu(place, monkeypatch):
-    monkeypatch.setattr(session, "choose_device", lambda: torch.device("cuda"))
-
-
 def trains(recipe=NAME, **parameters) -> bool:
     return start_session(Path.cwd(), recipe, **parameters).trains
 
 
 def test_without_a_gpu_it_loads_what_was_asked_for(place):
     make_run("output", RECIPES[NAME], [0.1])
-    assert not trains() and not trains(output="drive")
-    assert trains(train="yes")
+    assert trains(train="yes") and not trains() and not trains(output="drive")
     with pytest.raises(UserError, match=f"{NAME}, seed 1, has no finished run with weights in output, and nothing"):
         trains(seed=1)
-    (place / f"output/{NAME}/seed0/weights.safetensors").unlink()
-    with pytest.raises(UserError, match="set TRAIN to yes"):
-        trains(train="no")
 
 
-def test_with_a_gpu_a_published_run_keeps_nobody_from_training(place, gpu):
-    folder = make_run("output", RECIPES[NAME], [0.1])
-    assert trains() and not trains(train="no")
-    (folder / "history.csv").write_text("damaged")
-    assert trains() and trains(train="yes")
-
-
-def test_with_a_gpu_a_finished_run_in_a_folder_of_ones_own_is_loaded(place, gpu):
-    assert trains(output="drive")
+def test_with_a_gpu_a_finished_run_of_ones_own_is_loaded_but_not_a_published_one(place, monkeypatch):
+    monkeypatch.setattr(session, "choose_device", lambda: torch.device("cuda"))
+    make_run("output", RECIPES[NAME], [0.1])
+    assert trains() and trains(output="drive") and not trains(train="no")
     make_run(place / "drive", RECIPES[NAME], [0.1])
     assert not trains(output="drive")
-
-
-def test_the_sample_trains_smoke_on_any_machine(place):
-    started = start_session(place, NAME, data=" 'sample' ")
-    assert started.recipe.name == "smoke" and started.trains and started.run == Path("output/sample/smoke/seed0")
-
-
-def test_wrong_values_get_a_sentence(place):
-    with pytest.raises(UserError, match="TRAIN must be auto, yes or no, not 'maybe'"):
-        trains(train="maybe")
-    with pytest.raises(UserError, match="Did you mean sprint?"):
-        trains("sprnt")
 
 
 def test_paths_count_from_where_the_user_stands_and_stay(place):
@@ -97,15 +77,39 @@ def test_publishing_brings_a_run_home_whole_and_evaluated(place, tiny, monkeypat
     (place / "drive/smoke/09_curves.png").write_bytes(b"image")
     monkeypatch.setattr(session, "write_all", lambda root: [root / "training_logs.md"])
     finished, home = Session(recipe, torch.device("cpu"), Path("drive"), False, None), place / "output/smoke"
-    checkpoint = home / "seed0.running/checkpoint.pt"
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"hours of work")
-    with pytest.raises(UserError, match="holds an unfinished run: finish it with --resume"):
-        publish(finished)
-    assert checkpoint.read_bytes() == b"hours of work"
-    checkpoint.unlink()
     assert publish(finished) == [place / "training_logs.md"]
     assert {path.name for path in (home / "seed0").iterdir()} == set(RUN_FILES)
-    assert (home / "seed0/metrics.json").read_bytes() == (place / "drive/smoke/seed0/metrics.json").read_bytes()
     assert '"evaluation"' in (home / "seed0/metrics.json").read_text()
     assert (home / "09_curves.png").read_bytes() == b"image"
+
+
+def test_the_code_of_a_recipe_makes_that_recipe():
+    for name in RECIPES:
+        made: dict = {}
+        exec(recipe_source(name), dict(vars(recipes)), made)
+        assert list(made.values())[-1] == RECIPES[name]
+
+
+def test_a_run_is_told_by_the_ranges_between_its_changes():
+    accuracies = enumerate((0.1, 0.2, 0.5, 0.52, 0.6, 0.59), start=1)
+    history = [EpochRecord(epoch, 0.1, 1.0, test + 0.02, 1.0, test) for epoch, test in accuracies]
+    rows = summarise_ranges(history, replace(RECIPES[NAME], epochs=6, milestones=(2, 4)))
+    assert [row["epochs"] for row in rows] == ["1-2", "3-4", "5-6"]
+    assert [row["leap"] for row in rows] == ["-", "+35.0", "+27.0"]
+    assert [row["typical change"] for row in rows] == ["10.0", "2.0", "1.0"]
+    assert rows[0]["test %"] == "10.0 to 20.0" and rows[2]["gap"] == "+2.0 to +2.0"
+
+
+def test_results_of_a_run_are_told_with_its_targets(tmp_path):
+    run = Run.load(make_run(tmp_path, RECIPES[NAME], [0.5, 0.735], seconds=90))
+    told = {row["measure"]: row["resnet56_multistep, seed 0"] for row in list_results(run, np.eye(100), np.arange(100))}
+    assert told["the course asks for: 73.00%"] == "reached"
+    assert told["the report's best: 73.84%"] == "missed by 0.34 points"
+    assert told["training accuracy"] == "78.50%, +5.0 points from the test"
+
+
+def test_the_most_confident_examples_come_first_one_of_each_superclass():
+    probabilities, labels = np.zeros((5, 100)), np.array([0, 0, 1, 2, 3])  # two apples, then other superclasses
+    probabilities[range(5), (0, 0, 1, 5, 6)] = 0.7, 0.9, 0.8, 0.6, 0.95
+    assert pick_examples(probabilities, labels, True, 8).tolist() == [1, 2]
+    assert pick_examples(probabilities, labels, False, 8).tolist() == [4, 3]
