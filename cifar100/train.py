@@ -1,8 +1,8 @@
 """Train a recipe, from its first step to the finished run, on one page.
 
-From top to bottom: `fit` is the run, `build` what it starts from, `train_one_epoch` what happens in an epoch,
-`evaluate` how the network is judged after it, `save_checkpoint` what an interrupted run goes on from, and `finish` what
-a run leaves. Example: `for record in fit(RECIPES["smoke"], data="sample"): print(record)`
+From top to bottom: `fit` is the training run, `build` sets it up, `train_one_epoch` trains for one epoch, `evaluate`
+measures the network after it, `save_checkpoint` saves all that resuming needs, and `finish` writes the finished run.
+Example: `for record in fit(RECIPES["smoke"], data="sample"): print(record)`
 """
 
 import io
@@ -56,21 +56,21 @@ Progress = Callable[[Iterable, int, int], Iterable]  # (batches, epoch, number o
 
 @dataclass
 class Training:
-    """What changes while a recipe trains, what feeds it, and what it has to tell so far."""
+    """The state of a training run: what changes during it, what feeds it, and its history so far."""
 
     recipe: Recipe
     network: nn.Module
     forward: Forward
     optimizers: list[Optimizer]  # SGD, and Muon where the recipe has it
     schedulers: list[LRScheduler]
-    scaler: torch.amp.GradScaler  # of the gradients in float16; does nothing in other precisions
+    scaler: torch.amp.GradScaler  # scales the loss in float16; does nothing in other precisions
     loader: TrainingLoader
     augmentation: BatchAugmentation
-    steps: int  # of the whole run, which may end within an epoch
+    steps: int  # of the whole run, which may end in the middle of an epoch
     device: torch.device
-    machine: str  # what computes, and in which precision
+    machine: str  # the hardware and the precision
     group: Group
-    commit: str | None  # asked for at the start: the files may change while the run goes on
+    commit: str | None  # read at the start, because the files may change during the run
     history: list[EpochRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     machines: list[dict] = field(default_factory=list)  # {"hardware": text, "epochs": [first, last]}
@@ -94,18 +94,19 @@ def fit(
 ) -> Iterator[EpochRecord]:
     """Train the recipe, yield a record after each epoch, and leave the finished run in its folder.
 
-    data: a folder, "sample", or None (see `load_split`). num_workers: None for what suits the device.
-    compile: the training step, on a GPU. precision: see `choose_precision`. resume: continue after
-    the last finished epoch; a finished run is not trained again. holdout: train on nine tenths of the
-    training set and evaluate on the rest. network: trained in place of the recipe's own. group: the
-    processes that train this run together, each of which calls `fit`.
-    Raises UserError if anything asked for is not there, or if an unfinished run would be lost.
+    data: a folder, "sample", or None (see `load_split`). num_workers: None chooses for the device. compile: compile the
+    training step on a GPU. precision: see `choose_precision`. resume: continue after the last finished epoch; a
+    finished run is not trained again. holdout: train on nine tenths of the training set and evaluate on the rest.
+    network: trained instead of the recipe's own. group: the processes that train this run; each of them calls `fit`.
+
+    On Ctrl-C the KeyboardInterrupt passes through; the checkpoint holds the last finished epoch, and `resume=True`
+    continues after it. Raises UserError if the input is invalid, or if an unfinished run would be overwritten.
     """
     writes = group.rank == 0
     say = say if writes else lambda text: None
     device = choose_device(device, group.local_rank if group.size > 1 else None)
     if group.local_rank > 0:
-        group.wait()  # while the first process of this machine downloads what it needs, too
+        group.wait()  # while the first process of this machine downloads the data
     training_set, held = load_training_and_held(data, holdout)
     if group.local_rank == 0:
         group.wait()
@@ -116,7 +117,7 @@ def fit(
         unfinished = writes and (running / "checkpoint.pt").exists()
         checkpoint = group.broadcast((running / "checkpoint.pt").read_bytes() if unfinished else None)
         if resume and not checkpoint and group.broadcast(writes and is_finished(folder, recipe)):
-            say(f"{folder} is finished already. Without resuming it is trained again.")
+            say(f"{folder} is already finished. To train it again, do not resume.")
             yield from Run.load(folder).history
             return
         training = build(recipe, training_set, device, num_workers, compile, precision, network, say, group)
@@ -129,7 +130,7 @@ def fit(
             start = time.perf_counter()
             train_loss, train_accuracy, lr = train_one_epoch(training, epoch, progress)
             trained = time.perf_counter()
-            if epoch == epochs and writes:  # the last line of the log is that of the saved weights
+            if epoch == epochs and writes:  # the last evaluation is of the saved weights
                 save_weights(running / WEIGHTS, training.network, recipe)
                 load_weights(running / WEIGHTS, training.network)
             evaluators = group if epoch < epochs else ALONE  # only rank 0 has the weights as saved
@@ -164,7 +165,7 @@ def build(
     say: Say = print,
     group: Group = ALONE,
 ) -> Training:
-    """The training before its first step. Raises UserError if a batch is larger than the set."""
+    """The training run before its first step. Raises UserError if a batch is larger than the training set."""
     if device.type == "cpu":
         keep_freed_memory()
     dtype = choose_precision(device, precision)
@@ -175,7 +176,7 @@ def build(
         use_products(network)
     loader = TrainingLoader(training_set, recipe, device, num_workers, group)
     forward = make_forward(group.wrap(network), dtype, recipe.label_smoothing, device)
-    # The sprint ends before a compiler would have paid; several processes wait for one another within a step.
+    # `sprint` ends before compiling would pay off; several processes wait for one another within a step.
     if compile and device.type == "cuda" and recipe.network != "sprint" and group.size == 1:
         forward = compile_forward(forward, recipe.batch_size, say)
     optimizers = make_optimizers(network, recipe, dtype)
@@ -193,13 +194,12 @@ def train_one_epoch(
     epoch: int,
     progress: Progress | None = None,
 ) -> tuple[float, float, float]:
-    """Train for an epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) over
-    its images as they were seen, and SGD's rate in the last step. A mixed image counts for the
-    label with the larger share. Raises UserError if a loss is not finite.
-    """
+    """Train for one epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) on the
+    augmented images, and SGD's learning rate in the last step. The label of a CutMix image is the
+    class with the larger share. Raises UserError if a loss is not finite."""
     recipe, device = training.recipe, training.device
-    # torch's own generator is left to dropout and CutMix. A seed for each epoch makes them depend
-    # neither on what ran before nor on an interruption; each process has its own.
+    # Dropout and CutMix draw from torch's global generator. It is seeded in each epoch, so that a
+    # resumed run draws the same numbers. Each process has its own seed.
     rank = training.group.rank
     key = (recipe.seed, epoch, 3, rank) if rank else (recipe.seed, epoch, 3)
     torch.manual_seed(make_generator(*key).initial_seed())
@@ -220,6 +220,7 @@ def train_one_epoch(
 
         for optimizer in training.optimizers:
             optimizer.zero_grad()
+        # The mean cross-entropy loss and the logits: see `make_forward` in training/forward.py
         loss, logits = training.forward(inputs, targets)
         training.scaler.scale(loss).backward()
         for optimizer in training.optimizers:
@@ -232,7 +233,7 @@ def train_one_epoch(
         losses[step], sizes[step] = loss.detach(), len(labels)
         main = targets if targets.ndim == 1 else targets.argmax(1)
         correct += (logits.argmax(1) == main).sum()
-        if step % 50 == 0 or step + 1 == steps:  # to read it makes a GPU wait
+        if step % 50 == 0 or step + 1 == steps:  # not always: the CPU waits for the GPU here
             check_finite(losses[: step + 1], epoch)
 
     loss = losses.cpu().double() @ sizes.double()
@@ -248,7 +249,7 @@ def check_finite(losses: Tensor, epoch: int) -> None:
 
 
 def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int) -> Tensor:
-    """The network's input from a batch of the loader, augmented where the loader has not done so."""
+    """The network's input from a batch of the loader, augmented here unless the loader has done so."""
     if training.recipe.augmentation.pipeline == "device":
         return training.augmentation(images, indices, pixels)
     return to_input(images, pixels)
@@ -256,7 +257,7 @@ def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int
 
 @torch.no_grad()
 def evaluate(network: nn.Module, held: Images, device: torch.device, group: Group = ALONE) -> tuple[float, float]:
-    """The mean cross-entropy and the top-1 accuracy (0..1), one view an image, in float32."""
+    """The mean cross-entropy and the top-1 accuracy (0..1), one view per image, in float32."""
     network.eval()
     images, labels = (group.share(torch.from_numpy(part)) for part in (held.images, held.fine))
     batches = images.to(device).split(500)
@@ -268,8 +269,8 @@ def evaluate(network: nn.Module, held: Images, device: torch.device, group: Grou
 
 
 def save_checkpoint(path: Path, training: Training) -> None:
-    """All that the next epoch depends on, written whole or not at all. No random states: every draw is a function of
-    the recipe's seed, the epoch and the image."""
+    """Save all that the next epoch depends on; the file is written whole or not at all. It needs no random states:
+    every random number is a function of the recipe's seed, the epoch and the image."""
     checkpoint = {
         "recipe": training.recipe.to_json(),
         "network": training.network.state_dict(),
@@ -281,22 +282,22 @@ def save_checkpoint(path: Path, training: Training) -> None:
         "machines": training.machines,
         "commit": training.commit,
     }
-    content = io.BytesIO()  # in memory first: a full disk then meets one write
+    content = io.BytesIO()  # in memory first, and then written in one go
     torch.save(checkpoint, content)
     write_bytes(path, content.getvalue())
 
 
 def load_checkpoint(training: Training, content: bytes, folder: Path) -> None:
-    """Bring a fresh training to where `save_checkpoint` was called. Raises UserError if the content is damaged or of
-    another recipe."""
+    """Restore the state that `save_checkpoint` saved. Raises UserError if the content is damaged or from another
+    recipe."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if archive.testzip():  # compares the checksums, which torch.load does not
                 raise ValueError("a wrong checksum")
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         same = Recipe.from_json(checkpoint["recipe"]) == training.recipe
-    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
-        raise UserError(f"The checkpoint of {folder} is damaged: delete {folder.name}.running, start again.") from error
+    except Exception as error:  # a damaged file may raise any exception
+        raise UserError(f"The checkpoint of {folder} is damaged: delete {folder.name}.running, train again.") from error
     if not same:
         way_out = f"resume with the same options, or delete {folder.name}.running"
         raise UserError(f"The checkpoint of {folder} is from a recipe with other settings: {way_out}.")
@@ -311,7 +312,7 @@ def load_checkpoint(training: Training, content: bytes, folder: Path) -> None:
 
 
 def finish(training: Training, running: Path, data: str) -> None:
-    """Write what a finished run leaves beside its weights: recipe.json, history.csv and metrics.json."""
+    """Write the other files of a finished run: recipe.json, history.csv and metrics.json."""
     whole, rest = divmod(training.steps, len(training.loader))
     images = whole * training.loader.count + rest * training.recipe.batch_size
     machines = training.machines
