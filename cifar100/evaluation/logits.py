@@ -13,7 +13,6 @@ from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.network import load_network
-from cifar100.parallel import ALONE, Group
 from cifar100.runs.run import Run
 
 
@@ -36,16 +35,6 @@ def extract_features(network: nn.Module, images: np.ndarray, batch_size: int = 5
     network.eval()
     batches = torch.tensor(images, device=next(network.parameters()).device).split(batch_size)
     return torch.cat([network.features(to_input(batch)).float() for batch in batches]).cpu().numpy()
-
-
-def evaluate(
-    network: nn.Module, data: Images, device: torch.device, batch_size: int = 500, group: Group = ALONE
-) -> tuple[float, float]:
-    """The mean cross-entropy and the top-1 accuracy (0..1) over all images, in float32. Each process of the group
-    computes its share of the logits, and all of them get both numbers."""
-    images = group.share(torch.from_numpy(data.images)).to(device)
-    logits = group.unite(predict_logits(network, images, batch_size).cpu(), len(data))
-    return score(logits, torch.from_numpy(data.fine))
 
 
 def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
