@@ -98,10 +98,8 @@ def fit(
     training step on a GPU. precision: see `choose_precision`. resume: continue after the last finished epoch; a
     finished run is not trained again. holdout: train on nine tenths of the training set and evaluate on the rest.
     network: trained instead of the recipe's own. group: the processes that train this run; each of them calls `fit`.
-
     On Ctrl-C the KeyboardInterrupt passes through; the checkpoint holds the last finished epoch, and `resume=True`
-    continues after it. Raises UserError if the input is invalid, or if an unfinished run would be overwritten.
-    """
+    continues after it. Raises UserError if the input is invalid, or if an unfinished run would be overwritten."""
     writes = group.rank == 0
     say = say if writes else lambda text: None
     device = choose_device(device, group.local_rank if group.size > 1 else None)
@@ -144,7 +142,7 @@ def fit(
                 save_checkpoint(running / "checkpoint.pt", training)
                 save_history(running, training.history)
             if epoch == 1:
-                say(f"The first of {epochs} epochs took {format_seconds(time.perf_counter() - start)}.")
+                say(f"Epoch 1 of {epochs} took {format_seconds(time.perf_counter() - start)}.")
             if epoch < epochs:
                 yield record
 
@@ -194,12 +192,11 @@ def train_one_epoch(
     epoch: int,
     progress: Progress | None = None,
 ) -> tuple[float, float, float]:
-    """Train for one epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) on the
-    augmented images, and SGD's learning rate in the last step. The label of a CutMix image is the
-    class with the larger share. Raises UserError if a loss is not finite."""
+    """Train for one epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1)
+    on the augmented images, and SGD's learning rate in the last step. The label of a CutMix
+    image is the class with the larger share. Raises UserError if a loss is not finite."""
     recipe, device = training.recipe, training.device
-    # Dropout and CutMix draw from torch's global generator. It is seeded in each epoch, so that a
-    # resumed run draws the same numbers. Each process has its own seed.
+    # For dropout and CutMix. With a seed per epoch a resumed run draws the same numbers.
     rank = training.group.rank
     key = (recipe.seed, epoch, 3, rank) if rank else (recipe.seed, epoch, 3)
     torch.manual_seed(make_generator(*key).initial_seed())
@@ -244,8 +241,7 @@ def train_one_epoch(
 
 def check_finite(losses: Tensor, epoch: int) -> None:
     if not losses.isfinite().all():
-        step = f"step {len(losses)} of epoch {epoch}"
-        raise UserError(f"The loss is not a finite number by {step}: start again with a lower learning rate.")
+        raise UserError(f"The loss is not a finite number by step {len(losses)} of epoch {epoch}: lower --lr.")
 
 
 def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int) -> Tensor:
@@ -256,7 +252,12 @@ def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, held: Images, device: torch.device, group: Group = ALONE) -> tuple[float, float]:
+def evaluate(
+    network: nn.Module,
+    held: Images,
+    device: torch.device,
+    group: Group = ALONE,
+) -> tuple[float, float]:
     """The mean cross-entropy and the top-1 accuracy (0..1), one view per image, in float32."""
     network.eval()
     images, labels = (group.share(torch.from_numpy(part)) for part in (held.images, held.fine))
@@ -288,8 +289,7 @@ def save_checkpoint(path: Path, training: Training) -> None:
 
 
 def load_checkpoint(training: Training, content: bytes, folder: Path) -> None:
-    """Restore the state that `save_checkpoint` saved. Raises UserError if the content is damaged or from another
-    recipe."""
+    """Restore what `save_checkpoint` saved. Raises UserError if the content is damaged or from another recipe."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if archive.testzip():  # compares the checksums, which torch.load does not
@@ -315,13 +315,12 @@ def finish(training: Training, running: Path, data: str) -> None:
     """Write the other files of a finished run: recipe.json, history.csv and metrics.json."""
     whole, rest = divmod(training.steps, len(training.loader))
     images = whole * training.loader.count + rest * training.recipe.batch_size
-    machines = training.machines
     facts = {
         "data": data,
         "seconds": max(0.1, round(sum(training.seconds.values()), 1)),
         "images_per_second": round(images / training.seconds["training"], 1),
-        "hardware": find_main(machines),
-        **({"machines": machines} if len(machines) > 1 else {}),
+        "hardware": find_main(training.machines),
+        **({"machines": training.machines} if len(training.machines) > 1 else {}),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__},
         "commit": training.commit,
     }
