@@ -63,14 +63,14 @@ class Training:
     compute_loss: Forward  # (inputs, targets) -> (mean loss, logits)
     optimizers: list[Optimizer]  # SGD, and Muon where the recipe has it
     schedulers: list[LRScheduler]
-    scaler: torch.amp.GradScaler  # of the gradients in float16; does nothing in other precisions
+    scaler: torch.amp.GradScaler  # scales the loss in float16; does nothing in other precisions
     loader: TrainingLoader
     augmentation: BatchAugmentation
     total_steps: int  # of the run; the number of epochs may be fractional
     device: torch.device
     hardware: str  # that computes, and its precision
     group: Group
-    commit: str | None  # asked for at the start: the files may change while the run goes on
+    commit: str | None  # read at the start, because the files may change during the run
     history: list[EpochRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     machines: list[dict] = field(default_factory=list)  # {"hardware": text, "epochs": [first, last]}
@@ -94,13 +94,12 @@ def fit(
 ) -> Iterator[EpochRecord]:
     """A generator: train the recipe, yield a record after each epoch, and leave the finished run in its folder.
 
-    data: a folder, "sample", or None (see `load_split`). num_workers: None for what suits the device.
-    compile: the training step, on a GPU. precision: see `choose_precision`. resume: continue after
-    the last finished epoch; a finished run is not trained again. holdout: train on nine tenths of the
-    training set and evaluate on the rest. network: trained in place of the recipe's own. group: the
-    processes that train this run together, each of which calls `fit`.
-    Ctrl-C passes through: the last finished epoch is in the checkpoint, and `resume` goes on after it.
-    Raises UserError if anything asked for is not there, or if an unfinished run would be lost.
+    data: a folder, "sample", or None (see `load_split`). num_workers: None chooses for the device. compile: compile the
+    training step on a GPU. precision: see `choose_precision`. resume: continue after the last finished epoch; a
+    finished run is not trained again. holdout: train on nine tenths of the training set and evaluate on the rest.
+    network: trained instead of the recipe's own. group: the processes that train this run; each of them calls `fit`.
+    On Ctrl-C the KeyboardInterrupt passes through; the checkpoint holds the last finished epoch, and `resume=True`
+    continues after it. Raises UserError if the input is invalid, or if an unfinished run would be overwritten.
     """
     writes = group.rank == 0  # only this process touches `output` and prints
     say = say if writes else lambda text: None
@@ -113,14 +112,14 @@ def fit(
     folder = run_folder(recipe, output, is_sample(data), holdout)
     epochs, split = math.ceil(recipe.epochs), "validation" if holdout else "test"
 
-    # It locks the folder, and refuses an unfinished run in it unless it is to be resumed.
+    # `claim` locks the folder and, unless it is to be resumed, refuses an unfinished run.
     claimed = claim(folder, resume) if writes else nullcontext()
     with claimed as running, advise_on_memory(recipe):
         unfinished = writes and (running / "checkpoint.pt").exists()
         checkpoint = group.broadcast((running / "checkpoint.pt").read_bytes() if unfinished else None)
         finished = writes and resume and not unfinished and is_finished(folder, recipe)
         if group.broadcast(finished):
-            say(f"{folder} is finished already. Without resuming it is trained again.")
+            say(f"{folder} is already finished. To train it again, do not resume.")
             yield from Run.load(folder).history
             return
         training = build(recipe, training_set, device, num_workers, compile, precision, network, say, group)
