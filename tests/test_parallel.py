@@ -66,6 +66,6 @@ def test_a_group_that_does_not_come_together_is_given_up(monkeypatch):
     monkeypatch.setattr(parallel, "PATIENCE", timedelta(seconds=1))
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="The 2 processes of this run did not come together .* by torchrun"):
+    with pytest.raises(UserError, match="The 2 processes of this run did not connect .* by torchrun"):
         with parallel.joined():
             pass
