@@ -40,7 +40,7 @@ def choose_device(name: str | None = None, local_rank: int | None = None) -> tor
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that a GPU is out of memory: by CUDA, its libraries or Apple's GPU."""
+    """Whether the error is that a GPU is out of memory: of CUDA, its libraries or Apple's GPU."""
     return any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
 
 
