@@ -1,1 +1,1 @@
-"""Measurements of speed and size: each room has one question, and gives a dict that JSON can keep."""
+"""The speed of this project compared with a baseline."""

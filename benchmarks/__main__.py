@@ -1,4 +1,4 @@
-"""python -m benchmarks: measure two networks beside the plain public way of writing them. Takes some minutes."""
+"""python -m benchmarks: compare the speed of two networks with a baseline. Takes some minutes."""
 
 import argparse
 import sys

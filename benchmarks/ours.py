@@ -1,4 +1,4 @@
-"""Our training step, evaluation and pipeline as work without end, to be timed beside the plain way's."""
+"""Our training step, evaluation and input pipeline as endless generators, to compare with the baseline."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from cifar100.train import Training, build
 
 
 def training_steps(recipe: Recipe, device: torch.device, compile: bool, precision: str) -> Iterator[int]:
-    """Our steps without end, on four batches that lie ready; yields each one's number of images."""
+    """Train endlessly on four prepared batches; yields the number of images of each step."""
     training = start(recipe, device, compile, precision)
     training.network.train()
     noise = draw_noise(4 * recipe.batch_size)
@@ -25,7 +25,7 @@ def training_steps(recipe: Recipe, device: torch.device, compile: bool, precisio
 
 
 def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterator[int]:
-    """Our predictions without end, from images in uint8."""
+    """Predict endlessly, from uint8 images."""
     network = start(recipe, device).network
     images = torch.from_numpy(draw_noise(batch_size).images).to(device)
     while True:
@@ -33,7 +33,7 @@ def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterat
 
 
 def augmented_batches(recipe: Recipe, device: torch.device) -> Iterator[int]:
-    """Our augmented batches without end, epoch after epoch of CIFAR-100's size."""
+    """Augment endlessly, in epochs of the size of CIFAR-100."""
     yield from map(len, make_inputs_forever(build(recipe, draw_noise(), device, compile=False)))
 
 

@@ -1,7 +1,4 @@
-"""Our training step, evaluation and pipeline side by side with the plain public way of writing them.
-
-The plain side has the memory settings of any program.
-"""
+"""Our training step, evaluation and input pipeline compared with the baseline of `plain`."""
 
 import sys
 from typing import NamedTuple
@@ -22,10 +19,10 @@ SIDES = ("plain", "plain, workers", "ours", "ours, float32")
 
 
 class Row(NamedTuple):
-    """A line of the table, in images/s."""
+    """A row of the table, in images/s."""
 
     part: str
-    plain: float  # the better one, where there are two
+    plain: float  # the faster one, if there are two
     ours: float
 
 
@@ -36,8 +33,8 @@ def measure_peers(
     rounds: int = 5,
     seconds: float = 1.5,
 ) -> dict:
-    """The rows and the machine. Every side has `rounds` turns of about `seconds`; the median counts. Raises UserError
-    for a device or a precision that is not there."""
+    """The rows and the machine. Each rate is the median of `rounds` measurements of about `seconds`. Raises UserError
+    for an unsupported device or precision."""
     chosen = choose_device(device)
     precision = name_precision(choose_precision(chosen, precision))
     rows: list[Row] = []
@@ -52,12 +49,12 @@ def measure_peers(
 
 
 def say(text: str) -> None:
-    """To the screen, past whatever reads the output."""
+    """Print to stderr, which is not redirected with the output."""
     print(text, file=sys.stderr, flush=True)
 
 
 def compare_network(sides: Sides, recipe: Recipe, compile: bool, precision: str) -> list[Row]:
-    """The training step, in our fastest precision and in float32, and the evaluation of a recipe's network."""
+    """Compare the training step, in the given precision and in float32, and the evaluation of a network."""
     kinds = {"ours": precision} | ({"ours, float32": "float32"} if precision != "float32" else {})
     steps = {side: (ours.training_steps, recipe, sides.device, compile, kind) for side, kind in kinds.items()}
     trained = sides.alternate({"plain": (plain.training_steps, recipe, sides.device)} | steps)
@@ -74,7 +71,7 @@ def compare_network(sides: Sides, recipe: Recipe, compile: bool, precision: str)
 
 
 def compare_pipeline(sides: Sides, recipe: Recipe) -> Row:
-    """Augmented batches: made whole, against a DataLoader without workers and with one a core."""
+    """Compare the augmentation with a DataLoader without workers and with one worker per core."""
     rates = sides.alternate(
         {
             "plain, workers": (plain.augmented_batches, recipe, sides.device, count_cores()),
@@ -86,18 +83,18 @@ def compare_pipeline(sides: Sides, recipe: Recipe) -> Row:
 
 
 def format_rate(rate: float) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     return f"{float(f'{rate:.3g}'):,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def format_table(figures: dict) -> str:
-    """In Markdown, for docs/speed.md: the rows, and what they were measured on."""
-    lines = ["| | plain, images/s | ours, images/s | ratio |", "| --- | ---: | ---: | ---: |"]
+    """The rows and the machine in Markdown, for docs/speed.md."""
+    lines = ["| | baseline, images/s | ours, images/s | ratio |", "| --- | ---: | ---: | ---: |"]
     for row in figures["rows"]:
         ratio = row.ours / row.plain
         lines.append(f"| {row.part} | {format_rate(row.plain)} | {format_rate(row.ours)} | **{ratio:.1f}** |")
     conditions = (
         f"On {figures['hardware']}, PyTorch {figures['torch']}, commit {figures['commit']}, medians of "
-        f"{figures['rounds']} turns."
+        f"{figures['rounds']} rounds."
     )
     return "\n".join([*lines, "", conditions])

@@ -1,7 +1,7 @@
-"""The plain public way to write our training step, evaluation and pipeline: what ours are measured against.
+"""The baseline: training step, evaluation and input pipeline as in typical tutorials.
 
-torchvision's parts, float32, NCHW, PIL images, and the loop that every tutorial has; recipes give the settings alone.
-Every function but the networks' is work without end: it yields the number of images that it has just done.
+Blocks of torchvision, float32, NCHW, PIL images; only the settings come from the recipes. All functions, except for the
+networks, are endless generators of the number of images that they have processed.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from cifar100.recipe import Recipe
 
 
 def make_resnet18(num_classes: int = 100) -> nn.Module:
-    """torchvision's, with the two changes that everyone makes for 32x32 images."""
+    """The ResNet-18 of torchvision with the two usual changes for 32x32 images."""
     network = models.resnet18(num_classes=num_classes)
     network.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
     network.maxpool = nn.Identity()
@@ -27,7 +27,7 @@ def make_resnet18(num_classes: int = 100) -> nn.Module:
 
 
 def make_resnet56(num_classes: int = 100) -> nn.Module:
-    """Three stages of nine blocks; torchvision's ResNet has four stages, so that its block alone is used."""
+    """Three stages of nine blocks of torchvision, whose own ResNets have four stages."""
 
     def make_stage(inputs: int, channels: int, stride: int) -> nn.Sequential:
         shortcut = nn.Sequential(nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
@@ -43,7 +43,7 @@ NETWORKS = {"resnet18": make_resnet18, "resnet56": make_resnet56}
 
 
 def training_steps(recipe: Recipe, device: torch.device) -> Iterator[int]:
-    """Steps on four batches that lie ready, with the figures that a tutorial's loop keeps."""
+    """Train on four prepared batches, with the running loss and accuracy of a typical tutorial."""
     network = NETWORKS[recipe.network]().to(device).train()
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     settings = {name: getattr(recipe, name) for name in ("lr", "momentum", "nesterov", "weight_decay")}
@@ -66,7 +66,7 @@ def training_steps(recipe: Recipe, device: torch.device) -> Iterator[int]:
 
 
 def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterator[int]:
-    """Forward passes on a batch that lies ready."""
+    """Forward passes on a prepared batch."""
     network = NETWORKS[recipe.network]().to(device).eval()
     inputs = torch.randn(batch_size, 3, 32, 32, device=device)
     while True:
@@ -76,7 +76,7 @@ def evaluations(recipe: Recipe, device: torch.device, batch_size: int) -> Iterat
 
 
 class PilImages(Dataset):
-    """As torchvision.datasets.CIFAR100 gives them: one PIL image each, then the transforms."""
+    """Like torchvision.datasets.CIFAR100: a PIL image, then the transforms."""
 
     def __init__(self, data: Images, transform: transforms.Compose):
         self.data, self.transform = data, transform
@@ -89,7 +89,7 @@ class PilImages(Dataset):
 
 
 def augmented_batches(recipe: Recipe, device: torch.device, num_workers: int) -> Iterator[int]:
-    """Crop, flip and cutout of the recipe, image by image in a DataLoader, epoch after epoch of CIFAR-100's size."""
+    """Crop, flip and cutout of the recipe in a DataLoader, in epochs of the size of CIFAR-100."""
     settings = recipe.augmentation
     area = (settings.cutout / 32) ** 2
     steps = (
@@ -108,7 +108,7 @@ def augmented_batches(recipe: Recipe, device: torch.device, num_workers: int) ->
 
 
 def draw_noise(count: int = SIZES["train"]) -> Images:
-    """Random pixels and labels, which cost what CIFAR-100's cost; by default as many as there are to train on."""
+    """Random pixels and labels; by default as many as the training images of CIFAR-100."""
     generator = np.random.default_rng(0)
     fine = generator.integers(0, len(COARSE_OF_FINE), count)
     return Images(generator.integers(0, 256, (count, 32, 32, 3), np.uint8), fine, COARSE_OF_FINE[fine])

@@ -11,10 +11,10 @@ import torch
 
 from cifar100.dataset.cifar import SIZES, find_folder, find_split, is_sample
 from cifar100.device import (
-    WRONG_BFLOAT16,
+    INCORRECT_BFLOAT16,
     choose_device,
     choose_precision,
-    convolves_rightly,
+    convolves_correctly,
     current_commit,
     describe_hardware,
     has_bfloat16,
@@ -35,8 +35,8 @@ def check(
     yield "versions", True, f"Python {platform.python_version()}, {packages}; {system}"
     yield "device", True, describe_hardware(chosen)
     precision = name_precision(choose_precision(chosen))
-    right = not has_bfloat16(chosen) or convolves_rightly(torch.bfloat16)
-    yield "precision", right, precision if right else f"{precision}. {WRONG_BFLOAT16}: a newer one may be correct"
+    right = not has_bfloat16(chosen) or convolves_correctly(torch.bfloat16)
+    yield "precision", right, precision if right else f"{precision}. {INCORRECT_BFLOAT16}: a newer one may be correct"
     for what, folder in (("output", Path(output)), ("data", find_folder(data))):
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
         free, writable = shutil.disk_usage(there).free / 1e9, os.access(there, os.W_OK)

@@ -15,7 +15,7 @@ from cifar100.errors import UserError
 from cifar100.files import ROOT
 from cifar100.recipe import Recipe
 
-WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 incorrectly on this processor"
+INCORRECT_BFLOAT16 = "This release of torch computes convolutions in bfloat16 incorrectly on this processor"
 
 
 def choose_device(name: str | None = None, local_rank: int | None = None) -> torch.device:
@@ -40,7 +40,7 @@ def choose_device(name: str | None = None, local_rank: int | None = None) -> tor
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that a GPU is out of memory: by CUDA, its libraries or Apple's GPU."""
+    """Whether the error is that a GPU is out of memory: of CUDA, its libraries or Apple's GPU."""
     return any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
 
 
@@ -67,11 +67,11 @@ def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
     if name == "auto" and device.type == "cuda":
         name = "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
     elif name == "auto":
-        name = "bfloat16" if has_bfloat16(device) and convolves_rightly(torch.bfloat16) else "float32"
+        name = "bfloat16" if has_bfloat16(device) and convolves_correctly(torch.bfloat16) else "float32"
     if name == "float16" and device.type != "cuda":
         raise UserError(f"float16 needs a CUDA GPU: on {device.type} use --precision float32 or bfloat16.")
-    if name == "bfloat16" and device.type == "cpu" and not convolves_rightly(torch.bfloat16):
-        raise UserError(f"{WRONG_BFLOAT16}: use --precision float32, or install a newer torch.")
+    if name == "bfloat16" and device.type == "cpu" and not convolves_correctly(torch.bfloat16):
+        raise UserError(f"{INCORRECT_BFLOAT16}: use --precision float32, or install a newer torch.")
     return getattr(torch, name)
 
 
@@ -81,7 +81,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 @functools.cache
-def convolves_rightly(dtype: torch.dtype) -> bool:
+def convolves_correctly(dtype: torch.dtype) -> bool:
     """Whether small convolutions and their gradients on the CPU equal those in float32 up to rounding.
 
     In some releases of torch, on some processors, 2x2 convolutions in bfloat16 are incorrect (pytorch issue 163347: 1

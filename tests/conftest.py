@@ -18,7 +18,7 @@ os.environ.pop("CIFAR100_DATA", None)
 
 
 def tiny_split(split: str, data=None) -> Images:
-    """Pictures of one colour a class with noise: 300 to train on (three of each of 100 classes), 100 to test on."""
+    """Images of one colour per class with noise: 300 to train on (three of each of 100 classes), 100 to test on."""
     generator = np.random.default_rng(0 if split == "train" else 1)
     fine = np.tile(np.arange(100), 3 if split == "train" else 1)
     colours = np.random.default_rng(2).integers(40, 216, (100, 1, 1, 3))
@@ -27,7 +27,7 @@ def tiny_split(split: str, data=None) -> Images:
 
 
 def randomise_norms(network: nn.Module) -> nn.Module:
-    """Give the norms values that a mistake in their place would show, as after a training. In evaluation mode."""
+    """Give the norms values that a mistake in their place would show, as after a training run. In evaluation mode."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)

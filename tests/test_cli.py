@@ -113,7 +113,7 @@ def test_read_only_output(tmp_path):
     assert run.returncode == 2 and "cannot be written" in run.stderr and "Traceback" not in run.stderr
 
 
-def test_find_lr_leaves_curve_and_picture(tiny, capsys, tmp_path):
+def test_find_lr_leaves_curve_and_figure(tiny, capsys, tmp_path):
     arguments = ["find-lr", "smoke", "--steps", "10", "--data", "elsewhere", "--output", str(tmp_path)]
     assert main([*arguments, "--device", "cpu"]) == 0
     assert "The recipe uses 0.05." in capsys.readouterr().out
@@ -188,7 +188,7 @@ def test_what_nobody_expected_is_one_sentence_and_a_traceback_where_it_is_asked_
     assert main(["recipes"]) == 2
     said = capsys.readouterr().err
     assert said.startswith(lines) and said.splitlines()[-1].startswith(
-        "Error: Nothing here expected this (ZeroDivision"
+        "Error: This is an unexpected error (ZeroDivision"
     )
     assert (said.count("\n") == 1) == (switch == "0")
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from cifar100 import device as devices
 from cifar100.dataset.cifar import Images
 from cifar100.dataset.loader import TrainingLoader, count_cores
-from cifar100.device import advise_on_memory, choose_device, choose_precision, convolves_rightly
+from cifar100.device import advise_on_memory, choose_device, choose_precision, convolves_correctly
 from cifar100.errors import UserError
 from cifar100.recipes import RECIPES
 
@@ -62,21 +62,21 @@ def test_a_gpu_that_another_program_has_filled_is_not_called_missing(gpu, monkey
 
     gpu(8, 0)
     monkeypatch.setattr(torch, "empty", full)
-    with pytest.raises(UserError, match="The memory of cuda is full: close what else uses it .*--device cpu"):
+    with pytest.raises(UserError, match="The memory of cuda is full: close the other programs .*--device cpu"):
         choose_device()
 
 
 @pytest.mark.parametrize("words", ["CUDA out of memory.", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED"])
 def test_a_gpu_that_is_full_gets_advice(words):
-    with pytest.raises(UserError, match="too little memory for batches of 128: say --batch-size 64 --lr 0.025, close"):
+    with pytest.raises(UserError, match="too little memory for batches of 128: use --batch-size 64 --lr 0.025, close"):
         with advise_on_memory(RECIPES["smoke"]):
             raise RuntimeError(words)
 
 
-def test_an_apple_gpu_computes_plainly_in_float32(apple):
+def test_an_apple_gpu_computes_in_float32(apple):
     assert choose_device() == MPS and choose_precision(MPS) == torch.float32
     assert TrainingLoader(FEW, RECIPES["resnet56_multistep"], MPS).num_workers == 0
-    with pytest.raises(UserError, match="float16 is for a CUDA GPU: on mps say"):
+    with pytest.raises(UserError, match="float16 needs a CUDA GPU: on mps use"):
         choose_precision(MPS, "float16")
 
 
@@ -96,10 +96,10 @@ def convolution(monkeypatch):
         monkeypatch.setattr(
             F, "conv2d", lambda *parts: convolve(usual, *parts) if parts[0].dtype == torch.bfloat16 else usual(*parts)
         )
-        convolves_rightly.cache_clear()
+        convolves_correctly.cache_clear()
 
     yield put_in
-    convolves_rightly.cache_clear()
+    convolves_correctly.cache_clear()
 
 
 def test_rounding_is_no_reason_to_refuse_bfloat16(convolution):
@@ -119,10 +119,10 @@ def no_gradient_of_filters(usual, images, filters):
 
 
 @pytest.mark.parametrize("wrong", [first_pixel, no_gradient_of_filters])
-def test_a_release_of_torch_that_computes_bfloat16_wrongly_is_refused(convolution, wrong):
+def test_a_release_of_torch_that_computes_bfloat16_incorrectly_is_refused(convolution, wrong):
     convolution(wrong)
     assert choose_precision(CPU) == torch.float32
-    with pytest.raises(UserError, match="in bfloat16 wrongly on this processor: say --precision float32"):
+    with pytest.raises(UserError, match="in bfloat16 incorrectly on this processor: use --precision float32"):
         choose_precision(CPU, "bfloat16")
 
 

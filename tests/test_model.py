@@ -73,7 +73,7 @@ def test_convolutions_start_from_kaiming_fan_out():
 
 def test_stem_of_sprint_whitens_patches():
     torch.manual_seed(0)
-    images = F.avg_pool2d(torch.randn(50, 3, 34, 34), 3, 1)  # neighbours agree, as in pictures
+    images = F.avg_pool2d(torch.randn(50, 3, 34, 34), 3, 1)  # neighbours agree, as in photographs
     network = model.sprint()
     network.fit_stem(images, epsilon=0.0)
     responses = network.stem(images)[:, :12].transpose(0, 1).flatten(1)

@@ -50,7 +50,7 @@ def test_two_processes_train_and_write_one_run(tmp_path):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_process_whose_group_does_not_come_says_so_and_ends_on_a_signal(tmp_path, name):
     (process,) = start((0,), 2, tmp_path)
-    assert "waits for the others at 127.0.0.1:" in process.stdout.readline()
+    assert "waits for the other processes at 127.0.0.1:" in process.stdout.readline()
     time.sleep(1)
     process.send_signal(getattr(signal, name))
     out, errors = process.communicate(timeout=20)
@@ -66,6 +66,6 @@ def test_a_group_that_does_not_come_together_is_given_up(monkeypatch):
     monkeypatch.setattr(parallel, "PATIENCE", timedelta(seconds=1))
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="The 2 processes of this run did not come together .* by torchrun"):
+    with pytest.raises(UserError, match="The 2 processes of this run did not connect .* by torchrun"):
         with parallel.joined():
             pass

@@ -143,7 +143,7 @@ def turn_upright(image: Image.Image) -> Image.Image:
 
 
 def convert_colours(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An opaque image in sRGB, which it is taken for if its profile is missing, damaged or for other channels."""
+    """Convert an opaque image to sRGB. Without a valid profile for its channels it is assumed to be in sRGB."""
     if profile:
         try:
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))

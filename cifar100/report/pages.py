@@ -115,7 +115,7 @@ def render_results(groups: Groups) -> str:
         lines.append(f"| `{name}` | {epochs} | **{accuracy}** | {report} | {format_times(runs)} |")
     means = {name: statistics.mean(list_accuracies(runs)) for name, runs in groups.items()}
     missed = [f"`{name}` ({mean:.2%})" for name, mean in means.items() if mean < ASKED_FOR]
-    target = f"The course requires {ASKED_FOR:.0%}: {len(means) - len(missed)} of these {len(means)} recipes reach it"
+    target = f"The course asks for {ASKED_FOR:.0%}: {len(means) - len(missed)} of these {len(means)} recipes reach it"
     target += f", all but {', '.join(missed)}." if missed else "."
     reports = "; ".join(f"`{name}`: {report.title}" for name, report in REPORTED.items() if name != OWN[0])
     return "\n".join([*lines, "", target, "", f"The reports, by the recipe that reproduces each: {reports}.", ""])

@@ -31,7 +31,7 @@ def find_run(path: str | Path) -> Path:
     path = Path(path)
     if (path / "metrics.json").is_file():
         if not has_weights(path):
-            raise UserError(f"The run {path} has no weights.safetensors: train it again, as its recipe.json says.")
+            raise UserError(f"The run {path} has no weights.safetensors: train it again.")
         return path
     seeds = [folder for folder in find_seeds(path) if has_weights(folder)]
     if not seeds:

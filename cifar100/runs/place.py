@@ -90,13 +90,13 @@ def recover(folder: Path) -> None:
 
 
 def take_place(folder: Path) -> None:
-    """Move the complete new run to its final folder, in place of an older run. Raises UserError if it is not complete
+    """Move the complete new run to its final folder, replacing an older run. Raises UserError if it is not complete
     or is damaged; then nothing changes."""
     running, replaced = running_folder(folder), replaced_folder(folder)
     run = Run.load(running)
     right = folder.name == f"seed{run.recipe.seed}" and run.recipe.name in folder.parts[-3:-1]
     if run.weights is None or not right:
-        raise UserError(f"{running} is not the complete run that its metrics.json says it is: delete that folder.")
+        raise UserError(f"{running} is not the complete run of its metrics.json: delete that folder.")
     with clear_errors(folder):
         for path in running.iterdir():
             if path.name not in RUN_FILES:  # the checkpoint, and temporary files of a crash

@@ -54,7 +54,7 @@ def test_peers(monkeypatch, capsys):
         "augmentation",
     ]
     assert all(re.search(r"\| [\d.,]+ \| [\d.,]+ \| \*\*[\d.]+\*\* \|$", row) for row in rows)
-    assert "medians of 1 turns" in conditions
+    assert "medians of 1 rounds" in conditions
 
 
 def test_rates_have_three_digits():

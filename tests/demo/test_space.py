@@ -162,7 +162,7 @@ def test_a_push_that_fails_is_one_sentence_that_says_what_was_tried_and_where(ex
 
 def test_a_push_without_a_token_or_a_name_writes_nothing(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
-    for name, words in (("me/images", "run `hf auth login`, or set HF_TOKEN"), ("a b/c", "give USER/NAME")):
+    for name, words in (("me/images", "run `hf auth login`, or set HF_TOKEN"), ("a b/c", "use USER/NAME")):
         assert main(["export-space", str(run), str(tmp_path / "space"), "--push", name]) == 2
         captured = capsys.readouterr()
         assert captured.out == "" and words in captured.err and os.listdir(tmp_path) == []

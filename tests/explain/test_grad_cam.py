@@ -128,7 +128,7 @@ def test_a_wrong_layer_is_told_which_there_are(layer):
 def test_wrong_targets_and_images_are_refused():
     network = make_network()
     for targets in ([0, 1, 100], [-1, 0, 1], [0, 1]):
-        with pytest.raises(UserError, match="3 targets, one an image, each a class from 0 to 99"):
+        with pytest.raises(UserError, match="3 targets, one per image, each a class from 0 to 99"):
             grad_cam(network, IMAGES, "stages.2", targets)
     for images in (IMAGES[:0], IMAGES[0], IMAGES / 255):
         with pytest.raises(UserError, match=r"\(N, 32, 32, 3\) uint8, one or more"):

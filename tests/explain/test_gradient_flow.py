@@ -39,6 +39,6 @@ def test_the_norms_are_relative_and_grow_without_shortcuts():
 def test_figures_of_the_network_say_what_they_show():
     norms = {"with shortcuts": np.array([4.0, 2.0]), "without": np.array([300.0, 1.0]), "bare": np.array([np.inf, 0])}
     fig = figures.plot_gradient_norms(norms)
-    assert fig.alt == "How unevenly a step moves the layers: 2-fold with shortcuts, 300-fold without"
+    assert fig.alt == "Largest over smallest relative change of a layer: 2-fold with shortcuts, 300-fold without"
     kept, plain, bare = (line.get_ydata() for line in fig.axes[0].lines)
     assert kept.tolist() == [4, 2] and plain.tolist() == [300, 1] and np.isnan(bare).all()

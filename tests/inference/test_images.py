@@ -208,10 +208,10 @@ def test_what_is_no_image_is_refused(tmp_path):
         assert str(raised.value).isprintable() and len(str(raised.value)) < 400
     for array, words in (
         (np.full((4, 4), np.nan), "float from 0 to 1"),
-        (np.zeros((4, 4, 3), np.int64), "uint8, or of float from 0 to 1"),
+        (np.zeros((4, 4, 3), np.int64), "uint8, or float from 0 to 1"),
         (np.zeros((3, 8, 8)), "must be .H, W., .* not .3, 8, 8."),
         (np.zeros((0, 4, 3), np.uint8), "cannot be opened"),
-        (None, "no path, bytes, PIL image or array"),
+        (None, "not a path, bytes, a PIL image or an array"),
     ):
         with pytest.raises(UserError, match=words):
             open_image(array)

@@ -1,4 +1,4 @@
-"""What the network says of one's own image is what evaluation would say of the same pixels."""
+"""The answer for your own image is what evaluation gives for the same pixels."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Images of strangers take only so much time and memory."""
+"""Untrusted images take only so much time and memory."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is handed in is one's own, and the list says what is missing."""
+"""A submission has only your own runs, and the checklist says what is missing."""
 
 import json
 import zipfile

@@ -64,7 +64,7 @@ def test_section_of_a_run(tmp_path):
     section = render_run(folder)
     assert section.startswith("<!-- run sprint/seed0 -->\n## sprint, seed 0\n")
     assert "test accuracy 74.00%, training accuracy 79.00%, gap 5.00 points" in section
-    assert "(chosen on the test set): 76.00% in epoch 2" in section
+    assert "(selected on the test set): 76.00% in epoch 2" in section
     assert "50% in epoch 1, 60% in epoch 2, 70% in epoch 2, 73% in epoch 2, 75% in epoch 2\n" in section
     assert re.findall(r"Epoch \[(\d)/3\]", section) == ["1", "2", "3"]
     assert "`python -m cifar100 train sprint`\n" in section
@@ -89,7 +89,7 @@ def test_a_reports_number_stands_beside_ours(tmp_path):
     table = render_results(groups_in(tmp_path))
     row = "| `resnet56_multistep` | 100 | **74.00%** | 73.84% best, 73.68% last, 100 epochs | 1 min 30 s on a GPU |"
     assert row in table.replace("\u00a0", " ").splitlines()
-    assert "1 of these 2 recipes reach it, but not `sprint` (72.90%)" in table
+    assert "1 of these 2 recipes reach it, all but `sprint` (72.90%)" in table
     assert "; `resnet18_cutmix`: [ResNet-18, CIFAR-100 Cl" in table
     assert set(REPORTED) <= set(RECIPES) and all(0.7 < value.best < 0.8 for value in REPORTED.values())
 

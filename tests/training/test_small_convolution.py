@@ -1,4 +1,4 @@
-"""Convolutions by products compute what convolutions compute, and serve by a fixed rule."""
+"""Convolutions by matrix products equal those of PyTorch, and are used by a fixed rule."""
 
 import pytest
 import torch
