@@ -1,11 +1,11 @@
-"""Networks of this project by torch.hub, with the weights that are committed here.
+"""The networks for torch.hub, with the weights of this repository.
 
 network = torch.hub.load("OWNER/NAME", "resnet56", pretrained=True)
 transform = torch.hub.load("OWNER/NAME", "transform")
-logits = network(transform("my_image.jpg"))  # (1, 100), a column for each of network.classes
+logits = network(transform("my_image.jpg"))  # (1, 100), a column per name in network.classes
 
-From a clone: torch.hub.load(FOLDER, "resnet56", pretrained=True, source="local"). With temperature and sets:
-`cifar100.inference.load_predictor`.
+From a clone: torch.hub.load(FOLDER, "resnet56", pretrained=True, source="local"). For calibrated probabilities and sets
+use `cifar100.inference.load_predictor`.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from model import NETWORKS
 
 dependencies = ["torch", "numpy", "PIL", "safetensors"]
 OUTPUT = Path(__file__).with_name("output")
-# Of each network the recipe whose lowest seed is taken: the first that is here with its weights.
+# The recipes of each network: the first one with weights is used, at its lowest seed.
 TRAINED = {
     "resnet56": ("resnet56_muon", "resnet56_multistep"),
     "resnet18": ("resnet18_warmup_cosine",),
@@ -31,22 +31,22 @@ TRAINED = {
 
 
 def resnet56(pretrained: bool = False) -> nn.Module:
-    """ResNet-56 for (N, 3, 32, 32) images; pretrained: on CIFAR-100, in evaluation mode."""
+    """ResNet-56 for (N, 3, 32, 32) images. pretrained: trained on CIFAR-100, in evaluation mode."""
     return make("resnet56", pretrained)
 
 
 def resnet18(pretrained: bool = False) -> nn.Module:
-    """ResNet-18 with a 3x3 stem for (N, 3, 32, 32) images; pretrained: on CIFAR-100, in evaluation mode."""
+    """ResNet-18 with a 3x3 stem for (N, 3, 32, 32) images. pretrained: trained on CIFAR-100, in evaluation mode."""
     return make("resnet18", pretrained)
 
 
 def sprint(pretrained: bool = False) -> nn.Module:
-    """A small residual network for (N, 3, 32, 32) images; pretrained: on CIFAR-100, in evaluation mode."""
+    """A small residual network for (N, 3, 32, 32) images. pretrained: trained on CIFAR-100, in evaluation mode."""
     return make("sprint", pretrained)
 
 
 def transform():
-    """What turns an image (a path, bytes, a PIL image, an array) into the networks' input, (1, 3, 32, 32) float32."""
+    """A function from an image (path, bytes, PIL image or array) to the networks' input, (1, 3, 32, 32) float32."""
 
     def apply(image: ImageInput) -> torch.Tensor:
         return to_input(torch.from_numpy(stack_images([image])))
@@ -55,7 +55,7 @@ def transform():
 
 
 def make(name: str, pretrained: bool) -> nn.Module:
-    """Raises UserError if there are no weights here."""
+    """Raises UserError if there are no weights."""
     if not pretrained:
         return NETWORKS[name]()
     here = [OUTPUT / recipe for recipe in TRAINED[name] if list(OUTPUT.glob(f"{recipe}/seed*/weights.safetensors"))]

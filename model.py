@@ -1,4 +1,4 @@
-"""The networks: CIFAR ResNets and a small one for a sprint. Imports torch alone.
+"""The networks: ResNets for CIFAR and a small one that trains fast. Needs only torch.
 
 Shapes, for a batch of N images of 32x32 (the head gives (N, num_classes) logits):
 
@@ -9,7 +9,7 @@ Shapes, for a batch of N images of 32x32 (the head gives (N, num_classes) logits
     stage 3   (N,  64,  8,  8)      (N, 256,  8,  8)      (N, 768,  3,  3)
     stage 4                         (N, 512,  4,  4)
 
-`python model.py` prints every network's size, `python model.py resnet18` one network's layers.
+`python model.py` prints the sizes of all networks, `python model.py resnet18` the layers of one.
 """
 
 import torch
@@ -39,10 +39,10 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A residual network for 32x32 images: one stage a width, one block for each of its `depths`.
+    """A residual network for 32x32 images: one stage per width, with as many blocks as its depth.
 
     3x3 stem and no max-pool, because inputs are 32x32 and not 224x224 (He et al. 2016, section
-    4.2). Convolutions start from Kaiming's normal distribution, fan-out (He et al. 2015).
+    4.2). Convolutions are initialised with Kaiming normal, fan-out (He et al. 2015).
     """
 
     def __init__(self, widths: tuple, depths: tuple, num_classes: int = 100, dropout: float = 0.0):
@@ -76,8 +76,8 @@ class ResNet(nn.Module):
 
 
 class SprintGroup(nn.Module):
-    """Widen and halve the picture, then add a residual pair of convolutions that passes through
-    `inner` channels. Every filter bank starts as the identity on the channels it can copy."""
+    """More channels at half the size, then a residual pair of convolutions through `inner` channels.
+    Every filter bank is initialised as the identity on the channels that it can copy."""
 
     def __init__(self, in_channels: int, out_channels: int, inner: int, kernels: tuple):
         super().__init__()
@@ -93,7 +93,7 @@ class SprintGroup(nn.Module):
             nn.init.dirac_(conv.weight.data[: conv.in_channels])
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, out_channels, H // 2, W // 2)
-        # "Same" padding, but an odd row or column that the pooling would drop is never computed.
+        # "Same" padding, but without the odd row and column that the pooling would drop.
         kernel = self.conv1.kernel_size[0]
         before, after = (kernel - 1) // 2, kernel // 2 - x.size(-1) % 2
         x = self.pool(self.conv1(F.pad(x, (before, after, before, after))))
@@ -103,13 +103,13 @@ class SprintGroup(nn.Module):
 
 
 class SprintNet(nn.Module):
-    """A network that learns CIFAR-100 in ten epochs: a frozen patch-whitening stem, three groups
-    with identity initialisation, a linear head on max plus mean.
+    """A network that learns CIFAR-100 in ten epochs: a frozen patch-whitening stem, three groups with
+    identity initialisation, and a linear head on the sum of max and mean pooling.
 
     Sources: cifar10-airbench (Jordan 2024, arXiv:2404.00498: whitening stem, identity
     initialisation, scaled logits) and the AIDDA CIFAR-100 speedrun (the widths). We differ in the
-    bottlenecks within the groups, which a CPU likes, and in the pooling of the head.
-    `fit_stem` has to see training images once before the first step.
+    bottlenecks within the groups, which are faster on a CPU, and in the pooling of the head.
+    Call `fit_stem` with training images once before the first step.
     """
 
     def __init__(self, num_classes: int = 100):
@@ -127,17 +127,17 @@ class SprintNet(nn.Module):
 
     @torch.no_grad()
     def fit_stem(self, images: Tensor, epsilon: float = 5e-4) -> None:
-        """Set the stem's filters to the eigenvectors of the 2x2 patches' covariance, each divided
-        by its deviation, and to their negatives. images: (N, 3, H, W) float32, normalised."""
+        """Set the stem's filters to the eigenvectors of the covariance of 2x2 patches, each divided by
+        its standard deviation, and to their negatives. images: (N, 3, H, W) float32, normalised."""
         patches = F.unfold(images.cpu(), 2).transpose(1, 2).reshape(-1, 12).double()  # (N * 31 * 31, 12)
         variances, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (vectors / (variances + epsilon).sqrt()).T.reshape(12, 3, 2, 2)
         self.stem.weight.copy_(torch.cat((filters, -filters)))
 
-    def forward(self, images: Tensor) -> Tensor:  # (N, 3, H, W), H and W of 20 or more -> (N, num_classes)
+    def forward(self, images: Tensor) -> Tensor:  # (N, 3, H, W), H and W at least 20 -> (N, num_classes)
         return self.classify(self.features(images))
 
-    def features(self, images: Tensor) -> Tensor:  # -> (N, 768), what the head sees
+    def features(self, images: Tensor) -> Tensor:  # -> (N, 768), the input of the head
         maps = self.stages(F.silu(self.stem(images)))  # (N, 768, 3, 3) at 32 px
         return maps.amax((2, 3)) + maps.mean((2, 3))
 

@@ -1,1 +1,1 @@
-"""CIFAR-100 from the data to the demo: one room a task, and `python -m cifar100` for all of them."""
+"""CIFAR-100 from the data to the demo: one module per task, and the commands of `python -m cifar100`."""

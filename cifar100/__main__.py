@@ -1,4 +1,4 @@
-"""python -m cifar100: finds the command and carries it out."""
+"""python -m cifar100: parse the command and run it."""
 
 import argparse
 import errno
@@ -11,7 +11,7 @@ from cifar100.errors import UserError, brief
 from cifar100.files import FULL
 from cifar100.stopping import STOPPED, listen
 
-SWITCH = "CIFAR100_TRACEBACK"  # 1 shows an error's traceback above its sentence
+SWITCH = "CIFAR100_TRACEBACK"  # 1 prints the traceback above the error message
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,11 +27,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def carry_out(parser: argparse.ArgumentParser, arguments: list[str] | None = None) -> int:
-    """Run the command that the parser finds. Returns the exit code: 0, 2 after one sentence, or 130 if it was
-    stopped."""
+    """Run the command. Returns the exit code: 0, 2 after an error message, or 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a name may have letters that this screen has not
-    os.environ.pop("MPLBACKEND", None)  # figures become files here, whatever shows them elsewhere
+        stream.reconfigure(errors="backslashreplace")  # the terminal may not have every letter of a file name
+    os.environ.pop("MPLBACKEND", None)  # figures are written to files here, never shown
     try:
         try:
             options = parser.parse_args(arguments)
@@ -40,21 +39,21 @@ def carry_out(parser: argparse.ArgumentParser, arguments: list[str] | None = Non
             sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
-        print("\nStopped. A training run keeps its finished epochs: continue it with --resume.", file=sys.stderr)
+        print("\nStopped. The finished epochs of a training run are saved: continue it with --resume.", file=sys.stderr)
         return STOPPED
     except Exception as error:
         if os.environ.get(SWITCH) == "1":
             traceback.print_exc()
         what = f"{type(error).__name__}: {brief(error).rstrip('.')}"
-        sentence = f"Nothing here expected this ({what}): set {SWITCH}=1 and report what it says."
+        sentence = f"This is an unexpected error ({what}): set {SWITCH}=1 and report the traceback."
         if isinstance(error, UserError):
             sentence = str(error)
         elif isinstance(error, OSError) and not error.filename and error.errno in (errno.EPIPE, errno.EIO, *FULL):
-            # It is the output, to which a name is not given. Nowhere takes what is left of it.
+            # An error without a file name is about stdout. What is still buffered goes to the null device.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if error.errno == errno.EPIPE:  # who reads it is gone, as `head` is
+            if error.errno == errno.EPIPE:  # the reader has ended, as `head` does
                 return 2
-            sentence = f"The output cannot be written ({error.strerror}): send it elsewhere."
+            sentence = f"The output cannot be written ({error.strerror}): redirect it elsewhere."
         print(f"Error: {sentence}", file=sys.stderr)
         return 2
 

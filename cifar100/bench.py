@@ -1,4 +1,4 @@
-"""How fast a recipe is on this machine, and so how long a run takes."""
+"""How fast a recipe trains on this machine, and so how long a run takes."""
 
 import itertools
 import statistics
@@ -16,7 +16,7 @@ from cifar100.recipe import Recipe
 from cifar100.runs.history import format_seconds
 from cifar100.train import Training, build, make_inputs
 
-SECONDS, WARM_UP = 5.0, 5  # that each part is measured; batches before it
+SECONDS, WARM_UP = 5.0, 5  # of each measurement; untimed batches before it
 
 
 def run_bench(
@@ -26,8 +26,8 @@ def run_bench(
     compile: bool = True,
     seconds: float = SECONDS,
 ) -> str:
-    """Images per second of the pipeline, of the training step on a batch that lies ready and of the evaluation, at 32
-    pixels, on the embedded sample, whose images cost what CIFAR-100's cost; and what an epoch and a run then take."""
+    """Images per second of the input pipeline, the training step and the evaluation at 32x32 pixels, and the estimated
+    time of an epoch and of a run. It uses the embedded sample, whose images take as long as CIFAR-100's."""
     training_set = load_split("train", "sample")
     training = build(recipe, training_set, choose_device(device), num_workers, compile)
     chosen, loader = training.device, training.loader
@@ -42,14 +42,14 @@ def run_bench(
     }
     rates = {name: measure_rate(*work, chosen, seconds) for name, work in works.items()}
     parts = [1 / rates["training step"], 1 / rates["pipeline"]]
-    per_image = max(parts) if loader.num_workers else sum(parts)  # workers run beside the network
+    per_image = max(parts) if loader.num_workers else sum(parts)  # workers run in parallel
     training_seconds, evaluation_seconds = SIZES["train"] * per_image, SIZES["test"] / rates["evaluation"]
-    # A step on smaller images costs less, as it has fewer pixels.
+    # The time of a step is proportional to the number of pixels.
     pixels = statistics.mean(recipe.resolution(k / 1000) ** 2 for k in range(1000)) / 32**2
     run_seconds = recipe.epochs * (training_seconds * pixels + evaluation_seconds)
     return "\n".join(
         (
-            f"{recipe.name} on {training.machine}, batch {recipe.batch_size}, {loader.num_workers} workers",
+            f"{recipe.name} on {training.hardware}, batch {recipe.batch_size}, {loader.num_workers} workers",
             *(f"{name:16}{rate:12,.0f} images/s" for name, rate in rates.items()),
             f"{'an epoch':16}{training_seconds + evaluation_seconds:12,.1f} s",
             f"{'a run':16}{format_seconds(run_seconds):>12}",
@@ -66,10 +66,10 @@ def make_inputs_forever(training: Training) -> Iterable[torch.Tensor]:
 
 
 def take_step(training: Training, inputs: torch.Tensor, targets: torch.Tensor) -> int:
-    """A training step, as in `train_one_epoch`. Returns the number of images."""
+    """One training step, as in `train_one_epoch`. Returns the number of images."""
     for optimizer in training.optimizers:
         optimizer.zero_grad()
-    loss, _ = training.forward(inputs, targets)
+    loss, _ = training.compute_loss(inputs, targets)
     training.scaler.scale(loss).backward()
     for optimizer in training.optimizers:
         training.scaler.step(optimizer)
@@ -84,8 +84,8 @@ def measure_rate(
     seconds: float = SECONDS,
     warm_up: int = WARM_UP,
 ) -> float:
-    """Images per second of `work`, which takes an item and returns its number of images, over about so many seconds
-    after the first `warm_up` items, which compile and fetch memory."""
+    """Images per second of `work`, which takes an item and returns its number of images. The first `warm_up` items, in
+    which memory is allocated and code compiled, are not timed."""
     items = itertools.cycle(items) if isinstance(items, tuple) else iter(items)
     for item in itertools.islice(items, warm_up):
         work(item)
@@ -98,6 +98,6 @@ def measure_rate(
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()

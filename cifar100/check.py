@@ -1,4 +1,4 @@
-"""What a training run would use on this machine: the table that belongs in a report of a problem. Tries nothing."""
+"""What a training run would use on this machine: a table for bug reports. Nothing is tried out."""
 
 import os
 import platform
@@ -21,14 +21,14 @@ from cifar100.device import (
     name_precision,
 )
 
-NEEDED_GB = 1.0  # of a disk, for data and runs
+NEEDED_GB = 1.0  # free disk space for data and runs
 
 
 def check(
     device: str | None = None, data: str | Path | None = None, output: str | Path = "output"
 ) -> Iterator[tuple[str, bool, str]]:
-    """Yield (what, whether it will do, how it is) for each thing that a training run needs. Raises UserError if the
-    device is not there."""
+    """Yield (name, whether it is sufficient, description) for each requirement of a training run. Raises UserError if
+    the device does not exist."""
     chosen = choose_device(device)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy", "albumentations"))
     system = f"{platform.system()} {platform.machine()}; commit {(current_commit() or 'unknown')[:7]}"
@@ -36,7 +36,7 @@ def check(
     yield "device", True, describe_hardware(chosen)
     precision = name_precision(choose_precision(chosen))
     right = not has_bfloat16(chosen) or convolves_rightly(torch.bfloat16)
-    yield "precision", right, precision if right else f"{precision}. {WRONG_BFLOAT16}: a newer one may do better"
+    yield "precision", right, precision if right else f"{precision}. {WRONG_BFLOAT16}: a newer one may be correct"
     for what, folder in (("output", Path(output)), ("data", find_folder(data))):
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
         free, writable = shutil.disk_usage(there).free / 1e9, os.access(there, os.W_OK)

@@ -1,6 +1,6 @@
-"""The commands of `python -m cifar100`: each with its options, and with what it prints.
+"""The commands of `python -m cifar100`, their options and their output.
 
-A command's docstring is its help. Packages that are slow to import wait until it runs, so that `--help` is quick.
+A command's docstring is its help. Slow packages are imported when it runs, so that `--help` is quick.
 """
 
 import json
@@ -23,11 +23,11 @@ from cifar100.report.run_pages import render_section
 from cifar100.runs.find import find_run
 from cifar100.runs.run import Run
 
-COMMANDS: dict[str, tuple[Callable[[Namespace], None], tuple]] = {}  # by its name: a function, and its options
+COMMANDS: dict[str, tuple[Callable[[Namespace], None], tuple]] = {}  # name -> (function, options)
 
 
 def command(*options):
-    """Make a function a command of its name with these options."""
+    """Register a function as a command with these options."""
 
     def register(run: Callable[[Namespace], None]):
         COMMANDS[run.__name__.replace("_", "-")] = (run, options)
@@ -37,18 +37,18 @@ def command(*options):
 
 
 def option(*names: str, **settings) -> Callable[[ArgumentParser], object]:
-    """An option, as `add_argument` takes it; to be called with the parser that gets it."""
+    """An option with the arguments of `add_argument`; call it with the parser."""
     return lambda parser: parser.add_argument(*names, **settings)
 
 
-# What a submission says of itself, and what several commands have
+# The details of a submission, and the options that several commands share
 DETAILS = {"name": "TEXT", "course": "TEXT", "repository": "OWNER/NAME", "space": "USER/NAME", "assistants": "TEXT"}
 RECIPE = option("recipe", metavar="RECIPE", help=", ".join(RECIPES))
 RUN = option("folder", metavar="RUN", type=user_path, help="a run's folder, or a recipe's")
-DATA = option("--data", metavar="FOLDER", help="where CIFAR-100 lies, or sample for the embedded sample")
+DATA = option("--data", metavar="FOLDER", help="folder with CIFAR-100, or sample for the embedded sample")
 OUTPUT = option("--output", metavar="FOLDER", type=user_path, default="output", help="of all runs (default: output)")
-DEVICE = option("--device", help="cpu, cuda, cuda:1 or mps (default: the best there is)")
-WORKERS = option("--num-workers", type=int, help="processes that prepare batches (default: as fits the device)")
+DEVICE = option("--device", help="cpu, cuda, cuda:1 or mps (default: the fastest available)")
+WORKERS = option("--num-workers", type=int, help="processes that prepare batches (default: chosen for the device)")
 COMPILE = option("--no-compile", dest="compile", action="store_false", help="do not compile the training step on a GPU")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 PRECISION = option("--precision", default="auto", choices=PRECISIONS, help="of training (default: the fastest here)")
@@ -56,25 +56,25 @@ PRECISION = option("--precision", default="auto", choices=PRECISIONS, help="of t
 
 @command(OUTPUT)
 def recipes(options: Namespace) -> None:
-    """List the recipes and what they have reached. Example: recipes"""
+    """List the recipes and their accuracy. Example: recipes"""
     groups = group_by_recipe(load_published(options.output))
     print(f"{'recipe':28}{'network':10}{'epochs':>7}{'batch':>7}  final test accuracy")
     for name, recipe in RECIPES.items():
-        reached = format_accuracy(groups[name]) if name in groups else "no finished run here"
+        reached = format_accuracy(groups[name]) if name in groups else "no finished run"
         print(f"{name:28}{recipe.network:10}{recipe.epochs:7g}{recipe.batch_size:7}  {reached}")
 
 
 @command(
     RECIPE,
-    option("--seeds", "--seed", type=int, nargs="+", metavar="SEED", help="instead of the recipe's, one run for each"),
+    option("--seeds", "--seed", type=int, nargs="+", metavar="SEED", help="instead of the recipe's; one run per seed"),
     *(option(f"--{name}", type=float, help="instead of the recipe's") for name in ("epochs", "lr", "weight-decay")),
     option("--batch-size", type=int, help="instead of the recipe's"),
-    option("--resume", action="store_true", help="continue a run that was cut off; keep a finished one"),
-    option("--holdout", action="store_true", help="hold a tenth of the training set out, and evaluate on that"),
+    option("--resume", action="store_true", help="continue an interrupted run; keep a finished one"),
+    option("--holdout", action="store_true", help="evaluate on a tenth of the training set, which is held out"),
     *(DATA, OUTPUT, DEVICE, WORKERS, COMPILE, PRECISION),
 )
 def train(options: Namespace) -> None:
-    """Train a recipe to its end. Example: train smoke --data sample --epochs 2"""
+    """Train a recipe. Example: train smoke --data sample --epochs 2"""
     changes = {name: value for name, value in vars(options).items() if name in CHANGEABLE and value is not None}
     seeds = [{"seed": seed} for seed in dict.fromkeys(options.seeds or ())] or [{}]
     chosen = [find_recipe(options.recipe, **changes | seed) for seed in seeds]
@@ -85,7 +85,7 @@ def train(options: Namespace) -> None:
     from cifar100.train import fit
 
     def show(batches, epoch: int, steps: int):
-        return tqdm(batches, f"Epoch {epoch}", steps, leave=False, unit="batch", disable=None)  # on a terminal only
+        return tqdm(batches, f"Epoch {epoch}", steps, leave=False, unit="batch", disable=None)  # only in a terminal
 
     names = ("data", "output", "device", "num_workers", "compile", "precision", "resume", "holdout")
     settings = {name: getattr(options, name) for name in names}
@@ -98,8 +98,8 @@ def train(options: Namespace) -> None:
 
 @command(
     RUN,
-    option("--write", action="store_true", help="add all that is measured to metrics.json"),
-    option("--batch-size", type=int, default=500, help="images at a time (default: 500)"),
+    option("--write", action="store_true", help="save the results in metrics.json"),
+    option("--batch-size", type=int, default=500, help="images per batch (default: 500)"),
     *(DATA, DEVICE),
 )
 def evaluate(options: Namespace) -> None:
@@ -118,13 +118,13 @@ def evaluate(options: Namespace) -> None:
 @command(
     option("model", metavar="RUN", type=user_path, help="a run's folder, or a recipe's"),
     option("images", metavar="IMAGE", nargs="+", type=strip_quotes, help="JPEG, PNG, WebP, GIF or BMP files"),
-    option("--top", type=int, default=5, metavar="K", help="classes for each image (default: 5)"),
-    option("--confidence", type=float, metavar="SHARE", help="instead, as many as hold the true class this often: 0.9"),
+    option("--top", type=int, default=5, metavar="K", help="classes per image (default: 5)"),
+    option("--confidence", type=float, metavar="SHARE", help="instead of K: the classes in the set for it, e.g. 0.9"),
     option("--json", action="store_true", help="print JSON instead of a table"),
     DEVICE,
 )
 def predict(options: Namespace) -> None:
-    """Name what is in images. Example: predict output/sprint my_image.jpg --confidence 0.9"""
+    """Classify images. Example: predict output/sprint my_image.jpg --confidence 0.9"""
     from cifar100.inference import load_predictor
     from cifar100.inference.predictor import check_top
 
@@ -132,7 +132,7 @@ def predict(options: Namespace) -> None:
     predictor, by_set = load_predictor(options.model, options.device), options.confidence is not None
     if by_set and predictor.answering is None:
         raise UserError(f"{options.model} has not been evaluated: run `python -m cifar100 evaluate RUN --write`.")
-    # Windows leaves it to programs what a pattern such as *.jpg stands for.
+    # On Windows the shell does not expand patterns such as *.jpg.
     images = [found for text in options.images for found in sorted(glob(text)) or [text]]
     answers = {}
     for path, answer in zip(images, predictor.answer_batch(images, options.confidence if by_set else 0.9)):
@@ -148,63 +148,63 @@ def predict(options: Namespace) -> None:
 
 
 @command(
-    option("model", metavar="RUN", nargs="?", type=user_path, help="a run (default: all runs)"),
-    option("--port", type=int, help="of 127.0.0.1 (default: the first free one from 7860 on)"),
+    option("model", metavar="RUN", nargs="?", type=user_path, help="a run (default: one of each recipe)"),
+    option("--port", type=int, help="port (default: the first free one from 7860 on)"),
     *(OUTPUT, DEVICE),
 )
 def demo(options: Namespace) -> None:
-    """Serve a page to this machine that names what is in images. Example: demo output/sprint --port 8000"""
-    # The page is for this machine alone, and asks nobody else. Gradio makes its HTTP client where it is imported.
+    """Open a web page on this machine that classifies images. Example: demo output/sprint --port 8000"""
+    # The page needs no proxy, because it is local. Gradio creates its HTTP client when it is imported.
     os.environ |= {"NO_PROXY": "*", "no_proxy": "*"}
     from cifar100.demo.answers import find_models
     from cifar100.demo.page import serve
 
     page = serve(find_models(options.model, options.output), options.device, options.port)
-    print(f"The page is at {page.local_url} (Ctrl-C ends it)", flush=True)
+    print(f"The page is at {page.local_url} (stop it with Ctrl-C)", flush=True)
     page.block_thread()
 
 
 @command(
     RUN,
-    *(option(f"--{name}", metavar=form, help="kept for the next time") for name, form in DETAILS.items()),
+    *(option(f"--{name}", metavar=form, help="saved for the next call") for name, form in DETAILS.items()),
     option("--to", metavar="FILE", type=user_path, default="hand_in.zip", help="default: hand_in.zip"),
 )
 def hand_in(options: Namespace) -> None:
-    """Pack one zip file to hand in, and list what is still missing. Example: hand-in output/sprint --name Ada"""
+    """Pack the zip file to hand in, and list what is missing. Example: hand-in output/sprint --name Ada"""
     from cifar100.demo.space import make_contents
 
     folder = find_run(options.folder).resolve()
     if folder.parents[1] != ROOT / "output":
-        raise UserError(f"{folder} is not in {ROOT / 'output'}: copy the folder of its recipe there, and name that.")
+        raise UserError(f"{folder} is not in {ROOT / 'output'}: copy its recipe's folder there and use that one.")
     check_writable(options.to)
     given = {name: getattr(options, name) for name in DETAILS}
     save_details(run="/".join(folder.parts[-2:]), date=load_details()["date"] or f"{date.today()}", **given)
-    print(*(f"{path} is rendered anew." for path in write_all(ROOT)), sep="\n")
+    print(*(f"Updated: {path}" for path in write_all(ROOT)), sep="\n")
     names = pack(ROOT, options.to, make_contents(folder))
     print(f"\n{options.to} ({options.to.stat().st_size / 1e6:.1f} MB):", *names, sep="\n    ")
-    print(f"\nWhat it needs, and what is still missing:\n\n{render_list(ROOT)}", end="")
+    print(f"\nWhat is done, and what is missing:\n\n{render_list(ROOT)}", end="")
 
 
 @command(
     RUN,
-    option("target", metavar="FOLDER", type=user_path, help="a new or empty one, or an earlier export"),
-    option("--push", metavar="USER/NAME", help="upload it to this public Space with your own Hugging Face token"),
+    option("target", metavar="FOLDER", type=user_path, help="a new or empty folder, or an earlier export"),
+    option("--push", metavar="USER/NAME", help="upload it to this public Space, with your own Hugging Face token"),
 )
 def export_space(options: Namespace) -> None:
-    """Write a run as a Hugging Face Space. Example: export-space output/sprint space"""
+    """Export a run as a Hugging Face Space. Example: export-space output/sprint space"""
     from cifar100.demo import space
 
     token = space.check_push(options.push) if options.push else None  # before anything is written
     files = space.export_space(options.folder, options.target)
-    print(f"{options.target}: {len(files)} files. Try it there with `python app.py`.")
+    print(f"{options.target}: {len(files)} files. Try it with `python app.py` in that folder.")
     if token:
-        print(f"Uploading to the Space {options.push}; its folders cifar100 and output are replaced.", flush=True)
+        print(f"Uploading to the Space {options.push}; this replaces its folders cifar100 and output.", flush=True)
         print(f"The Space is at {space.push_space(options.target, options.push, token)}")
 
 
 @command(RUN, option("--to", metavar="FILE", type=user_path, help="instead of network.onnx in the recipe's folder"))
 def export_onnx(options: Namespace) -> None:
-    """Write a network as an ONNX file. Example: export-onnx output/sprint"""
+    """Export a network as an ONNX file. Example: export-onnx output/sprint"""
     from cifar100.inference import onnx_export
 
     folder = find_run(options.folder)
@@ -213,27 +213,27 @@ def export_onnx(options: Namespace) -> None:
     print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB")
 
 
-@command(RUN, option("--images", type=int, default=10_000, help="the first so many (default: all)"), DATA, DEVICE)
+@command(RUN, option("--images", type=int, default=10_000, help="only the first ones (default: all)"), DATA, DEVICE)
 def corruptions(options: Namespace) -> None:
     """Measure accuracy on corrupted images. Example: corruptions output/sprint"""
     folder = find_run(options.folder)
     table = measure_corruptions(folder, options.data, options.device, options.images)
-    print(f"{folder}: accuracy {table.clean:.2%} on {table.images:,} images, and the mean over five severities of")
+    print(f"{folder}: accuracy {table.clean:.2%} on {table.images:,} images; mean of five severities:")
     print("\n".join(f"{name:18}{mean:8.2%}" for name, mean in table.means.items()))
     print(f"By severity: {table_file(folder)}")
 
 
 @command(
-    option("--run", dest="folder", metavar="RUN", type=user_path, help="print this run's section instead"),
-    option("--repository", metavar="OWNER/NAME", help="keep this address: for the badge and for Colab"),
+    option("--run", dest="folder", metavar="RUN", type=user_path, help="only print the log of this run"),
+    option("--repository", metavar="OWNER/NAME", help="save this address for the badge and for Colab"),
 )
 def report(options: Namespace) -> None:
-    """Render training_logs.md, the README's tables and the model cards. Example: report --run output/sprint"""
+    """Update training_logs.md, the README's tables and the model cards. Example: report --run output/sprint"""
     if options.folder:
         print(render_section(Run.load(find_run(options.folder))), end="")
         return
     save_details(repository=options.repository)
-    print("\n".join(f"{path} is rendered anew." for path in write_all(ROOT)) or "Everything was up to date.")
+    print("\n".join(f"Updated: {path}" for path in write_all(ROOT)) or "Everything is up to date.")
 
 
 @command(
@@ -244,20 +244,20 @@ def report(options: Namespace) -> None:
     *(DATA, OUTPUT, DEVICE),
 )
 def find_lr(options: Namespace) -> None:
-    """Find a learning rate for a recipe by a range test. Example: find-lr resnet56_multistep"""
+    """Find a learning rate for a recipe with a range test. Example: find-lr resnet56_multistep"""
     from cifar100.figures import plot_lr_curve, save_figure
     from cifar100.lr_finder import find_recipe_lr
 
     recipe, rates = find_recipe(options.recipe), (options.start_lr, options.end_lr, options.steps)
     curve, path = find_recipe_lr(recipe, options.data, options.output, options.device, *rates)
     save_figure(plot_lr_curve(curve, recipe.lr, recipe.name), path.with_suffix(".png"))
-    print(f"{recipe.name}: {curve.suggestion:.3g}, by {curve.method}. {curve.reason} The recipe uses {recipe.lr:g}.")
+    print(f"{recipe.name}: {curve.suggestion:.3g} ({curve.method}). {curve.reason} The recipe uses {recipe.lr:g}.")
     print(f"Curve and figure: {path}, {path.with_suffix('.png')}")
 
 
 @command(RECIPE, DEVICE, WORKERS, COMPILE)
 def bench(options: Namespace) -> None:
-    """Measure a recipe's speed on this machine. Example: bench smoke"""
+    """Measure the speed of a recipe on this machine. Example: bench smoke"""
     from cifar100.bench import run_bench
 
     print(run_bench(find_recipe(options.recipe), options.device, options.num_workers, options.compile))
@@ -265,10 +265,10 @@ def bench(options: Namespace) -> None:
 
 @command(DATA, OUTPUT, DEVICE)
 def check(options: Namespace) -> None:
-    """Print what a training run would use on this machine, for a report of a problem. Example: check"""
+    """Print what a training run would use on this machine, for bug reports. Example: check"""
     from cifar100.check import check
 
     rows = list(check(options.device, options.data, options.output))
     print("\n".join(f"{what:16}{'yes' if works else 'NO':5}{text}" for what, works, text in rows))
     if failed := [what for what, works, _ in rows if not works]:
-        raise UserError(f"Not everything will do here ({', '.join(failed)}): put this table into your report of it.")
+        raise UserError(f"Not all requirements are met ({', '.join(failed)}): include this table in a bug report.")

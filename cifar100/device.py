@@ -1,4 +1,4 @@
-"""The machine: where a run computes, in which precision, how its memory is kept, and what it is called."""
+"""The machine: the device, the precision of training, and the description of the hardware."""
 
 import ctypes
 import functools
@@ -15,12 +15,12 @@ from cifar100.errors import UserError
 from cifar100.files import ROOT
 from cifar100.recipe import Recipe
 
-WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 wrongly on this processor"
+WRONG_BFLOAT16 = "This release of torch computes convolutions in bfloat16 incorrectly on this processor"
 
 
 def choose_device(name: str | None = None, local_rank: int | None = None) -> torch.device:
-    """The named device, else the best there is, of torchrun's processes each the GPU of its rank. Raises UserError if
-    it is not there, or has no memory left."""
+    """The named device, or else the fastest available; under torchrun the GPU of the local rank. Raises UserError if it
+    does not exist or has no free memory."""
     if local_rank is not None and name in (None, "cuda") and torch.cuda.is_available():
         name = f"cuda:{local_rank}"
         torch.cuda.set_device(min(local_rank, torch.cuda.device_count() - 1))
@@ -32,22 +32,22 @@ def choose_device(name: str | None = None, local_rank: int | None = None) -> tor
             raise RuntimeError("unknown")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        problem = f"There is no device {name!r} on this machine: leave out --device"
+        problem = f"There is no device {name!r} on this machine: omit --device"
         if is_out_of_memory(error):
-            problem = f"The memory of {name} is full: close what else uses it (nvidia-smi lists it)"
-        raise UserError(f"{problem}, or say --device cpu.") from error
+            problem = f"The memory of {name} is full: close the other programs that use it (nvidia-smi lists them)"
+        raise UserError(f"{problem}, or use --device cpu.") from error
     return device
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU has no memory left, in the words of CUDA, of its libraries or of Apple's GPU."""
+    """Whether the error says that a GPU is out of memory: by CUDA, its libraries or Apple's GPU."""
     return any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
 
 
 @contextmanager
 def advise_on_memory(recipe: Recipe) -> Iterator[None]:
-    """Raises UserError where a GPU has too little memory. The rate goes with the batch (Goyal et al. 2017, "Accurate,
-    Large Minibatch SGD", section 2.1)."""
+    """Raises UserError if the GPU runs out of memory. The suggested learning rate is proportional to the batch size
+    (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.1)."""
     try:
         yield
     except RuntimeError as error:
@@ -55,37 +55,37 @@ def advise_on_memory(recipe: Recipe) -> Iterator[None]:
             raise
         half = f"--batch-size {recipe.batch_size // 2} --lr {recipe.lr / 2:g}"
         problem = f"The GPU has too little memory for batches of {recipe.batch_size}"
-        raise UserError(f"{problem}: say {half}, close what else uses it, or say --device cpu.") from error
+        raise UserError(f"{problem}: use {half}, close other programs that use it, or use --device cpu.") from error
 
 
 def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
-    """The dtype in which convolutions and matrix products are trained; all else, and evaluation, is float32.
+    """The dtype of convolutions and matrix products in training; everything else, and evaluation, uses float32.
 
-    "auto" is bfloat16 where the processor computes in it (GPUs since Ampere; CPUs with AVX512_BF16 or AMX, in little
-    more than half the time), float16 on older GPUs, else float32. Raises UserError for what is of no use there.
+    "auto" is bfloat16 if the hardware supports it (GPUs since Ampere; CPUs with AVX512_BF16 or AMX, in little more than
+    half the time), float16 on older GPUs, else float32. Raises UserError if the device does not support the precision.
     """
     if name == "auto" and device.type == "cuda":
         name = "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
     elif name == "auto":
         name = "bfloat16" if has_bfloat16(device) and convolves_rightly(torch.bfloat16) else "float32"
     if name == "float16" and device.type != "cuda":
-        raise UserError(f"float16 is for a CUDA GPU: on {device.type} say --precision float32 or bfloat16.")
+        raise UserError(f"float16 needs a CUDA GPU: on {device.type} use --precision float32 or bfloat16.")
     if name == "bfloat16" and device.type == "cpu" and not convolves_rightly(torch.bfloat16):
-        raise UserError(f"{WRONG_BFLOAT16}: say --precision float32, or install a newer torch.")
+        raise UserError(f"{WRONG_BFLOAT16}: use --precision float32, or install a newer torch.")
     return getattr(torch, name)
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device is a CPU that computes in bfloat16."""
+    """Whether the device is a CPU with bfloat16 instructions."""
     return device.type == "cpu" and bool({"avx512_bf16", "amx_bf16"} & set(read_cpu("flags").split()))
 
 
 @functools.cache
 def convolves_rightly(dtype: torch.dtype) -> bool:
-    """Whether small convolutions on the CPU, and their gradients, come out in `dtype` as in float32 but for rounding.
+    """Whether small convolutions and their gradients on the CPU equal those in float32 up to rounding.
 
-    In some releases of torch, on some processors, a 2x2 convolution in bfloat16 does not (pytorch issue 163347: 1 in
-    place of 4), and the stem of `sprint` is one. All numbers are positive, so that nothing cancels.
+    In some releases of torch, on some processors, 2x2 convolutions in bfloat16 are incorrect (pytorch issue 163347: 1
+    instead of 4); the stem of `sprint` is one. All numbers here are positive, so that none cancel out.
     """
     generator, close = torch.Generator().manual_seed(0), True
     for sizes in (((4, 1, 2, 2), (1, 1, 2, 2)), ((4, 3, 32, 32), (24, 3, 2, 2)), ((4, 16, 8, 8), (16, 16, 3, 3))):
@@ -100,14 +100,14 @@ def convolves_rightly(dtype: torch.dtype) -> bool:
 
 
 def read_cpu(key: str) -> str:
-    """What Linux says of its first processor; empty on other systems."""
+    """An entry of the first processor in /proc/cpuinfo; empty on other systems."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large buffers: to fetch fresh pages for activations of 100 MB takes a quarter of a step's time."""
+    """Make glibc reuse large buffers. Allocating new pages in every step is slow: docs/speed.md."""
     if platform.libc_ver()[0] == "glibc":
         mallopt, trim_threshold, mmap_threshold = ctypes.CDLL(None).mallopt, -1, -3  # from malloc.h
         mallopt(mmap_threshold, 2**31 - 1)
@@ -115,22 +115,22 @@ def keep_freed_memory() -> None:
 
 
 def describe_hardware(device: torch.device) -> str:
-    """For the log: the GPU's name, or the processor's with the number of threads."""
+    """For the log: the name of the GPU, or of the processor with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     processor = read_cpu("model name") or platform.processor() or platform.machine()
-    amx = ", AMX" if "amx_bf16" in read_cpu("flags").split() else ""  # which torch uses for bfloat16 without naming it
+    amx = ", AMX" if "amx_bf16" in read_cpu("flags").split() else ""  # not part of the capability's name
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{processor}, {torch.get_num_threads()} threads ({capability}{amx}), {device.type}"
 
 
 def name_precision(dtype: torch.dtype) -> str:
-    """As `choose_precision` takes it: bfloat16."""
+    """The name that `choose_precision` takes, such as "bfloat16"."""
     return str(dtype).removeprefix("torch.")
 
 
 def current_commit() -> str | None:
-    """The commit of the code that runs, with "+changes" where files differ from it. None outside its own repository."""
+    """The commit of this code, with "+changes" if files differ from it; None outside a git repository."""
 
     def git(*arguments: str) -> str:
         return subprocess.check_output(["git", "-C", ROOT, *arguments], stderr=subprocess.DEVNULL, text=True)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read with a clear word where they are damaged."""
+"""Files are written whole or not at all; reading a damaged one is a clear error."""
 
 import csv
 import errno
@@ -13,30 +13,30 @@ from pathlib import Path
 from cifar100.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]  # of the project
-MOST_BYTES = 100_000_000  # of a file that is read in one piece; weights and checkpoints excepted
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, a limit on the size of files
+MOST_BYTES = 100_000_000  # largest file that `read_regular` reads
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, quota reached, file too large
 
 
 def user_path(text: str | Path) -> Path:
-    """A path that a user has given: without quotes and blanks around it, `~` expanded, absolute. To be called where the
-    path is taken in, before anything changes the working directory."""
+    """A path from the user as an absolute path: without surrounding quotes and blanks, `~` expanded. Call it before
+    anything changes the working directory."""
     return Path(os.path.expanduser(strip_quotes(text))).absolute()
 
 
 def strip_quotes(text: str | Path | None) -> str:
-    """What is left without blanks, and a pair of quotes, around it: `%env X="my data"` in a notebook keeps them."""
+    """The text without surrounding blanks and quotes: `%env X="my data"` in a notebook keeps the quotes."""
     text = str(text or "").strip()
     return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and make its folder. Raises UserError if the disk is full or not writable, or
-    if something of that name is no file; the older file of that name stays."""
+    """Write a file whole or not at all, and create its folder. Raises UserError if the disk is full or not writable, or
+    if the path is not a regular file; an older file then stays as it was."""
     check_target(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # of this process: two may write one file
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # what a crash has left; a link is not followed
+        temporary.unlink(missing_ok=True)  # left by a crash; a link is not followed
         with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
@@ -46,25 +46,25 @@ def write_bytes(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         problem = f"{path} could not be written ({error.strerror})"
-        raise UserError(f"{problem}: {name_way_out(error)}; what was there before is kept.") from error
+        raise UserError(f"{problem}: {name_way_out(error)}; an older file there is kept.") from error
 
 
 def check_target(path: Path) -> None:
-    """Raises UserError if a folder, a device or a pipe has this name: to put a file into its place would end it."""
+    """Raises UserError if the path is a folder, a device or a pipe, which writing a file would replace."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise UserError(f"{str(path)!r} is {'a folder' if path.is_dir() else 'a device or a pipe'}: name a file.")
 
 
 def check_writable(path: Path) -> None:
-    """Raises UserError if a file could not be written there: for what computes long before it writes."""
+    """Raises UserError if a file cannot be written there. For checking before a long computation."""
     check_target(path)
     folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{path} cannot be written: name another place, since {folder} is no folder to write in.")
+        raise UserError(f"{path} cannot be written because {folder} is not a writable folder: choose another path.")
 
 
 def name_way_out(error: OSError) -> str:
-    """What the user can do about something that could not be written."""
+    """What the user can do about a file that could not be written."""
     return "free some space on its disk" if error.errno in FULL else "make its folder writable"
 
 
@@ -82,13 +82,13 @@ def save_table(path: Path, names: Iterable[str], rows: Iterable[Iterable]) -> No
 
 
 def check_regular(path: Path) -> None:
-    """Raises OSError if there is no such file, or none that ends: a pipe waits for its writer, a device goes on."""
+    """Raises OSError if the path is not a regular file. Reading a pipe or a device might never end."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
-    """A file's content. Raises OSError as `check_regular` does, and if it has more than `most` bytes."""
+    """A file's content. Raises OSError if it is not a regular file or has more than `most` bytes."""
     check_regular(path)
     with open(path, "rb") as file:
         content = file.read(most + 1)
@@ -98,7 +98,7 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def load_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file. Raises OSError as `read_regular` does, and ValueError if it is no table."""
+    """The rows of a CSV file. Raises OSError as `read_regular` does, and ValueError if it is not a table."""
     try:
         return list(csv.DictReader(io.StringIO(read_regular(path).decode(), newline="")))
     except csv.Error as error:

@@ -1,8 +1,8 @@
-"""Learning-rate range test: the training loss while the rate rises from step to step, and the rate that it suggests.
+"""Learning-rate range test: train while the learning rate rises, and suggest a rate from the loss.
 
-Smith 2017, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, section 3.3. We differ as
-torch-lr-finder and fastai do: the rate rises geometrically within a few hundred steps, not in a line over epochs,
-and the loss is read, not the accuracy.
+Smith 2017, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, section 3.3. As in
+torch-lr-finder and fastai, and unlike in the paper, the rate rises geometrically over a few hundred steps, and the loss
+is used, not the accuracy.
 """
 
 import copy
@@ -34,24 +34,24 @@ from cifar100.runs.find import run_folder
 from cifar100.train import Training, build, make_inputs
 from cifar100.training.optimizers import make_optimizers
 
-DIVERGED = 5  # times the lowest loss so far: there the test stops
-MIN_POINTS = 10  # before the loss diverges, else there is no slope to speak of
-SKIPPED = 5  # first points, in which momentum and the norms' statistics settle
-WIDTH = 0.2  # decades of the rate over which a neighbour's weight in the smoothed loss falls by a factor e
-MIN_FALL = 0.02  # of the smoothed loss at the first point that counts
-MIN_ERRORS = 4  # standard errors of the smoothed loss
+DIVERGED = 5  # the test stops at this multiple of the lowest loss so far
+MIN_POINTS = 10  # needed before the loss diverges, to compute a slope
+SKIPPED = 5  # first points, while momentum and batch norm statistics settle
+WIDTH = 0.2  # of the smoothing, in decades of the rate: weights fall by a factor e
+MIN_FALL = 0.02  # as a fraction of the smoothed loss at the first point
+MIN_ERRORS = 4  # the same in standard errors of the smoothed loss
 
 
 @dataclass(frozen=True)
 class LrCurve:
-    """A range test's points in the order of the steps, and the rate that they suggest."""
+    """The points of a range test in the order of the steps, and the suggested rate."""
 
     rates: tuple[float, ...]
-    losses: tuple[float, ...]  # means over a batch, before its step; infinite where they were no numbers
-    smoothed: tuple[float, ...]  # see `smooth`; the losses themselves where they do not count
-    steepest: float | None  # the rate where the smoothed loss falls fastest; None if it does not fall
+    losses: tuple[float, ...]  # mean of each batch before its step; infinite instead of NaN
+    smoothed: tuple[float, ...]  # see `smooth`; unsmoothed for points that are not used
+    steepest: float | None  # the rate where the smoothed loss falls fastest; None if it does not fall clearly
     fallback: float  # a tenth of the rate where the smoothed loss is lowest
-    reason: str  # one sentence: what the curve does, and so why this suggestion
+    reason: str  # for the suggestion, in one sentence
 
     @property
     def suggestion(self) -> float:
@@ -63,9 +63,8 @@ class LrCurve:
 
 
 def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10.0, steps: int = 200) -> LrCurve:
-    """Train a copy of the network on the first batches of the recipe's run, at a rate that rises from start_lr to
-    end_lr, until the loss diverges. The training and all random states stay as they are. Raises UserError if the recipe
-    has two optimizers, since the test sets one rate, and for other bad input."""
+    """Train a copy of the network while the rate rises from start_lr to end_lr, until the loss diverges. `training` and
+    all random states are unchanged. Raises UserError if the recipe has two optimizers or the rates are invalid."""
     recipe, device = training.recipe, training.device
     if recipe.muon_lr:
         raise UserError(f"The range test is for recipes with one optimizer: {recipe.name} has Muon beside SGD.")
@@ -74,10 +73,10 @@ def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10
     if not isinstance(steps, int) or steps < MIN_POINTS:
         raise UserError(f"steps must be a whole number of {MIN_POINTS} or more, not {steps!r}.")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TqdmWarning)  # in a notebook: of the bar that is replaced below
+        warnings.simplefilter("ignore", TqdmWarning)  # about widgets; the bar is replaced below
         from torch_lr_finder import lr_finder as library  # here, because it imports pyplot
 
-    # Its own bar leaves widgets in a notebook, and its messages name a method that nobody has here.
+    # The library's own bar leaves widgets in a notebook, and its messages mention a method that we do not use.
     library.tqdm = partial(tqdm, desc="Range test", leave=False, unit="step", disable=None)
     with kept_random_states(), redirect_stdout(io.StringIO()):
         network, dtype = copy.deepcopy(training.network), choose_precision(device)
@@ -92,7 +91,7 @@ def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10
         batches = library.TrainDataLoaderIter(make_batches(training))
         finder.range_test(batches, None, start_lr, end_lr, steps, smooth_f=0, diverge_th=DIVERGED)
     if not math.isfinite(finder.history["loss"][0]):
-        raise UserError("The loss is not a finite number before the first step: give the range test sound weights.")
+        raise UserError("The loss is not a finite number before the first step: use weights that are finite.")
     return suggest_lr(finder.history["lr"], finder.history["loss"])
 
 
@@ -105,7 +104,7 @@ def find_recipe_lr(
     end_lr: float = 10.0,
     steps: int = 200,
 ) -> tuple[LrCurve, Path]:
-    """The range test of a recipe from its own start, and the file <recipe>/lr_curve.csv in `output` that keeps it."""
+    """Run a recipe's range test and save it as <recipe>/lr_curve.csv in `output`. Returns the curve and the path."""
     training_set, _ = load_training_and_held(data)
     training = build(recipe, training_set, choose_device(device), compile=False)
     curve = lr_range_test(training, start_lr, end_lr, steps)
@@ -115,12 +114,12 @@ def find_recipe_lr(
 
 
 def curve_file(recipe: Recipe, output: str | Path = "output", sample: bool = False) -> Path:
-    """Where a recipe's curve is kept."""
+    """The path of a recipe's saved curve."""
     return run_folder(recipe, output, sample).with_name("lr_curve.csv")
 
 
 def load_curve(path: str | Path) -> LrCurve:
-    """What `find_recipe_lr` has kept. Raises UserError if the file is missing or damaged."""
+    """Load what `find_recipe_lr` saved. Raises UserError if the file is missing or damaged."""
     try:
         points = [(float(row["rate"]), float(row["loss"])) for row in load_table(Path(path))]
         return suggest_lr(*np.transpose(points) if points else ((), ()))
@@ -131,9 +130,9 @@ def load_curve(path: str | Path) -> LrCurve:
 def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
     """The curve with its suggestion: the rate where the smoothed loss falls fastest over the logarithm of the rate.
 
-    Points count from the sixth on until the loss diverges, and the search ends at their minimum. Where there are too
-    few, or the loss does not fall clearly, the suggestion is a tenth of the minimum's rate. Raises ValueError unless
-    there are as many losses as rates, at least one, and the rates are finite, above 0 and rising.
+    The first SKIPPED points and those after the divergence are not used, and the search ends at the minimum. With too
+    few points, or if the loss does not fall clearly, the suggestion is a tenth of the rate at the minimum. Raises
+    ValueError unless there are as many losses as rates, at least one, and the rates are finite, above 0 and rising.
     """
     rates, losses = np.asarray(rates, np.float64), np.asarray(losses, np.float64)
     if (
@@ -169,18 +168,18 @@ def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
 
 
 def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exponentially weighted means of the losses and their standard errors, both (points,). fastai looks back only, and
-    so moves a curve to larger rates; this looks both ways. decades: log10 of the rates; losses: two at least."""
+    """Exponentially weighted means of the losses and their standard errors, (points,) each. The weights are symmetric;
+    fastai's look back only, which shifts the curve to larger rates. decades: log10 of the rates; losses: 2 or more."""
     weights = np.exp(-np.abs(decades[:, None] - decades) / WIDTH)
     weights /= weights.sum(1, keepdims=True)
-    # Neighbours differ by less than 0.954 standard deviations as often as by more. A median, so no blow-up counts.
+    # The median difference of neighbours is 0.954 standard deviations; unlike the mean it is robust to outliers.
     noise = np.median(np.abs(np.diff(losses))) / 0.954
     return weights @ losses, noise * np.sqrt((weights**2).sum(1))
 
 
 @contextmanager
 def kept_random_states() -> Iterator[None]:
-    """Give torch's (CPU and CUDA), NumPy's and Python's generators back as they were."""
+    """Restore the random states of torch (CPU and CUDA), NumPy and Python afterwards."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         yield
@@ -189,7 +188,7 @@ def kept_random_states() -> Iterator[None]:
 
 
 def make_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets as `train_one_epoch` makes them, without end."""
+    """Inputs and targets as in `train_one_epoch`, endlessly."""
     recipe = training.recipe
     for epoch in itertools.count(1):
         torch.manual_seed(make_generator(recipe.seed, epoch, 3).initial_seed())
@@ -200,6 +199,6 @@ def make_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def loss_or_infinity(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    """The run's loss, infinite where it is no number: LRFinder stops at "loss > 5 * best", which NaN never is."""
+    """The training loss, infinite instead of NaN: LRFinder stops if "loss > 5 * best", which is never true for NaN."""
     loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
     return torch.where(loss.isnan(), math.inf, loss)

@@ -1,4 +1,4 @@
-"""A recipe's network: new, or with the weights of a finished run."""
+"""A recipe's network, new or with the weights of a finished run."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from cifar100.runs.run import WEIGHTS, load_metrics, load_recipe, read_recorded
 
 
 def make_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network with new weights, drawn from the recipe's seed alone."""
+    """The recipe's network with random weights, which depend on the recipe's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         options = {"dropout": recipe.dropout} if recipe.dropout else {}
@@ -25,8 +25,8 @@ def make_network(recipe: Recipe) -> nn.Module:
 
 
 def load_network(folder: str | Path) -> nn.Module:
-    """A finished run's network, on the CPU and in float32, in evaluation mode. Raises UserError if a file of the run
-    is missing or damaged, or is not the one of its metrics.json."""
+    """A finished run's network, on the CPU, in float32, in evaluation mode. Raises UserError if a file of the run is
+    missing or damaged, or if the weights do not match metrics.json."""
     folder = Path(folder)
     read_recorded(folder / WEIGHTS, load_metrics(folder))
     network = make_network(load_recipe(folder))
@@ -35,24 +35,22 @@ def load_network(folder: str | Path) -> nn.Module:
 
 
 def save_weights(path: Path, network: nn.Module, recipe: Recipe) -> None:
-    """Write a safetensors file with the network's and the classes' names in its metadata.
-
-    With weights_precision "float16" filters and matrices are halved; norms, biases and running
-    statistics stay as they are, since they are small and a variance may leave float16's range.
-    """
+    """Write a safetensors file, with the names of the network and of the classes in its metadata. With
+    weights_precision "float16" only filters and matrices are converted: the other tensors are small, and a running
+    variance may exceed the range of float16."""
     halve = recipe.weights_precision == "float16"
     tensors = {
         name: (value.half() if halve and value.ndim > 1 else value).cpu().contiguous()
         for name, value in network.state_dict().items()
     }
-    # One entry only: safetensors writes several in a random order, and equal runs would differ.
+    # One entry only: safetensors writes several in random order, so that the files of equal runs would differ.
     metadata = {"cifar100": json.dumps({"network": recipe.network, "classes": FINE_NAMES})}
     write_bytes(path, save(tensors, metadata))
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Read a safetensors file into a network, in the network's own precision. Raises UserError if the file is missing
-    or damaged, belongs to another network, or holds values that are not finite."""
+    """Load a safetensors file into a network, in the network's own precision. Raises UserError if the file is missing
+    or damaged, is for another network, or holds values that are not finite."""
     expected = network.state_dict()
     try:
         check_regular(path)
@@ -60,11 +58,11 @@ def load_weights(path: Path, network: nn.Module) -> None:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
             if shapes != {name: list(value.shape) for name, value in expected.items()}:  # before a tensor is read
                 raise UserError(
-                    f"{path} holds the weights of another network than {type(network).__name__}: name its own run."
+                    f"{path} holds the weights of another network than {type(network).__name__}: train it again."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except FileNotFoundError as error:
-        raise UserError(f"There is no {path}: train the run, or name another.") from error
+        raise UserError(f"There is no {path}: train the run, or choose another.") from error
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({brief(error)}): restore it, or train the run again.") from error
     if not all(torch.isfinite(value).all() for value in tensors.values()):

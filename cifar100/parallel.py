@@ -1,9 +1,8 @@
-"""One run in several processes, as torchrun starts them: each on its own GPU, or on its share of a processor.
+"""One training run in several processes, started by torchrun: one per GPU, or several on the CPU.
 
-Every process takes its share of each batch, DistributedDataParallel averages the gradients, and every process takes the
-same step. `batch_size` is that of all processes together; order and augmentation are those of a single process. CutMix
-mixes within a process's share, and dropout draws anew in each. Only rank 0 writes and prints. A process that fails ends
-alone, and torchrun ends the others.
+Each process computes its share of every batch, and DistributedDataParallel averages the gradients. `batch_size` is that
+of all processes together; order and augmentation are those of a single process. CutMix mixes within a process's share,
+and each process has its own dropout. Only rank 0 writes and prints. If a process fails, torchrun ends the others.
 """
 
 import os
@@ -22,25 +21,25 @@ from torch.nn.parallel import DistributedDataParallel
 from cifar100.errors import UserError, brief
 
 Item = TypeVar("Item")
-PATIENCE = timedelta(minutes=2)  # until the processes have to have found one another
-TIMEOUT = timedelta(minutes=30)  # for a slow one later: it may download the data, or compile
+PATIENCE = timedelta(minutes=2)  # for all processes to connect
+TIMEOUT = timedelta(minutes=30)  # later, for a slow process: it may be downloading the data
 
 
 @dataclass(frozen=True)
 class Group:
-    """This process's place among those that train one run; by default it is alone. All processes have to call the
-    methods in the same order. Tensors that are exchanged lie on the CPU."""
+    """The processes that train one run together, as one of them sees it; by default there is only one. All processes
+    must call the methods in the same order. Tensors that are exchanged are on the CPU."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0  # among the processes of this machine
 
     def share(self, items: Item) -> Item:
-        """This process's share of an array, a tensor or a list: every `size`-th item, from its rank on."""
+        """This process's share of an array, a tensor or a list: every `size`-th item, starting at its rank."""
         return items[self.rank :: self.size]
 
     def broadcast(self, value: Item) -> Item:
-        """Rank zero's value."""
+        """The value of rank 0."""
         values = [value]
         if self.size > 1:
             dist.broadcast_object_list(values, src=0)
@@ -53,11 +52,11 @@ class Group:
         return values
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Wait until all processes have called this."""
         self.sum(torch.zeros(1))
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over the processes, and on GPUs its batch norms' statistics too."""
+        """The network with gradients averaged over the processes; on GPUs also with the batch norm statistics."""
         if self.size == 1:
             return network
         if next(network.parameters()).is_cuda:  # nn.SyncBatchNorm has no version for CPUs
@@ -71,27 +70,27 @@ ALONE = Group()
 @contextmanager
 def joined() -> Iterator[Group]:
     """The group of the processes that torchrun has started; without torchrun, this process alone. Raises UserError if
-    the others do not come within two minutes."""
+    they do not all connect within two minutes."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE
         return
     place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-    print(f"Process {os.environ.get('RANK')} of {size} waits for the others at {place}.", flush=True)
+    print(f"Rank {os.environ.get('RANK')} of {size} waits for the other processes at {place}.", flush=True)
     failures: list[Exception] = []
-    # In a thread, since the call waits in C++, where Python hears neither Ctrl-C nor another signal.
+    # In a thread, because the call waits in C++, where Python does not handle Ctrl-C or other signals.
     thread = threading.Thread(target=start, args=(failures,), daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(0.1)
     if failures:
         raise UserError(
-            f"The {size} processes of this run did not come together at {place} ({brief(failures[0])}): start all of "
-            "them by torchrun, with the same address."
+            f"The {size} processes of this run did not connect at {place} ({brief(failures[0])}): start all of them by "
+            "torchrun, with the same address."
         )
     try:
         yield Group(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", dist.get_rank())))
-        dist.barrier()  # nobody leaves before all have finished
+        dist.barrier()  # no process exits before all have finished
     finally:
         dist.destroy_process_group()
 
@@ -101,5 +100,5 @@ def start(failures: list[Exception]) -> None:
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
-    except Exception as error:  # of the store, of gloo, of the environment's numbers: each raises its own kind
+    except Exception as error:  # the store, gloo and parsing the environment raise different kinds
         failures.append(error)

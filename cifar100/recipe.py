@@ -1,4 +1,4 @@
-"""Recipe: every number that changes a result, and what each may be. Does not import torch."""
+"""The recipe: every setting that changes a result, with its valid range. Does not import torch."""
 
 from typing import Annotated, Literal
 
@@ -7,11 +7,11 @@ from pydantic.dataclasses import dataclass
 
 from cifar100.errors import UserError
 
-CHANGEABLE = ("seed", "epochs", "batch_size", "lr", "weight_decay")  # by an option of `train`
+CHANGEABLE = ("seed", "epochs", "batch_size", "lr", "weight_decay")  # by options of `train`
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0, le=1e6)]  # far beyond all use, and within what float32 can count
+Rate = Annotated[float, Field(gt=0, le=1e6)]  # within the range of float32
 settings = dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 
 
@@ -26,92 +26,89 @@ def is_rising(*numbers: float) -> bool:
 
 @settings
 class Augmentation:
-    """What is done to a training image, in the order of the fields.
+    """The augmentation of training images, applied in the order of the fields. Only "device" has alternating flips."""
 
-    The same fields build both pipelines; only "device" knows alternating flips.
-    """
-
-    pipeline: Literal["device", "albumentations"] = "device"  # whole batches, or image by image in workers
+    pipeline: Literal["device", "albumentations"] = "device"  # by batch on the device, or by image in workers
     crop_padding: Annotated[int, Field(ge=0, lt=32)] = 0  # pixels on each side before a random 32x32 crop
     crop_border: Literal["black", "reflect"] = "black"
-    flip: Literal["none", "random", "alternating"] = "none"  # the last: a random half first, then the other, in turn
-    shift: Fraction = 0.0  # at most this fraction of the side, up or down and left or right
-    scale: tuple[Rate, Rate] = (1.0, 1.0)  # smallest and largest, one factor for both axes
-    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # at most so many degrees, either way
+    flip: Literal["none", "random", "alternating"] = "none"  # see `BatchAugmentation.start_epoch`
+    shift: Fraction = 0.0  # at most, as a fraction of the side, in both directions
+    scale: tuple[Rate, Rate] = (1.0, 1.0)  # smallest and largest factor, the same for both axes
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0  # at most, in degrees, both ways
     affine_probability: Probability = 1.0  # of shift, scale and rotation together
     cutout: Annotated[int, Field(ge=0, le=32)] = 0  # side in pixels of one square hole (DeVries and Taylor 2017)
-    cutout_anywhere: bool = False  # its centre anywhere in the image, cut off at the border; else wholly inside
+    cutout_anywhere: bool = False  # centre anywhere, cut off at the border; else wholly inside
     cutout_probability: Probability = 1.0
     jitter: tuple[Fraction, Fraction, Fraction, Annotated[float, Field(ge=0, le=0.5)]] = (0.0, 0.0, 0.0, 0.0)
     # ... of brightness, contrast, saturation and hue
     jitter_probability: Probability = 1.0
     erasing: Probability = 0.0  # of one rectangular hole of 2 to 30 % of the area (Zhong et al. 2020)
-    hole_color: Literal["black", "mean"] = "black"  # of both kinds of holes; "mean" is 0 after normalising
-    cutmix_alpha: Rate | None = None  # Beta(alpha, alpha) for the share of each image (Yun et al. 2019)
-    mix_probability: Probability = 1.0  # of mixing a batch at all
+    hole_color: Literal["black", "mean"] = "black"  # of cutout and erasing; "mean" is 0 after normalisation
+    cutmix_alpha: Rate | None = None  # of the Beta distribution of the mixing ratio (Yun et al. 2019)
+    mix_probability: Probability = 1.0  # of applying CutMix to a batch
 
     @model_validator(mode="after")
     def check(self):
-        require(self.scale[0] <= self.scale[1], "scale must be two rising factors")
+        require(self.scale[0] <= self.scale[1], "scale must be a smaller and a larger factor")
         possible = self.pipeline == "device" or self.flip != "alternating"
         require(possible, "flip must be none or random in the albumentations pipeline")
         return self
 
     @property
     def affine(self) -> bool:
-        """Whether shift, scale or rotation do anything."""
+        """Whether shift, scale or rotation are used."""
         return bool(self.shift or self.rotation) or self.scale != (1.0, 1.0)
 
 
 @settings
 class Recipe:
-    """Settings of one run. Learning rates apply to the mean loss of a batch."""
+    """The settings of one training run. Learning rates are for the mean loss of a batch."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]  # also of its folder
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]  # also of the folder of its runs
     network: Literal["resnet20", "resnet56", "resnet110", "resnet18", "resnet34", "sprint"]  # builders in model.py
     dropout: Fraction = 0.0  # before the head
-    epochs: Annotated[float, Field(gt=0, le=1e6)]  # may end within an epoch: 8.75
+    epochs: Annotated[float, Field(gt=0, le=1e6)]  # may be fractional, such as 8.75
     batch_size: Annotated[int, Field(gt=0, lt=2**31)]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
-    # SGD for everything; with muon_lr, for all but the convolutions' filters
-    lr: Rate  # the largest of the schedule
+    # SGD for all parameters; with muon_lr, for all but the filters of convolutions
+    lr: Rate  # the peak of the schedule
     momentum: Fraction = 0.9
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 5e-4
-    norm_weight_decay: bool = True  # also on the norms' parameters and on biases
+    norm_weight_decay: bool = True  # also for the parameters of batch norms and for biases
     muon_lr: Rate | None = None
     muon_momentum: Fraction = 0.6
 
-    # a factor on every learning rate, step by step
+    # The schedule is a factor on every learning rate, set in each step.
     schedule: Literal["triangle", "multistep", "onecycle", "cosine"]
-    warmup: Fraction = 0.0  # fraction of all steps over which the rate rises; not for multistep
+    warmup: Fraction = 0.0  # fraction of the steps in which the rate rises; not for multistep
     milestones: tuple[float, ...] = ()  # multistep: the rate falls after these epochs ...
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.2  # ... by this factor
 
     augmentation: Augmentation = Augmentation()
     resolutions: tuple[tuple[float, Annotated[int, Field(ge=16, le=32)]], ...] = ()
-    # ... ((until this fraction of the steps, pixels), ...), then 32
+    # ... ((end as a fraction of the steps, pixels), ...); 32 after the last one
     label_smoothing: Fraction = 0.0
 
-    weights_precision: Literal["float32", "float16"] = "float32"  # of the saved filters; norms stay float32
+    weights_precision: Literal["float32", "float16"] = "float32"  # of the saved filters and matrices
 
     @model_validator(mode="after")
     def check(self):
-        require(not self.nesterov or self.momentum > 0, "momentum must be more than 0 with nesterov")
+        require(not self.nesterov or self.momentum > 0, "momentum must be greater than 0 with nesterov")
         require(
-            self.network != "sprint" or self.dropout == 0, "dropout must be 0 in the sprint network, which has none"
+            self.network != "sprint" or self.dropout == 0, "dropout must be 0 for the sprint network, which has none"
         )
         rising = is_rising(0, *self.milestones) and all(m < self.epochs for m in self.milestones)
-        require(rising, f"milestones must be rising numbers between 0 and the {self.epochs:g} epochs")
+        require(rising, f"milestones must rise and lie between 0 and the {self.epochs:g} epochs")
         given = (self.schedule == "multistep") == bool(self.milestones)
-        require(given, "milestones must be given for multistep, and only there")
+        require(given, "milestones are required for multistep and not allowed for other schedules")
         rising = is_rising(0, *(until for until, _ in self.resolutions), 1)
-        require(rising, "resolutions must be pairs of a rising fraction below 1 and of pixels")
+        require(rising, "resolutions must be pairs (fraction, pixels) with rising fractions between 0 and 1")
         return self
 
     def resolution(self, progress: float) -> int:
-        """Side of the training images in pixels; progress: fraction of the steps done, 0..1."""
+        """Side of the training images in pixels. progress: fraction of the steps done, 0..1."""
         return next((pixels for until, pixels in self.resolutions if progress < until), 32)
 
     def to_json(self) -> str:
@@ -119,7 +116,7 @@ class Recipe:
         return JSON.dump_json(self, indent=2).decode()
 
     def to_dict(self) -> dict:
-        """As JSON holds it, lists for tuples."""
+        """A dict as JSON holds it, with lists for tuples."""
         return JSON.dump_python(self, mode="json")
 
     @classmethod
@@ -135,7 +132,7 @@ JSON = TypeAdapter(Recipe)
 
 
 def explain(error: ValidationError) -> str:
-    """The first thing that is wrong, in a few words."""
+    """The first error, in a few words."""
     first = error.errors()[0]
     field, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
     return f"{field}: {message}, not {first['input']!r}" if field else message

@@ -1,6 +1,6 @@
 """The named recipes. A variant is `replace(RECIPES["sprint"], seed=1)`, never a copy.
 
-This room does not import torch: `python -m cifar100 recipes` answers at once.
+This module does not import torch, so that `python -m cifar100 recipes` is quick.
 """
 
 import difflib
@@ -12,8 +12,8 @@ from cifar100.errors import UserError
 from cifar100.recipe import Augmentation, Recipe, explain
 
 # ---------------------------------------------------------------------------------------------------
-# The systems of the five reports. What each report says of its own: report/reported.py; what ours reached, on which
-# hardware: `python -m cifar100 recipes`; the command that makes one: `python -m cifar100 train NAME`.
+# The five reports, reproduced. Their numbers: report/reported.py. Our accuracy: `python -m cifar100 recipes`. To train
+# one: `python -m cifar100 train NAME`.
 # ---------------------------------------------------------------------------------------------------
 
 RESNET56_MULTISTEP = Recipe(
@@ -41,8 +41,8 @@ RESNET56_MULTISTEP = Recipe(
     weights_precision="float16",
 )
 
-# The report gives no strength for the jitter and no probability for the erasing; 0.2 is that of the other reports, 0.5
-# torchvision's.
+# The report does not state the jitter's strength (0.2, as in the other reports) and the erasing's probability (0.5, the
+# default of torchvision).
 RESNET56_COSINE = Recipe(
     name="resnet56_cosine",
     network="resnet56",
@@ -56,7 +56,7 @@ RESNET56_COSINE = Recipe(
     weights_precision="float16",
 )
 
-# The report leaves out OneCycle's peak: 0.1 here. Momentum stays at the report's 0.9, though torch would cycle it.
+# The report does not state OneCycle's peak: 0.1 here. Momentum stays at the report's 0.9; torch would cycle it.
 RESNET18_ONECYCLE = Recipe(
     name="resnet18_onecycle",
     network="resnet18",
@@ -64,7 +64,7 @@ RESNET18_ONECYCLE = Recipe(
     batch_size=128,
     lr=0.1,
     schedule="onecycle",
-    warmup=0.3,  # torch's own share of rising steps
+    warmup=0.3,  # the default of torch
     augmentation=Augmentation(crop_padding=4, flip="random", rotation=15, jitter=(0.2, 0.2, 0.2, 0.0)),
     weights_precision="float16",
 )
@@ -83,7 +83,7 @@ RESNET18_WARMUP_COSINE = Recipe(
     weights_precision="float16",
 )
 
-# The report says "with some probability" of CutMix (0.5 here) and gives no strength for the jitter.
+# The report says "with some probability" for CutMix (0.5 here) and does not state the strength of the jitter.
 RESNET18_CUTMIX = Recipe(
     name="resnet18_cutmix",
     network="resnet18",
@@ -110,8 +110,8 @@ RESNET18_CUTMIX = Recipe(
 # Ours.
 # ---------------------------------------------------------------------------------------------------
 
-# For two CPU cores. 8.75 epochs, as in the speedrun, ended at 75.26 % and 74.98 % in two runs: too near to 75. Pictures
-# of 20 and 24 pixels first: a step costs half there, and coarse shapes come first.
+# For two CPU cores. 8.75 epochs, as in the speedrun, gave 75.26 % and 74.98 % in two runs, too close to 75 %. The first
+# half of the steps uses images of 20 and 24 pixels, which take half the time; coarse shapes are learned first.
 SPRINT = Recipe(
     name="sprint",
     network="sprint",
@@ -130,7 +130,7 @@ SPRINT = Recipe(
     weights_precision="float16",
 )
 
-# The way of `sprint` with ResNet-18 as it is: about an hour on two CPU cores.
+# The method of `sprint` for ResNet-18: about an hour on two CPU cores.
 RESNET18_FAST = replace(
     SPRINT,
     name="resnet18_fast",
@@ -142,8 +142,8 @@ RESNET18_FAST = replace(
     label_smoothing=0.2,
 )
 
-# The notebook's own: the report's network and augmentation with Muon for the filters. SGD ends at 80 % on its own
-# training images under this augmentation, Muon at 95 % without it: it has room for it.
+# The notebook's own: network and augmentation of the report, with Muon for the filters. Under this augmentation SGD
+# reaches 80 % on the training images; Muon reached 95 % under light augmentation.
 RESNET56_MUON = replace(
     RESNET56_MULTISTEP,
     name="resnet56_muon",
@@ -153,7 +153,7 @@ RESNET56_MUON = replace(
     label_smoothing=0.1,
 )
 
-# For tests and `make run`: a minute on two CPU cores, on the embedded sample.
+# For tests and `make run`: a minute on two CPU cores with the embedded sample.
 SMOKE = Recipe(
     name="smoke",
     network="resnet20",
@@ -176,8 +176,8 @@ RECIPES = {
 
 
 def find_recipe(name: str, **changes) -> Recipe:
-    """The named recipe with some fields changed. With another number of epochs the milestones keep
-    their place in the schedule. Raises UserError for an unknown name."""
+    """The named recipe with some fields changed. If the epochs change, the milestones scale with them. Raises UserError
+    for an unknown name or an invalid value."""
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]}?" if near else ""

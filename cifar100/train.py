@@ -56,21 +56,21 @@ Progress = Callable[[Iterable, int, int], Iterable]  # (batches, epoch, number o
 
 @dataclass
 class Training:
-    """What changes while a recipe trains, what feeds it, and what it has to tell so far."""
+    """What changes while a recipe trains, what feeds it, and its records so far."""
 
     recipe: Recipe
     network: nn.Module
-    forward: Forward
+    compute_loss: Forward  # (inputs, targets) -> (mean loss, logits)
     optimizers: list[Optimizer]  # SGD, and Muon where the recipe has it
     schedulers: list[LRScheduler]
-    scaler: torch.amp.GradScaler  # of the gradients in float16; does nothing in other precisions
+    scaler: torch.amp.GradScaler  # scales the loss in float16; does nothing in other precisions
     loader: TrainingLoader
     augmentation: BatchAugmentation
-    steps: int  # of the whole run, which may end within an epoch
+    total_steps: int  # of the run; the number of epochs may be fractional
     device: torch.device
-    machine: str  # what computes, and in which precision
+    hardware: str  # that computes, and its precision
     group: Group
-    commit: str | None  # asked for at the start: the files may change while the run goes on
+    commit: str | None  # read at the start, because the files may change during the run
     history: list[EpochRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     machines: list[dict] = field(default_factory=list)  # {"hardware": text, "epochs": [first, last]}
@@ -92,53 +92,56 @@ def fit(
     say: Say = print,
     group: Group = ALONE,
 ) -> Iterator[EpochRecord]:
-    """Train the recipe, yield a record after each epoch, and leave the finished run in its folder.
+    """A generator: train the recipe, yield a record after each epoch, and leave the finished run in its folder.
 
-    data: a folder, "sample", or None (see `load_split`). num_workers: None for what suits the device.
-    compile: the training step, on a GPU. precision: see `choose_precision`. resume: continue after
-    the last finished epoch; a finished run is not trained again. holdout: train on nine tenths of the
-    training set and evaluate on the rest. network: trained in place of the recipe's own. group: the
-    processes that train this run together, each of which calls `fit`.
-    Raises UserError if anything asked for is not there, or if an unfinished run would be lost.
+    data: a folder, "sample", or None (see `load_split`). num_workers: None chooses for the device. compile: compile the
+    training step on a GPU. precision: see `choose_precision`. resume: continue after the last finished epoch; a
+    finished run is not trained again. holdout: train on nine tenths of the training set and evaluate on the rest.
+    network: trained instead of the recipe's own. group: the processes that train this run; each of them calls `fit`.
+    On Ctrl-C the KeyboardInterrupt passes through; the checkpoint holds the last finished epoch, and `resume=True`
+    continues after it. Raises UserError if the input is invalid, or if an unfinished run would be overwritten.
     """
-    writes = group.rank == 0
+    writes = group.rank == 0  # only this process touches `output` and prints
     say = say if writes else lambda text: None
     device = choose_device(device, group.local_rank if group.size > 1 else None)
-    if group.local_rank > 0:
-        group.wait()  # while the first process of this machine downloads what it needs, too
+    if group.local_rank > 0:  # the first process of each machine downloads, the others wait, then read
+        group.wait()
     training_set, held = load_training_and_held(data, holdout)
     if group.local_rank == 0:
         group.wait()
     folder = run_folder(recipe, output, is_sample(data), holdout)
     epochs, split = math.ceil(recipe.epochs), "validation" if holdout else "test"
 
-    with claim(folder, resume) if writes else nullcontext() as running, advise_on_memory(recipe):
+    # `claim` locks the folder and, unless it is to be resumed, refuses an unfinished run.
+    claimed = claim(folder, resume) if writes else nullcontext()
+    with claimed as running, advise_on_memory(recipe):
         unfinished = writes and (running / "checkpoint.pt").exists()
         checkpoint = group.broadcast((running / "checkpoint.pt").read_bytes() if unfinished else None)
-        if resume and not checkpoint and group.broadcast(writes and is_finished(folder, recipe)):
-            say(f"{folder} is finished already. Without resuming it is trained again.")
+        finished = writes and resume and not unfinished and is_finished(folder, recipe)
+        if group.broadcast(finished):
+            say(f"{folder} is already finished. To train it again, do not resume.")
             yield from Run.load(folder).history
             return
         training = build(recipe, training_set, device, num_workers, compile, precision, network, say, group)
         if checkpoint:
             load_checkpoint(training, checkpoint, folder)
             say(f"Continuing after epoch {len(training.history)}.")
-        yield from training.history[: epochs - 1]
+        yield from training.history[: epochs - 1]  # the last record waits until the run is finished
 
         for epoch in range(len(training.history) + 1, epochs + 1):
             start = time.perf_counter()
             train_loss, train_accuracy, lr = train_one_epoch(training, epoch, progress)
             trained = time.perf_counter()
-            if epoch == epochs and writes:  # the last line of the log is that of the saved weights
+            if epoch == epochs and writes:  # the last record is of the saved weights, maybe float16
                 save_weights(running / WEIGHTS, training.network, recipe)
                 load_weights(running / WEIGHTS, training.network)
-            evaluators = group if epoch < epochs else ALONE  # only rank 0 has the weights as saved
-            loss, accuracy = evaluate(training.network, held, evaluators)
+            sharing = group if epoch < epochs else ALONE  # at the end rank 0 alone has these weights
+            loss, accuracy = evaluate(training.network, held, sharing)
             record = EpochRecord(epoch, lr, train_loss, train_accuracy, loss, accuracy, split)
             training.history.append(record)
             training.seconds["training"] += trained - start
             training.seconds["evaluation"] += time.perf_counter() - trained
-            note_epoch(training.machines, training.machine, epoch)
+            note_epoch(training.machines, training.hardware, epoch)
             if writes:
                 save_checkpoint(running / "checkpoint.pt", training)
                 save_history(running, training.history)
@@ -171,21 +174,22 @@ def build(
     network = (network or make_network(recipe)).to(device)
     if recipe.network == "sprint":  # its stem whitens patches of the training images
         network.fit_stem(to_input(torch.from_numpy(training_set.images[:5000]).to(device)))
-    if device.type == "cpu" and dtype == torch.bfloat16:
+    if device.type == "cpu" and dtype == torch.bfloat16:  # small convolutions as matrix products
         use_products(network)
     loader = TrainingLoader(training_set, recipe, device, num_workers, group)
-    forward = make_forward(group.wrap(network), dtype, recipe.label_smoothing, device)
-    # The sprint ends before a compiler would have paid; several processes wait for one another within a step.
+    compute_loss = make_forward(group.wrap(network), dtype, recipe.label_smoothing, device)
+    # For the short `sprint`, compiling takes longer than it saves; SyncBatchNorm communicates within a step.
     if compile and device.type == "cuda" and recipe.network != "sprint" and group.size == 1:
-        forward = compile_forward(forward, recipe.batch_size, say)
+        compute_loss = compile_forward(compute_loss, recipe.batch_size, say)
     optimizers = make_optimizers(network, recipe, dtype)
     schedulers = make_schedulers(optimizers, recipe, len(loader))
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     augmentation = BatchAugmentation(recipe.augmentation, recipe.seed, loader.count)
-    steps = math.ceil(recipe.epochs * len(loader))
-    parts = (network, forward, optimizers, schedulers, scaler, loader, augmentation, steps)
-    machine = f"{group.size} x " * (group.size > 1) + f"{describe_hardware(device)}, {name_precision(dtype)}"
-    return Training(recipe, *parts, device, machine, group, current_commit())
+    total_steps = math.ceil(recipe.epochs * len(loader))
+    count = f"{group.size} x " if group.size > 1 else ""
+    hardware = f"{count}{describe_hardware(device)}, {name_precision(dtype)}"
+    parts = (network, compute_loss, optimizers, schedulers, scaler, loader, augmentation, total_steps)
+    return Training(recipe, *parts, device, hardware, group, current_commit())
 
 
 def train_one_epoch(
@@ -194,19 +198,19 @@ def train_one_epoch(
     progress: Progress | None = None,
 ) -> tuple[float, float, float]:
     """Train for an epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) over
-    its images as they were seen, and SGD's rate in the last step. A mixed image counts for the
-    label with the larger share. Raises UserError if a loss is not finite.
+    its augmented images, while the weights were changing, and SGD's rate in the last step. A mixed
+    image counts for the label with the larger share. Raises UserError if a loss is not finite.
     """
     recipe, device = training.recipe, training.device
-    # torch's own generator is left to dropout and CutMix. A seed for each epoch makes them depend
-    # neither on what ran before nor on an interruption; each process has its own.
+    # torch's own generator serves dropout and CutMix alone. Every epoch starts it from a seed of its
+    # own, so that an interruption changes nothing; 3 tells it from the other uses of the seed.
     rank = training.group.rank
     key = (recipe.seed, epoch, 3, rank) if rank else (recipe.seed, epoch, 3)
     torch.manual_seed(make_generator(*key).initial_seed())
     training.network.train()
     training.augmentation.start_epoch(epoch, device)
     done = (epoch - 1) * len(training.loader)
-    steps = min(len(training.loader), training.steps - done)
+    steps = min(len(training.loader), training.total_steps - done)
     losses, sizes = torch.zeros(steps, device=device), torch.zeros(steps)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     batches = itertools.islice(training.loader.epoch(epoch), steps)
@@ -214,37 +218,34 @@ def train_one_epoch(
         batches = progress(batches, epoch, steps)
 
     for step, (images, labels, indices) in enumerate(batches):
-        pixels = recipe.resolution((done + step) / training.steps)
+        pixels = recipe.resolution((done + step) / training.total_steps)
         inputs = make_inputs(training, images, indices, pixels)
         inputs, targets = mix(inputs, labels, recipe.augmentation)
 
         for optimizer in training.optimizers:
             optimizer.zero_grad()
-        loss, logits = training.forward(inputs, targets)
+        # the cross-entropy, with the recipe's label smoothing: training/forward.py
+        loss, logits = training.compute_loss(inputs, targets)
         training.scaler.scale(loss).backward()
         for optimizer in training.optimizers:
             training.scaler.step(optimizer)
         training.scaler.update()
-        lr = training.optimizers[0].param_groups[0]["lr"]
+        lr = training.optimizers[0].param_groups[0]["lr"]  # of SGD
         for scheduler in training.schedulers:
             scheduler.step()
 
         losses[step], sizes[step] = loss.detach(), len(labels)
         main = targets if targets.ndim == 1 else targets.argmax(1)
         correct += (logits.argmax(1) == main).sum()
-        if step % 50 == 0 or step + 1 == steps:  # to read it makes a GPU wait
-            check_finite(losses[: step + 1], epoch)
+        seldom = step % 50 == 0 or step + 1 == steps  # reading the losses makes a GPU wait
+        if seldom and not losses[: step + 1].isfinite().all():
+            place = f"step {step + 1} of epoch {epoch}, or before"
+            raise UserError(f"The loss is not finite at {place}: lower the learning rate.")
 
     loss = losses.cpu().double() @ sizes.double()
     sums = torch.stack((loss, correct.cpu().double(), sizes.sum().double()))
     loss, correct, count = training.group.sum(sums).tolist()
     return loss / count, correct / count, lr
-
-
-def check_finite(losses: Tensor, epoch: int) -> None:
-    if not losses.isfinite().all():
-        step = f"step {len(losses)} of epoch {epoch}"
-        raise UserError(f"The loss is not a finite number by {step}: start again with a lower learning rate.")
 
 
 def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int) -> Tensor:
@@ -256,7 +257,7 @@ def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int
 
 @torch.no_grad()
 def evaluate(network: nn.Module, held: Images, group: Group = ALONE) -> tuple[float, float]:
-    """The mean cross-entropy and the top-1 accuracy (0..1), one view an image, in float32."""
+    """The mean cross-entropy and the top-1 accuracy (0..1): one view an image, no mixed precision."""
     network.eval()
     images, labels = (group.share(torch.from_numpy(part)) for part in (held.images, held.fine))
     batches = images.to(next(network.parameters()).device).split(500)
@@ -268,8 +269,7 @@ def evaluate(network: nn.Module, held: Images, group: Group = ALONE) -> tuple[fl
 
 
 def save_checkpoint(path: Path, training: Training) -> None:
-    """All that the next epoch depends on, written whole or not at all. No random states: every draw is a function of
-    the recipe's seed, the epoch and the image."""
+    """All that the next epoch depends on. No random states: every epoch starts from seeds of its own."""
     checkpoint = {
         "recipe": training.recipe.to_json(),
         "network": training.network.state_dict(),
@@ -281,21 +281,20 @@ def save_checkpoint(path: Path, training: Training) -> None:
         "machines": training.machines,
         "commit": training.commit,
     }
-    content = io.BytesIO()  # in memory first: a full disk then meets one write
+    content = io.BytesIO()
     torch.save(checkpoint, content)
     write_bytes(path, content.getvalue())
 
 
 def load_checkpoint(training: Training, content: bytes, folder: Path) -> None:
-    """Bring a fresh training to where `save_checkpoint` was called. Raises UserError if the content is damaged or of
-    another recipe."""
+    """Bring a fresh training to where it was saved. Raises UserError if it is damaged or of another recipe."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if archive.testzip():  # compares the checksums, which torch.load does not
                 raise ValueError("a wrong checksum")
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         same = Recipe.from_json(checkpoint["recipe"]) == training.recipe
-    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
+    except Exception as error:  # damaged bytes can raise any exception
         raise UserError(f"The checkpoint of {folder} is damaged: delete {folder.name}.running, start again.") from error
     if not same:
         way_out = f"resume with the same options, or delete {folder.name}.running"
@@ -312,8 +311,8 @@ def load_checkpoint(training: Training, content: bytes, folder: Path) -> None:
 
 def finish(training: Training, running: Path, data: str) -> None:
     """Write what a finished run leaves beside its weights: recipe.json, history.csv and metrics.json."""
-    whole, rest = divmod(training.steps, len(training.loader))
-    images = whole * training.loader.count + rest * training.recipe.batch_size
+    whole_epochs, rest = divmod(training.total_steps, len(training.loader))
+    images = whole_epochs * training.loader.count + rest * training.recipe.batch_size
     machines = training.machines
     facts = {
         "data": data,

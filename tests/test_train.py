@@ -195,7 +195,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tiny, 
     before, broken = checkpoint.read_bytes(), make_network(SHORT)
     original = broken.forward
     broken.forward = lambda x: original(x) * torch.nan
-    with pytest.raises(UserError, match="not a finite number by step 1 of epoch 2"):
+    with pytest.raises(UserError, match="not finite at step 1 of epoch 2"):
         finished(SHORT, tmp_path, resume=True, network=broken)
     assert checkpoint.read_bytes() == before
 

@@ -1,1 +1,1 @@
-"""Where images come from, and how they reach the network."""
+"""Loading and augmenting the images, and the input of the network."""

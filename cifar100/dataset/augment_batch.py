@@ -1,6 +1,6 @@
-"""The augmentations of augment_image.py for whole batches, on the device where the network computes.
+"""The augmentations of augment_image.py for whole batches, on the device of the network.
 
-Values are in 0..255, so that black is 0. Shapes: images are (N, 32, 32, 3), per-image values (N,).
+images: (N, 32, 32, 3), values in 0..255; parameters of each image: (N,).
 """
 
 import torch
@@ -16,30 +16,30 @@ COLUMNS = (
     *("row", "column", "flip", "affine", "right", "down", "scale", "angle", "cutout", "cutout_top", "cutout_left"),
     *("jitter", "brightness", "contrast", "saturation", "hue"),
     *("erasing", "area", "ratio", "erasing_top", "erasing_left"),
-)  # what each of an image's numbers, uniform in 0..1, decides
+)  # the use of each random number of an image, uniform in 0..1
 
 
 class BatchAugmentation:
-    """Everything in an Augmentation but CutMix, for batches of a training set of `count` images."""
+    """An Augmentation without its CutMix, for batches of a training set of `count` images."""
 
     def __init__(self, augmentation: Augmentation, seed: int, count: int):
         self.augmentation, self.seed, self.count = augmentation, seed, count
 
     def start_epoch(self, epoch: int, device: torch.device) -> None:
-        """Make the epoch's draws, (count, columns) float32 in 0..1, once, where the batches will need them."""
+        """Draw the epoch's random numbers on the device: (count, columns) float32 in 0..1."""
         draws = torch.rand(self.count, len(COLUMNS), generator=make_generator(self.seed, epoch, 0))
         if self.augmentation.flip == "alternating":
-            # Jordan 2024, section 3.6: after two epochs every image was seen both ways exactly once.
+            # Jordan 2024, section 3.6: in two epochs each image is seen exactly once with and once without a flip.
             first = torch.rand(self.count, generator=make_generator(self.seed, 1))
             draws[:, COLUMNS.index("flip")] = first if epoch % 2 else 1 - first
         self.draws = draws.to(device)
 
     def __call__(self, images: Tensor, indices: Tensor, pixels: int = 32) -> Tensor:
-        """images: uint8; indices: int64, into the training set -> (N, 3, pixels, pixels) float32, normalised."""
+        """images: uint8; indices: int64, in the training set -> (N, 3, pixels, pixels) float32, normalised."""
         return to_input(self.augment(images, indices), pixels)
 
     def augment(self, images: Tensor, indices: Tensor) -> Tensor:
-        """images: uint8 -> the same, augmented, uint8 or float32 in 0..255."""
+        """images: uint8 -> augmented images, uint8 or float32 in 0..255."""
         a, draws = self.augmentation, dict(zip(COLUMNS, self.draws[indices].T))
 
         def chosen(name: str, probability: float) -> Tensor:
@@ -73,7 +73,7 @@ class BatchAugmentation:
             if a.jitter[3]:
                 changed = turn_hue(changed, around("hue", a.jitter[3]))
             images = torch.where(chosen("jitter", a.jitter_probability), changed, images.float())
-        if a.cutout and a.hole_color == "mean":  # after the jitter, which would change the colour
+        if a.cutout and a.hole_color == "mean":  # after the jitter, which would change the colour of the hole
             images = cut_out(images)
         if a.erasing:
             area, ratio = 32 * 32 * between("area", *ERASING_AREA), between("ratio", *ERASING_RATIO)
@@ -84,8 +84,8 @@ class BatchAugmentation:
 
 
 def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor, border: str = "reflect") -> Tensor:
-    """Pad, crop and flip by one gather. shifts: (N, 2) int64 pixels, down and to the right, less than 32; flips: bool;
-    border: what lies outside, "reflect" or "black"."""
+    """Pad, crop and flip at once. shifts: (N, 2) int64 pixels, down and to the right, less than 32; flips: bool;
+    border: the padding, "reflect" or "black"."""
     count, height, width, _ = images.shape
     rows = torch.arange(height, device=images.device) + shifts[:, :1]  # (N, H)
     columns = torch.arange(width, device=images.device).expand(count, width)
@@ -101,24 +101,24 @@ def crop_and_flip(images: Tensor, shifts: Tensor, flips: Tensor, border: str = "
 
 
 def move(images: Tensor, right: Tensor, down: Tensor, scale: Tensor, angle: Tensor) -> Tensor:
-    """Rotate and scale each image about its middle, then shift it; what comes from outside is black. images: float32;
-    right, down: fractions of the side; angle: radians, clockwise."""
+    """Rotate and scale each image about its centre, then shift it; the outside is black. images: float32; right, down:
+    fractions of the side; angle: radians, clockwise."""
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    # grid_sample asks where each output point comes from, the inverse of the movement, in coordinates from -1 to 1.
+    # grid_sample needs the inverse transform, from output to input, in coordinates from -1 to 1.
     x = -2 * (cos * right + sin * down)
     y = -2 * (-sin * right + cos * down)
     matrices = torch.stack((torch.stack((cos, sin, x), 1), torch.stack((-sin, cos, y), 1)), 1)  # (N, 2, 3)
     nchw = images.permute(0, 3, 1, 2)
     grid = F.affine_grid(matrices, list(nchw.shape), align_corners=False)
     moved = F.grid_sample(nchw, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return moved.permute(0, 2, 3, 1).clamp(0, 255)  # rounding may leave the range by a hair
+    return moved.permute(0, 2, 3, 1).clamp(0, 255)  # rounding may leave the range slightly
 
 
 def fill_hole(
     images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, color: str, outside: int = 0
 ) -> Tensor:
-    """A rectangle in each image, black or in the training set's mean colour. top, left: 0..1 of the way that it can
-    move in the image with `outside` pixels more on each side, which are cut off; height, width: pixels, 0 for none."""
+    """Fill a rectangle in each image, black or with the mean colour of the training set. top, left: its position, 0..1,
+    in the image with `outside` more pixels on each side, which are cut off; height, width: pixels, 0 for none."""
     positions = torch.arange(32, device=images.device)
 
     def within(start: Tensor, length: Tensor) -> Tensor:
@@ -138,8 +138,8 @@ def make_grey(images: Tensor) -> Tensor:
 
 
 def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Change brightness (a factor on the image), contrast (on what differs from its mean grey) and saturation (from its
-    grey version), each clipped to 0..255. images: float32."""
+    """Multiply the image (brightness), its difference from the mean grey (contrast) and from its grey version
+    (saturation) by a factor, each clipped to 0..255. images: float32."""
     brightness, contrast, saturation = (f[:, None, None, None] for f in (brightness, contrast, saturation))
     images = (images * brightness).clamp(0, 255)
     grey = make_grey(images).mean((1, 2), keepdim=True)
@@ -149,7 +149,7 @@ def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Ten
 
 
 def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue of each image's colours; value and chroma stay. turn: part of a full turn."""
+    """Rotate the hue of each image; value and chroma stay the same. turn: fraction of a full turn."""
     red, green, blue = images.unbind(-1)
     value = images.amax(-1)
     chroma = value - images.amin(-1)
@@ -161,13 +161,11 @@ def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def mix(inputs: Tensor, labels: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
-    """Mix the images of a batch by CutMix (Yun et al. 2019) where the augmentation says so, by torch's own generator.
-
-    Returns the inputs and the targets: (N,) labels for a recipe without CutMix, else (N, 100), the share of each class.
-    """
+    """Apply the recipe's CutMix (Yun et al. 2019) to a batch, with torch's global generator. Returns the inputs and the
+    targets: (N,) labels for a recipe without CutMix, else (N, 100), the share of each class."""
     if augmentation.cutmix_alpha is None:
         return inputs, labels
     if torch.rand(()) >= augmentation.mix_probability:
         return inputs, F.one_hot(labels, len(FINE_NAMES)).to(inputs.dtype)
-    torch.randint(1, ())  # moves the generator on: without it the published runs of CutMix could not be trained again
+    torch.randint(1, ())  # advances the generator: the published CutMix runs need it to be reproducible
     return v2.CutMix(alpha=augmentation.cutmix_alpha, num_classes=len(FINE_NAMES))(inputs, labels)

@@ -1,4 +1,4 @@
-"""CIFAR-100 (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"): its classes and its images."""
+"""CIFAR-100 (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"): classes and images."""
 
 import functools
 import os
@@ -10,8 +10,7 @@ from cifar100.dataset.official import WAYS_OUT, Images, download, find_candidate
 from cifar100.errors import UserError
 from cifar100.files import strip_quotes, user_path
 
-# Both label sets number their names in alphabetical order, so this table holds all four facts:
-# fine names, coarse names, and which fine classes share a superclass.
+# Fine and coarse labels both number their names in alphabetical order.
 SUPERCLASSES = {
     "aquatic_mammals": "beaver dolphin otter seal whale",
     "fish": "aquarium_fish flatfish ray shark trout",
@@ -54,26 +53,26 @@ def readable(name: str) -> str:
 
 
 def name_data(data: str | Path | None) -> str:
-    """What the user names, by argument or else by CIFAR100_DATA; "" for nothing."""
+    """The data that the user has named, by argument or else by CIFAR100_DATA; "" for none."""
     return strip_quotes(data) or strip_quotes(os.environ.get("CIFAR100_DATA"))
 
 
 def is_sample(data: str | Path | None = None) -> bool:
-    """Whether the embedded sample is asked for, by argument or by CIFAR100_DATA."""
+    """Whether the embedded sample is to be used, by argument or by CIFAR100_DATA."""
     return name_data(data) == "sample"
 
 
 def find_folder(data: str | Path | None = None) -> Path:
-    """Where CIFAR-100 lies, or would: see `load_split`. Absolute."""
+    """The absolute path of the folder in which `load_split` looks."""
     return user_path("data" if is_sample(data) else name_data(data) or "data")
 
 
 def load_split(split: str, data: str | Path | None = None) -> Images:
-    """The "train" (50,000 images) or the "test" split (10,000). Calls for the same file share their arrays.
+    """The "train" (50,000 images) or the "test" split (10,000). Calls for the same file return the same arrays.
 
-    Looks in `data`, else in the folder that CIFAR100_DATA names, else in ./data, else downloads into ./data. The
-    official files may have any name, and lie in the folder or one level below. "sample" in place of a folder asks for
-    the embedded sample (5,000 and 1,000). Raises UserError if the folder is missing or holds no official file.
+    Looks in `data`, else in the folder named by CIFAR100_DATA, else in ./data, and else downloads into ./data. The
+    official files may have any name, in the folder or one level below. "sample" instead of a folder is the embedded
+    sample (5,000 and 1,000 images). Raises UserError if the folder is missing or holds no official file.
     """
     if is_sample(data):
         from cifar100.dataset.sample import make_sample
@@ -91,7 +90,7 @@ def load_split(split: str, data: str | Path | None = None) -> Images:
 
 
 def find_split(split: str, folder: Path) -> Images | None:
-    """A split from the official files in a folder, known by their checksums; None if none of them has it. Raises
+    """A split from the official files in a folder, recognised by their checksums; None if it is not there. Raises
     UserError if the folder or a file cannot be read."""
     try:
         for path in find_candidates(split, folder) if folder.is_dir() else ():
@@ -104,15 +103,15 @@ def find_split(split: str, folder: Path) -> Images | None:
     return None
 
 
-@functools.lru_cache(maxsize=2)  # both splits: an archive takes seconds, and each evaluation asks again
+@functools.lru_cache(maxsize=2)  # both splits, because reading an archive takes seconds
 def load_official(path: Path, identity: tuple) -> dict[str, Images]:
-    """The splits in a file. identity: what changes when the file does."""
+    """The splits in a file. identity: changes when the file does."""
     return read_official(path.read_bytes())
 
 
 def load_training_and_held(data: str | Path | None = None, holdout: bool = False) -> tuple[Images, Images]:
-    """The images to train on and those to evaluate on: the two splits, or with `holdout` two parts of the training
-    split, a tenth held out; the test split is not read then."""
+    """The images to train on and those to evaluate on: training and test split, or with `holdout` nine tenths and one
+    tenth of the training split."""
     training = load_split("train", data)
     if not holdout:
         return training, load_split("test", data)
@@ -121,7 +120,7 @@ def load_training_and_held(data: str | Path | None = None, holdout: bool = False
 
 
 def stratified_holdout(fine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The indices to train on, and those held out: a tenth, the same number of each class. Both sorted."""
+    """The indices to train on and the held-out ones, a tenth with the same number of each class. Both are sorted."""
     generator, classes = np.random.default_rng(0), np.unique(fine)
     share = len(fine) // 10 // len(classes)
     held = np.concatenate([generator.choice(np.flatnonzero(fine == c), share, replace=False) for c in classes])

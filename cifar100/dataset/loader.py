@@ -1,4 +1,4 @@
-"""Batches of training images in an order that (seed, epoch) alone decides."""
+"""Batches of training images in an order that is a function of (seed, epoch)."""
 
 import os
 from collections.abc import Iterator
@@ -17,27 +17,27 @@ Batch = tuple[Tensor, Tensor, Tensor]  # images (B, 32, 32, 3) uint8, labels (B,
 
 
 class TrainingLoader:
-    """Every image once an epoch, shuffled; the last batch may be smaller. Each process of a group gets its share.
+    """Every image once per epoch, shuffled; the last batch may be smaller. Each process of a group gets its share.
 
-    Without an image augmentation and without workers the whole set lies on the device as uint8 (150 MB) and a batch is
-    a look-up. Otherwise batches are made on the CPU, the same for any number of workers.
+    With the "device" pipeline and no workers the training set is on the device as uint8 (150 MB). Otherwise batches
+    are made on the CPU, the same for any number of workers.
     """
 
     def __init__(
         self, data: Images, recipe: Recipe, device: torch.device, num_workers: int | None = None, group: Group = ALONE
     ):
-        """num_workers: None for as many as serve. Raises UserError if a batch is larger than the set."""
+        """num_workers: None chooses them for the device. Raises UserError if a batch is larger than the set."""
         if recipe.batch_size > len(data):
             raise UserError(f"A batch of {recipe.batch_size} is larger than the {len(data):,} training images.")
         by_image = recipe.augmentation.pipeline == "albumentations"
-        if num_workers is None:  # next to a network on the CPU workers would only take its cores
+        if num_workers is None:  # on the CPU they would compete with the network for its cores
             num_workers = min(16, count_cores()) if by_image and device.type == "cuda" else 0
         self.count, self.batch_size, self.seed, self.device = len(data), recipe.batch_size, recipe.seed, device
         self.num_workers, self.group = num_workers, group
         place = "cpu" if by_image or num_workers else device
         images, labels = (torch.from_numpy(part).to(place) for part in (data.images, data.fine))
         augmentation = ImageAugmentation(recipe.augmentation, recipe.seed) if by_image else None
-        self.order: list[tuple[int, Tensor]] = []  # (epoch, indices) a batch, filled anew each epoch
+        self.order: list[tuple[int, Tensor]] = []  # (epoch, indices) of each batch; filled in each epoch
         self.batches = DataLoader(
             Batches(images, labels, augmentation),
             sampler=self.order,
@@ -45,12 +45,12 @@ class TrainingLoader:
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=num_workers > 0 and device.type == "cuda",
-            generator=torch.Generator(),  # its draws would move torch's own, which dropout uses
+            generator=torch.Generator(),  # otherwise it would advance torch's own, which dropout uses
             worker_init_fn=use_one_thread,
         )
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return -(-self.count // self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -69,20 +69,20 @@ class TrainingLoader:
 
 
 def count_cores() -> int:
-    """The processors that this process may use, shared with those that were started with it on this machine."""
+    """The cores that this process may use; the processes of torchrun share those of the machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def use_one_thread(worker: int) -> None:
-    """Workers share the cores among themselves; OpenCV would start threads of its own in each."""
+    """There are as many workers as cores; OpenCV would start more threads in each of them."""
     import cv2
 
     cv2.setNumThreads(0)
 
 
 class Batches(Dataset):
-    """Whole batches by (epoch, indices), augmented image by image where an augmentation is given."""
+    """Whole batches by (epoch, indices), with an optional augmentation of each image."""
 
     def __init__(self, images: Tensor, labels: Tensor, augmentation: ImageAugmentation | None):
         self.images, self.labels, self.augmentation = images, labels, augmentation

@@ -1,4 +1,4 @@
-"""The official files of CIFAR-100: known by their checksums, never by their names, and downloaded if need be."""
+"""The official files of CIFAR-100: recognised by their checksums, not their names, and downloaded if necessary."""
 
 import hashlib
 import io
@@ -17,19 +17,19 @@ import numpy as np
 from cifar100.errors import UserError, brief
 from cifar100.files import FULL, name_way_out, write_bytes
 
-REPOSITORY = "uoft-cs/cifar100"  # on the Hugging Face hub: one Parquet file a split
-ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"  # the authors' own
-SILENCE = 30.0  # seconds after which their server is given up
+REPOSITORY = "uoft-cs/cifar100"  # on the Hugging Face Hub, one Parquet file per split
+ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"  # by the authors
+SILENCE = 30.0  # seconds to wait for their server
 WAYS_OUT = (
-    "Give the folder that holds it (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
-    f"{ARCHIVE} by hand into ./data, or try everything on the embedded sample with CIFAR100_DATA=sample."
+    "Name the folder with the data (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
+    f"{ARCHIVE} by hand into ./data, or use the embedded sample with CIFAR100_DATA=sample."
 )
 
 
 @dataclass(frozen=True)
 class Images:
     """One split. images: (N, 32, 32, 3) uint8 RGB; fine: (N,) int64, 0..99; coarse: (N,) int64, 0..19; masks:
-    (N, 32, 32) bool, True on the object, which the embedded sample alone has."""
+    (N, 32, 32) bool, True on the object, only in the embedded sample."""
 
     images: np.ndarray
     fine: np.ndarray
@@ -55,7 +55,7 @@ class OfficialFile(NamedTuple):
         return hashlib.new(self.algorithm, content, usedforsecurity=False).hexdigest() == self.checksum
 
 
-OFFICIAL = (  # in the order in which they are preferred
+OFFICIAL = (  # in order of preference
     OfficialFile("cifar-100-binary/train.bin", 153_700_000, "sha1", "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"),
     OfficialFile("cifar-100-binary/test.bin", 30_740_000, "sha1", "8fb6623e830365ff53cf14adec797474f5478006"),
     OfficialFile("cifar-100-python/train", 155_249_918, "md5", "16019d7e3df5f24257cddd939b257f8d"),
@@ -66,7 +66,7 @@ OFFICIAL = (  # in the order in which they are preferred
 
 
 def find_candidates(split: str, folder: Path) -> list[Path]:
-    """The files in a folder, or one level below, that may hold a split by their size, whatever they are called."""
+    """The files in a folder, or one level below, whose size fits a file with this split."""
     here = sorted(folder.iterdir())
     below = [path for sub in here for path in sorted(sub.glob("*"))]
     files = [(path, path.stat().st_size) for path in (*here, *below) if os.path.isfile(path)]
@@ -75,18 +75,18 @@ def find_candidates(split: str, folder: Path) -> list[Path]:
 
 
 def read_official(content: bytes) -> dict[str, Images]:
-    """The splits in a file's content, by name; none if it is not one of the official files."""
+    """The splits in a file's content, by name; empty if it is not an official file."""
     official = next((official for official in OFFICIAL if official.matches(content)), None)
     if official is None:
         return {}
     if official.name.endswith(".tar.gz"):
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:  # read in memory: nothing is unpacked
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:  # read in memory, not unpacked to the disk
             parts = [read_official(archive.extractfile(member).read()) for member in archive if member.isfile()]
         return {split: images for part in parts for split, images in part.items()}
     if official.name.endswith(".bin"):  # records of coarse label, fine label and planar RGB
         records = np.frombuffer(content, np.uint8).reshape(-1, 2 + 3 * 32 * 32)
         pixels, fine, coarse = records[:, 2:], records[:, 1], records[:, 0]
-    else:  # a pickle may run any code: this one is opened only because its checksum is the official one
+    else:  # a pickle can run any code: it is loaded only because its checksum is the official one
         columns = pickle.loads(content, encoding="bytes")
         pixels, fine, coarse = (np.array(columns[key]) for key in (b"data", b"fine_labels", b"coarse_labels"))
     images = np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
@@ -94,41 +94,41 @@ def read_official(content: bytes) -> dict[str, Images]:
 
 
 def download(folder: Path) -> None:
-    """Write the official train.bin and test.bin into `folder`/cifar-100-binary, from the hub, or else the authors'
-    archive into `folder`. Raises UserError if neither gives the official files, or the disk is full."""
+    """Download train.bin and test.bin into `folder`/cifar-100-binary from the Hub, or else the authors' archive into
+    `folder`. Raises UserError if neither source has the official files, or if the disk is full."""
     failures = []
-    for source, fetch in ((f"the Hugging Face hub ({REPOSITORY})", fetch_from_hub), (ARCHIVE, fetch_archive)):
+    for source, fetch in ((f"the Hugging Face Hub ({REPOSITORY})", fetch_from_hub), (ARCHIVE, fetch_archive)):
         print(f"Downloading CIFAR-100 from {source}.", file=sys.stderr, flush=True)
         try:
             contents = fetch()
             if not all(official.matches(contents[official.name]) for official in OFFICIAL if official.name in contents):
                 raise ValueError("its images are not the official ones")
-        except Exception as error:  # each library raises its own, and damaged data whatever its bytes mean
+        except Exception as error:  # each library raises its own kinds
             if isinstance(error, OSError) and error.errno in FULL:
                 raise UserError(f"CIFAR-100 could not be downloaded ({error}): {name_way_out(error)}.") from error
             failures.append(f"{source}: {brief(error)}")
             continue
-        for name, content in contents.items():  # the large one first: on a full disk nothing is written
+        for name, content in contents.items():  # the large file first: on a full disk nothing is written
             write_bytes(folder / name, content)
         return
     raise UserError(f"Neither source gave CIFAR-100 ({'; '.join(failures)}). {WAYS_OUT}")
 
 
 def fetch_archive() -> dict[str, bytes]:
-    """The authors' archive, by its name."""
+    """The authors' archive by its name."""
     with urlopen(ARCHIVE, timeout=SILENCE) as answer:
         return {ARCHIVE.rpartition("/")[2]: answer.read()}
 
 
 def fetch_from_hub() -> dict[str, bytes]:
-    """The binary files by name, from the hub's columns `img` (PNG), `fine_label` and `coarse_label`."""
+    """The binary files by name, from the Hub's columns `img` (PNG), `fine_label` and `coarse_label`."""
     from huggingface_hub import hf_hub_download
     from PIL import Image
     from pyarrow import parquet
-    from tqdm import tqdm  # a plain bar: the hub's own leaves widgets in a notebook, and GitHub refuses to show it
+    from tqdm import tqdm  # a text bar: the Hub's own leaves widgets in a notebook, which GitHub does not render
 
     options = {"repo_type": "dataset", "tqdm_class": tqdm}
-    options["endpoint"] = os.environ.get("HF_ENDPOINT")  # the library itself looks once, when it is imported
+    options["endpoint"] = os.environ.get("HF_ENDPOINT")  # the library reads it only when it is imported
     contents = {}
     for split in ("train", "test"):
         with tempfile.TemporaryDirectory() as folder:

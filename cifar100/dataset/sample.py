@@ -1,8 +1,8 @@
 """The embedded sample: a small CIFAR-100 look-alike, drawn in seconds by NumPy alone.
 
-Every image shows one object on a cluttered background. The silhouette tells the superclass (a whale, a fish, ...),
-colour and pattern tell the class: five of the pairs of two hues and three patterns. Every pair occurs in several
-superclasses, so a class takes all three. The background is drawn without a look at the class.
+Every image shows one object on a cluttered background. The silhouette depends on the superclass (a whale, a fish, ...),
+hue and pattern depend on the class. Every pair of hue and pattern occurs in several superclasses, so that a network
+needs all three. The background does not depend on the class.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from cifar100.dataset.official import Images
 
 SIZE = 32  # pixels
 IMAGES_PER_CLASS = {"train": 50, "test": 10}
-AREAS = (90, 240)  # pixels that an object covers: always less than a third of the image, 341
-SUPERSAMPLING = 3  # points a pixel, along each axis; odd, so that no pixel is half on the mask
-STENCIL_SIZE, STENCIL_SPAN = 160, 2.2  # cells and units along a side; wider than -1..1, so its border is empty
-DISTRACTORS = 4  # blobs, and as many lines, in a background
-PATTERN_FREQUENCY = 0.19  # periods a pixel: fine, yet it survives at 32 pixels
+AREAS = (90, 240)  # of an object, in pixels: always less than a third of the image
+SUPERSAMPLING = 3  # points per pixel and axis; odd, so that no pixel is half covered
+STENCIL_SIZE, STENCIL_SPAN = 160, 2.2  # side in cells and in units; wider than -1..1, so that the border is empty
+DISTRACTORS = 4  # blobs in a background, and as many lines
+PATTERN_FREQUENCY = 0.19  # periods per pixel: fine, but visible at 32 pixels
 HUES = (0.0, 0.13, 0.36, 0.58, 0.83)  # red, amber, green, blue, magenta; in turns of the colour wheel
-OUTFITS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2))  # which of its superclass's hues and patterns a class wears
+OUTFITS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2))  # hue and pattern of each class
 
 
 def box(left, top, right, bottom):
@@ -27,8 +27,8 @@ def box(left, top, right, bottom):
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-# One silhouette a superclass, in the order of the coarse labels: the union of its parts. A part is an ellipse (centre
-# x, centre y, radius x, radius y) or a polygon [corners]; x runs right and y runs down, both from -1 to 1.
+# The silhouettes of the superclasses, by coarse label: unions of parts. A part is an ellipse (centre x, centre y,
+# radius x, radius y) or a polygon [corners]; x runs right and y runs down, both from -1 to 1.
 # fmt: off
 SILHOUETTES = {
     "whale": [[(-1, 0.1), (-0.75, -0.35), (-0.3, -0.5), (0.2, -0.35), (0.6, -0.1), (0.62, -0.45), (0.3, -0.8),
@@ -69,7 +69,7 @@ SILHOUETTES = {
 }
 # fmt: on
 
-# Waves, about -1..1, over a plane whose x and y count periods: light where negative, dark where positive.
+# Functions of x and y, in periods, with values of about -1..1: light where negative, dark where positive.
 PATTERNS = (
     lambda x, y: np.full_like(x, -1),  # plain
     lambda x, y: np.sin(2 * np.pi * x),  # upright stripes
@@ -86,7 +86,7 @@ def make_sample(coarse_of_fine: np.ndarray, split: str, seed: int = 0) -> Images
     generator = np.random.default_rng((seed, list(IMAGES_PER_CLASS).index(split)))
 
     def uniform(low, high):
-        return generator.uniform(low, high, (count, 1, 1))  # one number for each image of a class
+        return generator.uniform(low, high, (count, 1, 1))  # one number per image of a class
 
     coarse_of_fine = np.asarray(coarse_of_fine, np.int64)
     stencils = [make_stencil(parts) for parts in SILHOUETTES.values()]
@@ -107,16 +107,16 @@ def make_sample(coarse_of_fine: np.ndarray, split: str, seed: int = 0) -> Images
 
 
 def choose_outfit(coarse: int, rank: int) -> tuple[float, Callable]:
-    """The hue and the pattern of a superclass's class number `rank`, 0..4."""
+    """Hue and pattern of a class; rank: its number in the superclass, 0..4."""
     which_hue, which_pattern = OUTFITS[rank]
-    # The twenty superclasses own the twenty ordered pairs of different hues.
+    # Each of the twenty superclasses has one of the twenty ordered pairs of different hues.
     hue = coarse + which_hue * (1 + coarse // 5)
     pattern = 2 * coarse + coarse // 5 + which_pattern
     return HUES[hue % 5], PATTERNS[pattern % 5]
 
 
 def make_stencil(parts: list) -> np.ndarray:
-    """A silhouette, the union of its parts: (STENCIL_SIZE, STENCIL_SIZE) bool, rows from top to bottom."""
+    """The union of the parts: (STENCIL_SIZE, STENCIL_SIZE) bool, rows from top to bottom."""
     y, x = np.mgrid[:STENCIL_SIZE, :STENCIL_SIZE] / (STENCIL_SIZE - 1) * STENCIL_SPAN - STENCIL_SPAN / 2
     stencil = np.zeros(x.shape, bool)
     for part in parts:
@@ -133,14 +133,14 @@ def make_stencil(parts: list) -> np.ndarray:
 
 
 def draw_objects(uniform: Callable, stencil: np.ndarray, hue: float, pattern: Callable) -> tuple:
-    """The share of each pixel that the object covers, (N, 32, 32), and its colours, (N, 32, 32, 3), all 0..1."""
-    # We draw the area and not the width: a spindly silhouette gets as many pixels as a plump one.
-    scale = np.sqrt(uniform(*AREAS) / (stencil.mean() * STENCIL_SPAN**2))  # pixels a unit of the stencil
-    reach = SIZE / 2 + 2 - scale  # pixels from the middle to the farthest centre: tips may leave the image
+    """The fraction of each pixel that the object covers, (N, 32, 32), and its colours, (N, 32, 32, 3), both 0..1."""
+    # The area is random, not the width, so that thin silhouettes get as many pixels as others.
+    scale = np.sqrt(uniform(*AREAS) / (stencil.mean() * STENCIL_SPAN**2))  # pixels per unit of the stencil
+    reach = SIZE / 2 + 2 - scale  # of the centre, in pixels; the object may leave the image slightly
     centre_x, centre_y = SIZE / 2 + reach * uniform(-1, 1), SIZE / 2 + reach * uniform(-1, 1)
     angle, mirror = uniform(-0.4, 0.4), np.sign(uniform(-1, 1))
 
-    def to_object(points):  # positions in the image -> pixels from the object's centre, along its own axes
+    def to_object(points):  # positions in the image -> pixels from the object's centre, along its axes
         x, y = points - centre_x, points[:, None] - centre_y
         return mirror * (np.cos(angle) * x + np.sin(angle) * y), np.cos(angle) * y - np.sin(angle) * x
 
@@ -160,7 +160,7 @@ def draw_objects(uniform: Callable, stencil: np.ndarray, hue: float, pattern: Ca
 def draw_backgrounds(uniform: Callable) -> np.ndarray:
     """Gradients with ripples, blobs and lines in any colour, (N, 32, 32, 3), about 0..1."""
 
-    def draw_axis(reach):  # (N, 32, 32): signed pixels from a line that passes within `reach` of the middle
+    def draw_axis(reach):  # (N, 32, 32): signed distance from a line within `reach` pixels of the centre
         angle, position = uniform(0, 2 * np.pi), np.arange(SIZE) + 0.5 - SIZE / 2
         return np.cos(angle) * position + np.sin(angle) * position[:, None] + uniform(-reach, reach)
 
@@ -174,13 +174,13 @@ def draw_backgrounds(uniform: Callable) -> np.ndarray:
     for _ in range(3):
         images += 0.04 * np.sin(uniform(0.3, 1.3) * draw_axis(16))[..., None]
     for _ in range(DISTRACTORS):
-        # Two axes are seldom at right angles, which shears the circle into an ellipse.
+        # The two axes are rarely perpendicular, which makes the circle an ellipse.
         images = paint(images, uniform(1.5, 6) - np.hypot(draw_axis(18), draw_axis(18)) + 0.5)
         images = paint(images, uniform(0.3, 1) - abs(draw_axis(18)) + 0.5)
     return images
 
 
 def make_rgb(hue, saturation, value) -> np.ndarray:
-    """Colours in 0..1, on a new last axis of three, from arrays of hue (in turns), saturation and value (0..1)."""
+    """RGB in 0..1, on a new last axis, from arrays of hue (in turns), saturation and value (0..1)."""
     sextant = (np.array((5, 3, 1)) + 6 * hue[..., None]) % 6
     return value[..., None] * (1 - saturation[..., None] * np.minimum(sextant, 4 - sextant).clip(0, 1))

@@ -1,1 +1,1 @@
-"""The page that answers for an image, and the Space."""
+"""The demo page, and its export as a Hugging Face Space."""

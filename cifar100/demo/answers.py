@@ -1,4 +1,4 @@
-"""What the demo shows of an image, and by which networks."""
+"""The answer of the demo for an image, and the networks to choose from."""
 
 from pathlib import Path
 
@@ -16,24 +16,24 @@ from cifar100.runs.find import find_usable
 from cifar100.runs.run import load_metrics
 
 TOP = 5  # classes in an answer
-UPLOAD_BYTES = 20_000_000  # that an image's file may have
-ENLARGED = 10  # times a side, of the images in an answer
-NAMED = 5  # classes that the sentence on how sure it is names at most
-# Example images, 192x192 pixels: drawings, because none of the data set's photographs may be shipped.
+UPLOAD_BYTES = 20_000_000  # largest file of an image
+ENLARGED = 10  # factor for the side of the images in an answer
+NAMED = 5  # classes named in the sentence about confidence, at most
+# Example images, 192x192 pixels: drawings, because the photographs of the data set may not be distributed.
 DRAWINGS = sorted(Path(__file__).with_name("drawings").glob("*.png"))
 Shown = tuple[dict[str, float], str, str, np.ndarray, np.ndarray, np.ndarray]
 
 
 def load_drawings() -> dict[str, Image.Image]:
-    """The drawings by what they are meant to show, RGB."""
+    """The drawings by the name of what they show, RGB."""
     return {path.stem: Image.open(path).convert("RGB") for path in DRAWINGS}
 
 
 def make_answer(predictor: Predictor, path: str) -> Shown:
-    """Of an image's file: the TOP classes with their probabilities, a sentence on how sure it is, the superclass, what
-    the network sees, and where it looks in the last stage and in the one before it; images are (320, 320, 3) uint8.
+    """For an image file: the TOP classes with their probabilities, a sentence about the confidence, the superclass, the
+    network's input, and Grad-CAM at the last stage and the one before it; images are (320, 320, 3) uint8.
 
-    Raises UserError as `open_safely` does, without the path, which would show where a server keeps its files.
+    Raises UserError as `open_safely` does, without the path on the server.
     """
     try:
         content = read_regular(Path(path), UPLOAD_BYTES)
@@ -42,45 +42,45 @@ def make_answer(predictor: Predictor, path: str) -> Shown:
     pixels = open_safely(content)
     answer = predictor.answer(pixels)
     shares = {readable(prediction.class_name): prediction.probability for prediction in answer.ranking[:TOP]}
-    seen = pixels.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels show
+    seen = pixels.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels are visible
     maps = explain_stages(predictor.network, pixels[None]).values()
     last, before = (overlay(pixels, heatmaps[0], ENLARGED * SIDE) for heatmaps in maps)
     return shares, describe_set(answer), describe_superclass(answer.ranking), seen, last, before
 
 
 def describe_set(answer: Answer) -> str:
-    """How sure the network is, in a sentence. answer: for a confidence of 90 %."""
+    """A sentence about the confidence of the network. answer: for a confidence of 90 %."""
     if answer.enough is None:
-        return "How sure it is has not been measured: `evaluate --write` does."
+        return "The confidence has not been calibrated: run `evaluate --write`."
     if answer.doubt:
         return answer.doubt
     names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.enough]]
     if len(names) == 1:
-        return f"It is 90 % sure of one class: {names[0]}."
+        return f"It is 90 % sure that this is: {names[0]}."
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"It is 90 % sure that it is one of {len(names)}: {', '.join(names[:NAMED])}{more}."
+    return f"It is 90 % sure that this is one of {len(names)} classes: {', '.join(names[:NAMED])}{more}."
 
 
 def describe_superclass(ranking: list[Prediction]) -> str:
-    """The superclass of the first of all classes, and what its five classes have together."""
+    """The superclass of the most probable class, and the sum of the probabilities of its five classes."""
     coarse = COARSE_OF_FINE[ranking[0].class_id]
     together = sum(own.probability for own in ranking if COARSE_OF_FINE[own.class_id] == coarse)
     return f"{readable(COARSE_NAMES[coarse])} (its five classes together: {together:.1%})"
 
 
 def find_models(run: str | Path | None = None, output: str | Path = "output") -> dict[str, Path]:
-    """What there is to choose from, by name: the named run or file of weights alone, else the lowest seed with weights
-    of each published recipe, the most accurate first. Raises UserError if there is none."""
+    """The runs to choose from by name: only `run` if given, else the lowest seed with weights of each published recipe,
+    most accurate first. Raises UserError if there is none."""
     if run is not None:
         return {str(run): Path(run)}
     models = find_usable(output)
     if not models:
-        raise UserError(f"{output} holds no finished run with weights: train one, or name another folder.")
+        raise UserError(f"{output} holds no finished run with weights: train one, or choose another folder.")
     return dict(sorted(models.items(), key=lambda item: -(published_accuracy(item[1]) or 0)))
 
 
 def published_accuracy(model: Path) -> float | None:
-    """On the test split, 0..1. None for a file of weights, or a recipe's folder."""
+    """The accuracy on the test split, 0..1; None for a recipe's folder."""
     return load_metrics(model)["final"].get("test_accuracy") if (model / "metrics.json").is_file() else None
 
 

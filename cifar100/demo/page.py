@@ -1,4 +1,4 @@
-"""The demo: a page that shows what a network says of one's own image."""
+"""The demo: a web page that classifies your own images."""
 
 import functools
 import os
@@ -16,17 +16,17 @@ from cifar100.explain.grad_cam import explain_stages
 from cifar100.inference.images import SIDE
 from cifar100.inference.predictor import load_predictor
 
-QUEUE_LENGTH = 64  # requests that wait; the next one is told that the queue is full
-AT_ONCE = 2  # answers in the making: an image of the largest size takes 0.9 GB to open
-CACHE_SECONDS = 3600  # how long uploads and answers stay on the disk
+QUEUE_LENGTH = 64  # waiting requests; further ones are refused
+AT_ONCE = 2  # concurrent answers: the largest image takes 0.9 GB to open
+CACHE_SECONDS = 3600  # until uploads and answers are deleted from the disk
 TITLE = "What does the network see?"
 LIMITS = (
-    "It knows **the 100 classes of CIFAR-100** and names five of them, whatever the image shows. How many classes it "
-    "takes to be 90 % sure tells how far to trust them. "
-    f"It sees **{SIDE}x{SIDE} pixels** of the image's central square: what is small is lost before it looks."
+    "The network knows **the 100 classes of CIFAR-100** and names five of them, whatever the image shows. The more "
+    "classes it needs to be 90 % sure, the less you should trust the answer. "
+    f"It sees **{SIDE}x{SIDE} pixels** of the image's central square, so that small things are lost."
 )
 REASONS = (
-    "**What it sees, and where it looks:** the brighter a place, the more it speaks for the first class "
+    "**What it sees, and where it looks:** brighter regions are stronger evidence for the first class "
     "([Grad-CAM](https://arxiv.org/abs/1610.02391))."
 )
 CLASSES = "\n".join(f"- **{readable(name)}**: {readable(', '.join(own.split()))}" for name, own in SUPERCLASSES.items())
@@ -38,62 +38,61 @@ footer .divider { display: none; }
 """
 # For `launch`, here and in a Space
 LAUNCH = {
-    "theme": gr.themes.Default(font=[gr.themes.Font("sans-serif")], font_mono=[gr.themes.Font("monospace")]),  # no web
+    "theme": gr.themes.Default(font=[gr.themes.Font("sans-serif")], font_mono=[gr.themes.Font("monospace")]),  # local
     "css": CSS,
     "max_file_size": UPLOAD_BYTES,
-    "state_session_capacity": 200,  # Gradio keeps a copy of the page for each call, of 10,000 unless told otherwise
+    "state_session_capacity": 200,  # copies of the page that Gradio keeps; the default is 10,000
     "enable_monitoring": False,
     "ssr_mode": False,
-    "share": False,  # by default it shares in Colab
+    "share": False,  # the default in Colab is True
     "quiet": True,
 }
 
 
 @functools.cache
 def make_upload_folder() -> tempfile.TemporaryDirectory:
-    """Where this process keeps what visitors send, until it ends. Gradio's own folder is one for all users of a
-    machine, of whom only the first may write there."""
+    """The folder for the uploads of this process, deleted when it ends. Gradio's default folder is shared by all users
+    of a machine, and only the first one can write there."""
     folder = tempfile.TemporaryDirectory(prefix="cifar100-demo-")
     os.environ["GRADIO_TEMP_DIR"] = folder.name
     return folder
 
 
 class ImageFile(gr.Image):
-    """An upload whose file `safe_opening` alone opens. Gradio's own would decode it first, without our limits, and
-    fail in its own words."""
+    """An upload that only `safe_opening` opens. Gradio's own component would decode it first, without our limits."""
 
-    is_template = True  # in the browser it is an Image
+    is_template = True  # the browser shows an Image
 
     def preprocess(self, payload) -> str | None:
-        """Gradio lets a call name any file of the server, if it leaves "meta" out."""
+        """Check the path, because a call without "meta" may name any file of the server."""
         if payload is None:
             return None
         folder = Path(make_upload_folder().name).resolve()
         if not payload.path or folder not in Path(payload.path).resolve().parents:
-            raise refusal("The image is no file that was uploaded here: upload it.")
+            raise refusal("The image was not uploaded here: upload it first.")
         return payload.path
 
 
 def refusal(message: str) -> gr.Error:
-    """A sentence for the visitor, which Gradio takes for HTML. It is not worth a traceback in the log."""
+    """An error message for the visitor, escaped because Gradio shows HTML, without a traceback in the log."""
     return gr.Error(escape(printable(message)[:400], quote=False), print_exception=False)
 
 
 def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
-    """The page, with a queue of bounded length. models: as `answers.find_models` finds them; the first one is read at
-    once. Raises UserError if it cannot be read."""
+    """The page with its queue. models: from `answers.find_models`; the first one is loaded now. Raises UserError if it
+    cannot be loaded."""
     make_upload_folder()
     load = functools.cache(lambda name: load_predictor(models[name], device))
     first = load(next(iter(models)))
-    explain_stages(first.network, np.zeros((1, SIDE, SIDE, 3), np.uint8))  # its imports take the first visitor seconds
+    explain_stages(first.network, np.zeros((1, SIDE, SIDE, 3), np.uint8))  # its imports take seconds
 
     def predict(image: str | None, model: str):
-        """What an image shows: the five most probable classes of CIFAR-100, how sure the network is, the superclass,
-        the 32x32 pixels that it sees, and Grad-CAM's heatmaps over them."""
+        """Classify an image: the five most probable classes of CIFAR-100, how sure the network is, the superclass, the
+        32x32 pixels that it sees, and Grad-CAM's heatmaps over them."""
         if image is None:
             return (None,) * 6
-        if not isinstance(model, str):  # Gradio lets null pass, and a list of names
-            raise refusal("The network is none of the list: choose one.")
+        if not isinstance(model, str):  # Gradio accepts null and a list of names
+            raise refusal("The network is not in the list: choose one of them.")
         try:
             return make_answer(load(model), image)
         except UserError as error:
@@ -114,7 +113,7 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
             with gr.Column():
                 shares = gr.Label(label=f"The {TOP} most probable classes", num_top_classes=TOP)
                 sure = gr.Textbox(label="How sure it is", interactive=False, lines=1, max_lines=3)
-                superclass = gr.Textbox(label="Superclass of the first", interactive=False)
+                superclass = gr.Textbox(label="Superclass of the first class", interactive=False)
         gr.Markdown(REASONS)
         with gr.Row():
             shown = {"interactive": False, "format": "png", "buttons": ["fullscreen"], "min_width": 200}
@@ -125,26 +124,26 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
             gr.Markdown(CLASSES)
         outputs = [shares, sure, superclass, seen, last, before]
         asking = {"fn": predict, "inputs": [image, model], "outputs": outputs, "show_progress_on": shares}
-        # `image.change` would serve for all, but asks twice where an upload replaces an image.
+        # `image.change` would cover all of them, but runs twice if an upload replaces an image.
         asked = gr.on([image.upload, image.clear, model.change], **asking, api_name="predict")
         chosen = examples.load_input_event.then(**asking, api_visibility="private")
-        for event in (asked, chosen):  # on an error the answer to the image before would stay
+        for event in (asked, chosen):  # on an error, clear the previous answer
             event.failure(lambda: (None,) * 6, None, outputs, show_progress="hidden", api_visibility="private")
     return app.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=AT_ONCE)
 
 
 def serve(models: dict[str, Path], device: str | None = None, port: int | None = None) -> gr.Blocks:
-    """The page, served to this machine alone at its `local_url`, until it is closed. port: None for the first free one
-    from 7860 on. Raises UserError if a model cannot be read, the port is taken, or the page does not answer here."""
+    """Serve the page to this machine only, at its `local_url`, until it is closed. port: None for the first free one
+    from 7860 on. Raises UserError if a model cannot be loaded, the port is in use, or the page does not respond."""
     app = make_app(models, device)
     try:
         app.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **LAUNCH)
-    except (OSError, OverflowError) as error:  # the latter for a number that no port has
+    except (OSError, OverflowError) as error:  # the latter for a number that is not a port
         wanted = f"port {port}" if port else "any port from 7860 to 7959"
-        raise UserError(f"The page cannot be served on {wanted}: name a free one with --port.") from error
-    except Exception as error:  # Gradio asks its own page whether it answers, and fails in several ways where not
+        raise UserError(f"The page cannot be served on {wanted}: choose a free one with --port.") from error
+    except Exception as error:  # Gradio requests its own page, and raises many kinds if that fails
         app.close(verbose=False)
         raise UserError(
-            "The page has started, but does not answer here: end what else computes, or set NO_PROXY=127.0.0.1."
+            "The page has started but does not respond: close other programs, or set NO_PROXY=127.0.0.1."
         ) from error
     return app

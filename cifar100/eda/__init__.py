@@ -1,1 +1,1 @@
-"""Exploratory data analysis: what the images look like before any network sees them, and after augmentation."""
+"""Exploratory data analysis: the images before training and after augmentation."""

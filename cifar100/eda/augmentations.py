@@ -1,4 +1,4 @@
-"""What an augmentation makes of images, drawn by the very pipelines that train."""
+"""Examples of augmented images, from the same pipelines as in training."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from cifar100.dataset.augment_batch import BatchAugmentation
 from cifar100.dataset.augment_image import ImageAugmentation
 from cifar100.recipe import Augmentation
 
-# What each transform is called, and the fields that switch it on.
+# The name of each transform, and the fields that turn it on.
 TRANSFORMS = {
     "crop": ("crop_padding",),
     "flip": ("flip",),
@@ -18,12 +18,12 @@ TRANSFORMS = {
     "colour jitter": ("jitter",),
     "erasing": ("erasing",),
 }
-# Applied to every image, not to the recipe's share of them.
+# To apply a transform to every image, whatever the recipe's probability.
 ALWAYS = {"affine_probability": 1.0, "cutout_probability": 1.0, "jitter_probability": 1.0}
 
 
 def list_transforms(augmentation: Augmentation) -> dict[str, Augmentation]:
-    """Each transform that the augmentation uses, by name: alone, and applied to every image."""
+    """Each transform of the augmentation by name, as an augmentation of its own that is applied to every image."""
     off = {field: getattr(Augmentation(), field) for fields in TRANSFORMS.values() for field in fields}
     nothing, alone = replace(augmentation, **off, **ALWAYS), {}
     for name, fields in TRANSFORMS.items():
@@ -34,7 +34,7 @@ def list_transforms(augmentation: Augmentation) -> dict[str, Augmentation]:
 
 
 def label_transform(name: str, augmentation: Augmentation) -> str:
-    """What a figure calls a transform of `list_transforms`: with its strength."""
+    """The label of a transform of `list_transforms` in figures, with its strength."""
     a = augmentation
     labels = {
         "crop": f"crop, {a.crop_padding} pixels padded",
@@ -50,10 +50,7 @@ def label_transform(name: str, augmentation: Augmentation) -> str:
 
 
 def draw_augmented(augmentation: Augmentation, images: np.ndarray, epochs: int, seed: int = 0) -> np.ndarray:
-    """What the network sees of the images in the first epochs, without mixing.
-
-    images: (N, 32, 32, 3) uint8 -> (N, epochs, 32, 32, 3) uint8.
-    """
+    """Augmented images of the first epochs, without CutMix: (N, 32, 32, 3) uint8 -> (N, epochs, 32, 32, 3) uint8."""
     shown = np.empty((len(images), epochs, *images.shape[1:]), np.uint8)
     if augmentation.pipeline == "albumentations":
         augment = ImageAugmentation(augmentation, seed)

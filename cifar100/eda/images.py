@@ -1,4 +1,4 @@
-"""What the images themselves tell, before any network: counts, statistics, neighbours, duplicates."""
+"""Statistics of the images: counts, means, nearest neighbours, duplicates."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from cifar100.dataset.cifar import COARSE_OF_FINE, Images
 
 
 def count_classes(splits: list[Images]) -> np.ndarray:
-    """Images a class: (splits, 100)."""
+    """Images per class: (splits, 100)."""
     return np.stack([np.bincount(split.fine, minlength=100) for split in splits])
 
 
 def channel_histograms(images: np.ndarray) -> np.ndarray:
-    """Share of the pixels at each value, (3, 256). images: (N, 32, 32, 3) uint8."""
+    """The fraction of pixels at each value, (3, 256). images: (N, 32, 32, 3) uint8."""
     pixels = images.reshape(-1, 3)
     return np.stack([np.bincount(pixels[:, c], minlength=256) for c in range(3)]) / len(pixels)
 
 
 def channel_means_and_stds(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel over all pixels, (3,) each, in 0..1. histograms: (3, 256) shares."""
+    """Mean and standard deviation of each channel, (3,) each, in 0..1. histograms: see `channel_histograms`."""
     values = np.arange(256) / 255
     mean = histograms @ values
     return mean, np.sqrt((histograms * (values - mean[:, None]) ** 2).sum(1))
 
 
 def examples_of_classes(split: Images, seed: int = 0) -> np.ndarray:
-    """One image of each class, drawn at random: (100, 32, 32, 3) uint8."""
+    """A random image of each class: (100, 32, 32, 3) uint8."""
     generator = np.random.default_rng(seed)
     return split.images[[generator.choice(np.flatnonzero(split.fine == k)) for k in range(100)]]
 
@@ -51,7 +51,7 @@ def distances_between_classes(means: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Groups of identical images. An image is (split, index); splits are numbered as given."""
+    """Groups of identical images. An image is (number of the split, index)."""
 
     groups: tuple[tuple[tuple[int, int], ...], ...]
     distinct: tuple[int, ...]  # distinct images in each split
@@ -62,7 +62,7 @@ class Duplicates:
 
 
 def find_duplicates(splits: list[Images]) -> Duplicates:
-    """Images that are equal in every byte, within and across the splits."""
+    """Find images that are identical in every byte, within and across the splits."""
     places: dict[bytes, list[tuple[int, int]]] = {}
     distinct = []
     for number, split in enumerate(splits):
@@ -74,7 +74,7 @@ def find_duplicates(splits: list[Images]) -> Duplicates:
 
 
 def superclass_share_of_nearest(distances: np.ndarray) -> float:
-    """How often the class whose mean image is nearest belongs to the same superclass, 0..1. Chance: 4/99."""
+    """How often the class with the nearest mean image is in the same superclass, 0..1. Chance: 4/99."""
     nearest = np.where(np.eye(100, dtype=bool), np.inf, distances).argmin(1)
     return float((COARSE_OF_FINE[nearest] == COARSE_OF_FINE).mean())
 
@@ -85,8 +85,7 @@ def make_thumbnails(images: np.ndarray) -> np.ndarray:
 
 
 def embed(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Points in the plane, (N, 2), where similar vectors lie together: t-SNE (van der Maaten and Hinton 2008)
-    of their first 30 principal components. vectors: (N, D)."""
+    """t-SNE (van der Maaten and Hinton 2008) of the first 30 principal components: (N, 2). vectors: (N, D)."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
@@ -96,8 +95,8 @@ def embed(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def knn_accuracy(vectors: np.ndarray, labels: np.ndarray, neighbours: int = 10) -> float:
-    """How often the most frequent label among the nearest other vectors is a vector's own, 0..1: how far vectors of one
-    label gather, as a number. vectors: (N, D), N above `neighbours`; labels: (N,)."""
+    """The leave-one-out accuracy of a k-nearest-neighbours classifier, 0..1. vectors: (N, D), N above `neighbours`;
+    labels: (N,)."""
     from sklearn.neighbors import KNeighborsClassifier
 
     found = KNeighborsClassifier(neighbours).fit(vectors, labels).kneighbors(return_distance=False)  # without itself

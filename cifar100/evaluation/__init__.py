@@ -1,1 +1,1 @@
-"""How good a network is."""
+"""Measuring how good a network is."""

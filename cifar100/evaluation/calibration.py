@@ -1,6 +1,6 @@
-"""How confident a network is, compared with how often it is right: calibration and coverage.
+"""Calibration and coverage: the confidence of a network compared with its accuracy.
 
-logits: (N, classes) finite floats; labels: (N,) whole numbers. All is computed in float64.
+logits: (N, classes) finite floats; labels: (N,) integers. Everything is computed in float64.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ import numpy as np
 from cifar100.evaluation.probabilities import negative_log_likelihood, softmax
 
 BINS = 15  # of equal width, as in Guo et al. 2017
-TEMPERATURES = (0.05, 20.0)  # searched between these: far beyond what a trained network needs
+TEMPERATURES = (0.05, 20.0)  # the range of the search
 
 
 def mean_by_group(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
-    """The mean value of each group, (count,); NaN for a group without members. values, groups: (N,), groups from 0."""
+    """The mean value of each group, (count,); NaN for an empty group. values, groups: (N,), groups from 0."""
     sums, sizes = np.bincount(groups, values, count), np.bincount(groups, minlength=count)
     return np.divide(sums, sizes, out=np.full(count, np.nan), where=sizes > 0)
 
@@ -22,7 +22,7 @@ def mean_by_group(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndar
 def reliability_curve(
     logits: np.ndarray, labels: np.ndarray, bins: int = BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean confidence, accuracy and number of the images in each bin of top-1 confidence, (bins,) each.
+    """Mean confidence, accuracy and number of images in each bin of top-1 confidence, (bins,) each.
 
     Bin k holds confidences in (k / bins, (k + 1) / bins]. Confidence and accuracy of an empty bin are NaN.
     """
@@ -33,7 +33,7 @@ def reliability_curve(
 
 
 def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """The gap between confidence and accuracy, 0..1: a mean over the bins, weighted by their images.
+    """The difference between confidence and accuracy, 0..1: the mean over the bins, weighted by their images.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 2.
     """
@@ -43,10 +43,10 @@ def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The number to divide the logits by for the least negative log-likelihood, within TEMPERATURES; 1 without images.
+    """The temperature with the least negative log-likelihood, within TEMPERATURES; 1 without images.
 
-    Guo et al. 2017, section 4.2. Searched on a logarithmic scale: there is one minimum, because the loss is
-    convex in 1 / temperature. Predictions do not change, confidences do.
+    Guo et al. 2017, section 4.2. The search is on a logarithmic scale; there is one minimum, because the loss is convex
+    in 1 / temperature. The temperature changes confidences but no predictions.
     """
     from scipy.optimize import minimize_scalar
 
@@ -60,16 +60,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def split_halves(count: int, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The indices of each random half of so many images, and of the other half."""
+    """Yield the indices of each random half of `count` images and of the other half."""
     halves = np.array_split(np.random.default_rng(seed).permutation(count), 2)
     yield from zip(halves, reversed(halves))
 
 
 def cross_fitted_temperature(logits: np.ndarray, labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The logits of two random halves, each divided by the temperature fitted on the other one: (N, classes) float64.
-
-    So no image takes part in how it is scaled itself, and calibration can be measured on the same test set.
-    """
+    """The logits of two random halves, each divided by the temperature fitted on the other half: (N, classes) float64.
+    No image affects its own scaling, so that calibration can be measured on the same test set."""
     scaled = np.array(logits, np.float64)
     for own, other in split_halves(len(labels), seed):
         scaled[own] /= fit_temperature(logits[other], labels[other])
@@ -77,11 +75,8 @@ def cross_fitted_temperature(logits: np.ndarray, labels: np.ndarray, seed: int =
 
 
 def accuracy_by_coverage(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The share of the most confident images, and the accuracy on them: coverage and accuracy, (N,)
-    each, coverage rising from 1 / N to 1. Images of equal confidence are taken in the order given.
-
-    Selective prediction: Geifman and El-Yaniv 2017, arXiv:1705.08500.
-    """
+    """The fraction of the most confident images, rising from 1 / N to 1, and the accuracy on them: (N,) each. Images of
+    equal confidence keep their order. Selective prediction: Geifman and El-Yaniv 2017, arXiv:1705.08500."""
     order = np.argsort(-softmax(logits).max(1), kind="stable")
     numbers = np.arange(1, len(labels) + 1)
     right = (logits.argmax(1) == labels)[order]

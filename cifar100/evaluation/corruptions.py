@@ -1,9 +1,9 @@
-"""How accuracy falls as images get worse, and the table of it that is kept for each run.
+"""The accuracy on corrupted images, and the saved table of each run.
 
-Six kinds of corruption are made here, at five severities: Hendrycks and Dietterich 2019, "Benchmarking Neural Network
-Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, with the strengths of their CIFAR version, made
-by Albumentations. We differ where the library does: it adds brightness to the pixels' values, not to HSV's, and takes
-contrast about the image's mean grey value, not about each channel's mean.
+Six corruptions at five severities: Hendrycks and Dietterich 2019, "Benchmarking Neural Network
+Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, with the strengths of their CIFAR version. The
+implementation is that of Albumentations, which adds brightness to the pixel values (not to HSV's value) and changes
+contrast about the mean grey value of the image (not the mean of each channel).
 """
 
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ from cifar100.files import load_table, save_table
 from cifar100.runs.run import Run
 
 STRENGTHS = {  # at severities 1 to 5
-    "noise": (0.04, 0.06, 0.08, 0.09, 0.10),  # standard deviation of a Gaussian, of the range 0..1
-    "blur": (0.4, 0.6, 0.7, 0.8, 1.0),  # standard deviation of a Gaussian, in pixels
-    "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),  # factor on the distance to the mean grey value
-    "brightness": (0.05, 0.1, 0.15, 0.2, 0.3),  # added, of the range 0..1
+    "noise": (0.04, 0.06, 0.08, 0.09, 0.10),  # standard deviation of the Gaussian, in the range 0..1
+    "blur": (0.4, 0.6, 0.7, 0.8, 1.0),  # standard deviation of the Gaussian, in pixels
+    "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),  # factor on the difference from the mean grey value
+    "brightness": (0.05, 0.1, 0.15, 0.2, 0.3),  # added, in the range 0..1
     "JPEG": (80, 65, 58, 50, 40),  # quality
-    "pixelation": (0.95, 0.9, 0.85, 0.75, 0.65),  # of the side that is left
+    "pixelation": (0.95, 0.9, 0.85, 0.75, 0.65),  # fraction of the side that is left
 }
 SEVERITIES = range(1, 6)
 
@@ -38,12 +38,12 @@ class CorruptionTable:
 
     clean: float
     accuracies: dict[str, list[float]]  # corruption -> one for each severity from 1
-    images: int  # that each was computed on
+    images: int  # number of images for each accuracy
     weights: str  # SHA-256 of the weights that were measured
 
     @property
     def means(self) -> dict[str, float]:
-        """Of each corruption over its severities."""
+        """The mean of each corruption over its severities."""
         return {name: mean(values) for name, values in self.accuracies.items()}
 
 
@@ -68,13 +68,13 @@ def make_corruption(name: str, severity: int):
 
 
 def corrupt(images: np.ndarray, name: str, severity: int) -> np.ndarray:
-    """images: (N, 32, 32, 3) uint8 -> the same, corrupted; the same result each time. name: of STRENGTHS."""
+    """images: (N, 32, 32, 3) uint8 -> corrupted images, the same in each call. name: in STRENGTHS."""
     corruption = make_corruption(name, severity)
     return np.stack([corruption(image=image)["image"] for image in images])
 
 
 def corrupted_accuracies(predict: Predict, test: Images) -> Rows:
-    """The accuracy on these images, and on each of their corrupted versions."""
+    """Yield the accuracy on these images and on each of their corrupted versions."""
     yield "clean", 0, float((predict(test.images) == test.fine).mean())
     for name in STRENGTHS:
         for severity in SEVERITIES:
@@ -84,9 +84,9 @@ def corrupted_accuracies(predict: Predict, test: Images) -> Rows:
 def measure_corruptions(
     folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000
 ) -> CorruptionTable:
-    """Measure a finished run on the first `count` of its own images and keep the table in `table_file`. Raises
-    UserError as `open_run` does, if count is below 1, and if a table of more images is kept already."""
-    from cifar100.evaluation.logits import compute_logits, open_run  # who only reads a table does without torch
+    """Measure a finished run on the first `count` of its own images and save the table as `table_file`. Raises
+    UserError as `open_run` does, if count is below 1, and if there already is a table of more images."""
+    from cifar100.evaluation.logits import compute_logits, open_run  # reading a table does not need torch
 
     if count < 1:
         raise UserError(f"The number of images must be 1 or more, not {count}.")
@@ -94,7 +94,7 @@ def measure_corruptions(
     images, path = images.take(np.arange(min(count, len(images)))), table_file(folder)
     kept = find_table(run)
     if kept and kept.images > len(images):
-        raise UserError(f"{path} was measured on {kept.images:,} images: measure on as many, or delete it first.")
+        raise UserError(f"{path} was measured on {kept.images:,} images: use as many, or delete it first.")
 
     def predict(images: np.ndarray) -> np.ndarray:
         return compute_logits(network, images).argmax(1)
@@ -104,8 +104,7 @@ def measure_corruptions(
 
 
 def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print) -> CorruptionTable:
-    """The table of a finished run: the kept one if it is of these weights, else measured on `count` images. `say` is
-    told which."""
+    """The table of a finished run: the saved one if it is for these weights, else measured on `count` images."""
     if table := find_table(Run.load(folder)):
         say(f"Loaded {table_file(folder)}, measured on {table.images:,} images.")
         return table
@@ -114,25 +113,25 @@ def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print)
 
 
 def table_file(folder: Path) -> Path:
-    """Where a run's table is kept: beside the run's folder, and named after it."""
+    """The path of a run's table, beside the run's folder."""
     return folder.with_name(f"corruptions_{folder.name}.csv")
 
 
 def find_table(run: Run) -> CorruptionTable | None:
-    """The kept table of a run, if there is one and it is of these weights. Raises UserError if it is damaged."""
+    """The saved table of a run if it is for these weights, else None. Raises UserError if it is damaged."""
     path = table_file(run.folder)
     table = load_corruptions(path) if path.is_file() else None
     return table if table and table.weights == run.metrics["sha256"]["weights"] else None
 
 
 def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: str, path: Path) -> None:
-    """Write `Rows` as a CSV file, with what a CorruptionTable has beside them."""
+    """Write `Rows` and the other fields of a CorruptionTable as a CSV file."""
     lines = ((name, severity, f"{accuracy:.6f}", count, weights) for name, severity, accuracy in rows)
     save_table(path, ("corruption", "severity", "accuracy", "images", "weights"), lines)
 
 
 def load_corruptions(path: Path) -> CorruptionTable:
-    """What `save_corruptions` wrote. Raises UserError if the file is missing or damaged."""
+    """Load what `save_corruptions` wrote. Raises UserError if the file is missing or damaged."""
     try:
         rows, accuracies = load_table(path), {}
         for row in rows:

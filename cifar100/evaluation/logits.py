@@ -1,4 +1,4 @@
-"""The logits that a network gives for images, and those of a finished run for the images it is measured on."""
+"""The logits of a network for images, and the evaluation of a finished run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,6 @@ from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.network import load_network
-from cifar100.parallel import ALONE, Group
 from cifar100.runs.run import Run
 
 
@@ -32,20 +31,10 @@ def compute_logits(network: nn.Module, images: np.ndarray, batch_size: int = 500
 
 @torch.no_grad()
 def extract_features(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
-    """What the last layer gets of each image: (N, 32, 32, 3) uint8 -> (N, channels) float32."""
+    """The input of the last layer for each image: (N, 32, 32, 3) uint8 -> (N, channels) float32."""
     network.eval()
     batches = torch.tensor(images, device=next(network.parameters()).device).split(batch_size)
     return torch.cat([network.features(to_input(batch)).float() for batch in batches]).cpu().numpy()
-
-
-def evaluate(
-    network: nn.Module, data: Images, device: torch.device, batch_size: int = 500, group: Group = ALONE
-) -> tuple[float, float]:
-    """The mean cross-entropy and the top-1 accuracy (0..1) over all images, in float32. Each process of the group
-    computes its share of the logits, and all of them get both numbers."""
-    images = group.share(torch.from_numpy(data.images)).to(device)
-    logits = group.unite(predict_logits(network, images, batch_size).cpu(), len(data))
-    return score(logits, torch.from_numpy(data.fine))
 
 
 def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -55,22 +44,20 @@ def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A finished run, and what its saved weights give now, to be compared with its metrics.json."""
+    """A finished run and the results of its saved weights, to compare with its metrics.json."""
 
     run: Run
     network: nn.Module
-    data: Images  # that it is measured on
+    data: Images  # of the evaluation
     logits: np.ndarray  # (N, classes) float32
     loss: float
     accuracy: float  # 0..1
 
 
 def open_run(folder: Path, data: str | None = None, device: str | None = None) -> tuple[Run, nn.Module, Images]:
-    """A finished run, its network, and the images that it is measured on: the test split, or for a hold-out run its
-    held-out images. A run on the embedded sample is measured on the sample.
-
-    Raises UserError if a file of the run is missing or damaged, or other data than the run's is asked for.
-    """
+    """A finished run, its network, and the images of its evaluation: the test split or the held-out images, for a run
+    on the embedded sample those of the sample. Raises UserError if a file of the run is missing or damaged, or if
+    `data` is not the data of the run."""
     run, chosen = Run.load(folder), choose_device(device)
     data = data or ("sample" if run.sample else None)
     if is_sample(data) != run.sample:
@@ -83,8 +70,8 @@ def open_run(folder: Path, data: str | None = None, device: str | None = None) -
 
 
 def evaluate_run(folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500) -> Evaluation:
-    """Compute the logits of a run's own images with its saved weights. Raises UserError as `open_run` does, and if the
-    batch size is below 1."""
+    """Evaluate the saved weights of a run on its images. Raises UserError as `open_run` does, and if the batch size is
+    below 1."""
     if batch_size < 1:
         raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
     run, network, images = open_run(folder, data, device)

@@ -1,7 +1,7 @@
-"""What logits tell about a network: where it is right, what it confuses, and how certain these numbers are.
+"""Metrics from logits: accuracies, confusions, and their confidence intervals.
 
-logits: (N, classes) floats; labels: (N,) whole numbers, the fine labels. Accuracies are 0..1. A prediction is the
-class with the highest logit, the first one where several are equal.
+logits: (N, classes) floats; labels: (N,) integers, the fine labels. Accuracies are 0..1. The prediction is the class
+with the highest logit, the first one if several are equal.
 """
 
 import numpy as np
@@ -15,32 +15,30 @@ from cifar100.evaluation.sets import measure_sets
 
 
 def check_finite(logits: np.ndarray) -> None:
-    """Raises UserError if a logit is infinite or no number."""
+    """Raises UserError if a logit is infinite or NaN."""
     broken = len(logits) - np.isfinite(logits).all(1).sum()
     if broken:
         raise UserError(
-            f"The logits of {broken} of {len(logits)} images are not finite: the network has diverged, so evaluate "
+            f"The logits of {broken} of {len(logits)} images are not finite: the network has diverged; evaluate "
             "another one, or train with a lower learning rate."
         )
 
 
 def right_predictions(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether each image's highest logit is that of its label: (N,) bool."""
+    """Whether each prediction is correct: (N,) bool."""
     return logits.argmax(1) == labels
 
 
 def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
-    """How often the right class is among the `count` with the highest scores, 0..1. scores: (N, classes).
-
-    Of equal scores the first counts as the highest, as in argmax: otherwise constant scores would always be right.
-    """
+    """How often the true class is among the `count` highest scores, 0..1. scores: (N, classes). Of equal scores the
+    first counts as the highest, as in argmax; otherwise constant scores would always be correct."""
     own, classes = np.take_along_axis(scores, labels[:, None], 1), np.arange(scores.shape[1])
     ahead = (scores > own) | ((scores == own) & (classes < labels[:, None]))
     return float((ahead.sum(1) < count).mean())
 
 
 def accuracies_by_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The accuracy on each class's images: (classes,), NaN for a class without images."""
+    """The accuracy of each class: (classes,), NaN for a class without images."""
     return mean_by_group(right_predictions(logits, labels), labels, logits.shape[1])
 
 
@@ -52,26 +50,26 @@ def class_intervals(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def superclass_accuracy(logits: np.ndarray, labels: np.ndarray, coarse_of_fine: np.ndarray = COARSE_OF_FINE) -> float:
-    """How often the predicted class belongs to the right superclass, 0..1."""
+    """How often the superclass of the prediction is correct, 0..1."""
     return float((coarse_of_fine[logits.argmax(1)] == coarse_of_fine[labels]).mean())
 
 
 def confusion_matrix(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many images of each class are taken for each: (classes, classes) counts, a row a true class."""
+    """Counts of (true class, predicted class): (classes, classes), a row per true class."""
     from sklearn.metrics import confusion_matrix as count_pairs
 
     return count_pairs(labels, logits.argmax(1), labels=range(logits.shape[1]))
 
 
 def superclass_confusion(confusion: np.ndarray, coarse_of_fine: np.ndarray = COARSE_OF_FINE) -> np.ndarray:
-    """The confusion matrix of the classes, (100, 100), summed up to that of the superclasses, (20, 20)."""
+    """The confusion matrix of the superclasses, (20, 20), from that of the classes, (100, 100)."""
     members = np.eye(coarse_of_fine.max() + 1, dtype=np.int64)[coarse_of_fine]  # (100, 20)
     return members.T @ confusion @ members
 
 
 def confused_pairs(confusion: np.ndarray, count: int = 10) -> list[tuple[int, int, int]]:
-    """The most confused classes: (lower class, higher class, mistakes in both directions), most mistakes first.
-    Fewer than `count` if no more are confused."""
+    """The `count` most confused pairs, or fewer: (lower class, higher class, errors in both directions), most errors
+    first."""
     first, second = np.triu_indices(len(confusion), 1)
     mistakes = (confusion + confusion.T)[first, second]
     order = np.argsort(-mistakes, kind="stable")[:count]
@@ -79,8 +77,8 @@ def confused_pairs(confusion: np.ndarray, count: int = 10) -> list[tuple[int, in
 
 
 def order_by_confusion(shares: np.ndarray) -> np.ndarray:
-    """An order of the classes in which those that are often confused are neighbours: the leaves of a hierarchical
-    clustering, optimally turned (Bar-Joseph et al. 2001). shares: (K, K), a row a true class."""
+    """An order of the classes in which confused ones are neighbours: the leaves of a hierarchical clustering in optimal
+    order (Bar-Joseph et al. 2001). shares: (K, K), a row per true class."""
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
@@ -92,7 +90,7 @@ def order_by_confusion(shares: np.ndarray) -> np.ndarray:
 
 
 def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """The interval of a proportion at a level of confidence: Wilson 1927. It stays within 0..1, at the ends too."""
+    """The confidence interval of a proportion (Wilson 1927), which is always within 0..1."""
     from scipy.stats import binomtest
 
     low, high = binomtest(int(successes), int(count)).proportion_ci(level, "wilson")
@@ -100,10 +98,7 @@ def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[fl
 
 
 def summarise_predictions(logits: np.ndarray, labels: np.ndarray) -> dict:
-    """All of these numbers, for a JSON file: rounded to 6 digits, None in place of NaN.
-
-    Raises UserError if logits are not finite.
-    """
+    """All of these metrics for a JSON file, as `plain` numbers. Raises UserError if logits are not finite."""
     check_finite(logits)
     right, related = right_predictions(logits, labels), superclass_accuracy(logits, labels)
     losses = image_losses(logits, labels)
@@ -140,5 +135,5 @@ def summarise_predictions(logits: np.ndarray, labels: np.ndarray) -> dict:
 
 
 def plain(value: float) -> float | None:
-    """A number as JSON has it: rounded to 6 digits, None for NaN."""
+    """A number for JSON: rounded to 6 digits, None for NaN."""
     return None if np.isnan(value) else round(float(value), 6)

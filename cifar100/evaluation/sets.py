@@ -1,13 +1,13 @@
-"""Sets of classes that hold the true class as often as was asked for: split conformal prediction.
+"""Sets of classes that contain the true class with a given confidence: split conformal prediction.
 
-A set is the most probable classes, as many of them as it takes: regularised adaptive prediction sets (RAPS),
-Angelopoulos, Bates, Malik and Jordan 2021, arXiv:2009.14193, section 2, after the adaptive ones of Romano, Sesia and
-Candes 2020, arXiv:2006.02544. We differ: without their random numbers, so that an image has one set, never an empty
-one. A class's score is the sum of the probabilities of the classes before it, without its own, and the penalty of its
-rank. The promise holds on average over all images like those that the thresholds come from, not for each class.
+A set holds the most probable classes, as many as the confidence needs: regularised adaptive prediction sets (RAPS),
+Angelopoulos, Bates, Malik and Jordan 2021, arXiv:2009.14193, section 2, based on Romano, Sesia and Candes 2020,
+arXiv:2006.02544. We differ: without their random numbers, so that each image has one set, which is never empty. The
+score of a class is the sum of the probabilities of the classes before it, without its own, plus the penalty of its
+rank. The confidence holds on average over images like those of the fit, not for each class.
 
-probabilities: (N, classes), each row sums to 1; labels: (N,). Rank 1 is the most probable class; of equally probable
-ones the first.
+probabilities: (N, classes), each row sums to 1; labels: (N,). Rank 1 is the most probable class; of
+equally probable classes the first.
 """
 
 import math
@@ -18,12 +18,12 @@ from cifar100.evaluation.calibration import fit_temperature, split_halves
 from cifar100.evaluation.probabilities import softmax
 from cifar100.runs.answering import MOST
 
-PENALTY, FREE = 0.01, 5  # for each rank beyond the first five; set beforehand, not tuned
-REPORTED = (0.8, 0.9, 0.95, 0.99)  # confidences of which `measure_sets` gives coverage and size
+PENALTY, FREE = 0.01, 5  # for each rank beyond the first five; not tuned
+REPORTED = (0.8, 0.9, 0.95, 0.99)  # the confidences that `measure_sets` evaluates
 
 
 def set_scores(probabilities: np.ndarray, penalty: float = PENALTY, free: int = FREE) -> np.ndarray:
-    """The score of each rank, (N, classes) float64, rising along it: a set has those up to its threshold."""
+    """The score of each rank, (N, classes) float64, rising with the rank: a set has the scores up to its threshold."""
     ranked = -np.sort(-np.asarray(probabilities, np.float64), axis=1)
     before = np.cumsum(np.pad(ranked, ((0, 0), (1, 0)))[:, :-1], axis=1)  # 0 for the first
     return before + penalty * np.maximum(0, np.arange(1, ranked.shape[1] + 1) - free)
@@ -38,8 +38,8 @@ def true_ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def fit_thresholds(
     probabilities: np.ndarray, labels: np.ndarray, penalty: float = PENALTY, free: int = FREE
 ) -> list[float]:
-    """The threshold for a confidence of 1 %, 2 %, ... MOST %: of n scores the ceil((n + 1) confidence)-th, rounded up
-    to 6 digits; where there is none, one that all classes reach."""
+    """The thresholds for a confidence of 1 %, 2 %, ... MOST %: of n scores the ceil((n + 1) * confidence)-th, rounded
+    up to 6 digits; if n is too small, a threshold that admits all classes."""
     scores = set_scores(probabilities, penalty, free)
     own = np.sort(np.take_along_axis(scores, true_ranks(probabilities, labels)[:, None] - 1, 1)[:, 0])
     everything = 1 + penalty * probabilities.shape[1]
@@ -48,14 +48,14 @@ def fit_thresholds(
 
 
 def set_sizes(probabilities: np.ndarray, threshold: float, penalty: float = PENALTY, free: int = FREE) -> np.ndarray:
-    """How many of the most probable classes each image's set has: (N,), 1 or more."""
+    """The number of classes in each image's set: (N,), 1 or more."""
     return (set_scores(probabilities, penalty, free) <= threshold).sum(1)
 
 
 def measure_sets(logits: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float]]:
-    """By confidence: how often a set holds the label ("coverage", 0..1), how many classes it has on average ("size")
-    and how often it has only one ("single", 0..1). Each half of the images is measured with the temperature and the
-    thresholds that the other half gives, so that no image takes part in how it is judged."""
+    """By confidence: how often a set contains the label ("coverage", 0..1), its mean number of classes ("size") and how
+    often it has only one ("single", 0..1). Each half of the images is measured with the temperature and the thresholds
+    of the other half, so that no image affects its own result."""
     sizes = {confidence: np.zeros(len(labels), int) for confidence in REPORTED}
     ranks = np.zeros(len(labels), int)
     for own, other in split_halves(len(labels)):

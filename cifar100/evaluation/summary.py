@@ -1,4 +1,4 @@
-"""All that is measured of a finished run beyond its accuracy: the "evaluation" of its metrics.json."""
+"""The "evaluation" in the metrics.json of a finished run: all that is measured after training."""
 
 import json
 from pathlib import Path
@@ -20,14 +20,14 @@ NEAR_DUPLICATES = Path(__file__).with_name("near_duplicates.txt")  # its first l
 
 
 def load_near_duplicates() -> np.ndarray:
-    """The indices of CIFAR-100's test images that have a near duplicate in the training set: (891,), rising. People
-    judged them, for ciFAIR-100: Barz and Denzler 2020, doi 10.3390/jimaging6060041."""
+    """The indices of the test images of CIFAR-100 that have a near duplicate in the training set, (891,), rising. They
+    were found by people for ciFAIR-100: Barz and Denzler 2020, doi 10.3390/jimaging6060041."""
     return np.loadtxt(NEAR_DUPLICATES, dtype=np.int64)
 
 
 def summarise_evaluation(result: Evaluation) -> dict:
-    """`metrics.summarise_predictions`, and beside it: "flip_tta", the accuracy over each image and its mirror image;
-    "without_duplicates", None unless these are CIFAR-100's test images; "answering", see `fit_answering`."""
+    """`metrics.summarise_predictions` and "flip_tta", the accuracy with flip test-time augmentation;
+    "without_duplicates", only for CIFAR-100's test split; "answering", see `fit_answering`."""
     logits, labels = result.logits, result.data.fine
     summary = metrics.summarise_predictions(logits, labels)
     summary["temperature"]["method"] = f"two-fold on the {result.run.split} set"
@@ -41,7 +41,7 @@ def summarise_evaluation(result: Evaluation) -> dict:
 
 
 def without_duplicates(result: Evaluation) -> dict | None:
-    """Top-1 on the test images that have no near duplicate in the training set, and on those that have one."""
+    """Top-1 on the test images without and with a near duplicate in the training set."""
     if result.run.sample or result.run.split != "test":
         return None
     repeated = np.isin(np.arange(len(result.data)), load_near_duplicates())
@@ -56,29 +56,28 @@ def without_duplicates(result: Evaluation) -> dict | None:
 
 
 def fit_answering(logits: np.ndarray, labels: np.ndarray) -> Answering:
-    """Temperature and set thresholds from images that the network was not trained on. logits: (N, classes)."""
+    """Fit temperature and set thresholds on images that the network was not trained on. logits: (N, classes)."""
     temperature = round(calibration.fit_temperature(logits, labels), 6)
     thresholds = fit_thresholds(softmax(logits, temperature), labels)
     return Answering(temperature=temperature, penalty=PENALTY, free=FREE, set_thresholds=tuple(thresholds))
 
 
 def save_evaluation(result: Evaluation, summary: dict) -> None:
-    """Put an evaluation's summary into the run's metrics.json; its other entries stay as they are. Raises UserError if
-    the run was replaced since it was evaluated, or is being trained right now."""
+    """Save a summary in the run's metrics.json and keep the other entries. Raises UserError if the run was replaced
+    after the evaluation, or is being trained."""
     folder = result.run.folder
     with locked(folder):
         content = load_metrics(folder)
         if content["sha256"] != result.run.metrics["sha256"]:
-            raise UserError(f"{folder} was trained anew in the meantime: evaluate it again.")
+            raise UserError(f"{folder} was trained again in the meantime: evaluate it again.")
         write_text(folder / "metrics.json", json.dumps(content | {"evaluation": summary}, indent=2) + "\n")
 
 
 def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[dict, dict]:
-    """Reliability curves and calibration errors before and after a two-fold temperature, as `plot_reliability`
-    takes them."""
+    """Reliability curves and calibration errors before and after temperature scaling, for `plot_reliability`."""
     scaled = calibration.cross_fitted_temperature(logits, labels)
     value = calibration.fit_temperature(logits, labels)
-    versions = {"as it is": logits, f"a temperature of {value:.2f}": scaled}
+    versions = {"without a temperature": logits, f"a temperature of {value:.2f}": scaled}
     return (
         {name: calibration.reliability_curve(version, labels) for name, version in versions.items()},
         {name: calibration.expected_calibration_error(version, labels) for name, version in versions.items()},
@@ -88,7 +87,7 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[dict, dict]:
 def pick_confused(
     logits: np.ndarray, labels: np.ndarray, images: np.ndarray, pairs: list[tuple[int, int, int]], count: int = 8
 ) -> dict[tuple[int, int], np.ndarray]:
-    """By (true class, predicted class), for each pair in both directions: the misclassified images, the most confident
+    """For each pair in both directions, by (true class, predicted class): the misclassified images, the most confident
     first, (count or fewer, 32, 32, 3) each."""
     guesses, confidence = logits.argmax(1), softmax(logits).max(1)
     examples = {}

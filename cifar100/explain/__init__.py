@@ -1,1 +1,1 @@
-"""Why a network answers so: Grad-CAM, receptive fields, and how gradients reach its layers."""
+"""Explaining a network: Grad-CAM, receptive fields and the gradients of its layers."""

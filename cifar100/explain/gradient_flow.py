@@ -1,4 +1,4 @@
-"""How much of the gradient reaches each layer: with shortcuts, without them, and without batch norm."""
+"""The gradient of each layer: with shortcuts, without them, and without batch norm."""
 
 import copy
 
@@ -11,14 +11,14 @@ from cifar100.dataset.augment_image import to_input
 
 
 class Nothing(nn.Module):
-    """In place of a shortcut: y = F(x) + 0."""
+    """Replaces a shortcut: y = F(x) + 0."""
 
     def forward(self, x: Tensor) -> float:
         return 0.0
 
 
 def without_shortcuts(network: nn.Module) -> nn.Module:
-    """A copy of a ResNet with the same weights whose blocks compute y = F(x) in place of y = F(x) + x."""
+    """A copy of a ResNet with the same weights whose blocks compute y = F(x) instead of y = F(x) + x."""
     plain = copy.deepcopy(network)
     for block in [module for module in plain.modules() if hasattr(module, "shortcut")]:
         block.shortcut = Nothing()
@@ -26,7 +26,7 @@ def without_shortcuts(network: nn.Module) -> nn.Module:
 
 
 def without_norms(network: nn.Module) -> nn.Module:
-    """A copy of a network with the same filters whose batch norms are the identity."""
+    """A copy of a network with the same filters, without batch norms."""
     bare = copy.deepcopy(network)
     for name, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -35,12 +35,12 @@ def without_norms(network: nn.Module) -> nn.Module:
 
 
 def gradient_norms(network: nn.Module, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The norm of the loss's gradient at the filters of each 3x3 convolution, divided by the norm of these filters,
-    from the input on: (L,). It says how far a step moves a layer compared with the layer's own size.
+    """The norm of the gradient of each 3x3 convolution's filters divided by the norm of the filters, from input to
+    output: (L,). It is the relative change of a layer in a step.
 
-    One batch in training mode, as in the first step of a training run; the network stays as it is. images: (N, 32, 32,
-    3) uint8; labels: (N,). He et al. 2016, "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 2,
-    says why identity shortcuts let a gradient through: y = x + F(x) has the derivative 1 + F'(x).
+    One batch in training mode, as in the first training step; the network is unchanged. images: (N, 32, 32, 3) uint8;
+    labels: (N,). Why identity shortcuts preserve gradients: y = x + F(x) has the derivative 1 + F'(x) (He et al. 2016,
+    "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, section 2).
     """
     network = copy.deepcopy(network).train()
     logits = network(to_input(torch.tensor(images)))

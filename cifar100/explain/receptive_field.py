@@ -1,4 +1,4 @@
-"""A network block by block: sizes, parameters, receptive field; and how much it computes."""
+"""The sizes, parameters, receptive field and multiply-adds of a network, block by block."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Block:
-    """A block's figures at its output. Sizes, strides and fields are in pixels along one side."""
+    """A block of a network. Sizes, strides and receptive fields are in pixels along one side."""
 
     name: str
     in_channels: int
@@ -18,15 +18,14 @@ class Block:
     in_size: int
     out_size: int
     parameters: int
-    jump: int  # input pixels between neighbouring units
-    receptive_field: int  # input pixels that a unit can depend on
-    shortcut: bool = False  # whether a 1x1 convolution with stride 2 leads past its layers
+    jump: int  # input pixels between neighbouring output units
+    receptive_field: int  # input pixels that an output unit depends on
+    shortcut: bool = False  # whether it has a 1x1 convolution with stride 2
 
 
 @torch.no_grad()
 def record_layers(network: nn.Module, pixels: int = 32) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
-    """Run the network once on a blank image and note each layer's input and output, by name and
-    in the order of the calls."""
+    """Run the network on a blank image and return each layer with its input and output, in the order of the calls."""
     layers: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
 
     def note(name: str):
@@ -43,7 +42,7 @@ def record_layers(network: nn.Module, pixels: int = 32) -> dict[str, tuple[nn.Mo
 
 
 def block_names(network: nn.Module) -> dict[str, str]:
-    """The parts of a network that count as a block: module name -> what a reader calls it."""
+    """The blocks of a network: module name -> display name."""
     names = {"stem": "stem"}
     for stage, part in enumerate(network.stages):
         if isinstance(part, nn.Sequential):
@@ -54,11 +53,10 @@ def block_names(network: nn.Module) -> dict[str, str]:
 
 
 def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
-    """One Block for the stem, each block of the stages, and the head.
+    """One Block for the stem, each block of the stages, and the head, which has the receptive field of the last block.
 
-    Along the path of the convolutions (a shortcut never sees more), in order of the layers:
-    field += (kernel - 1) * jump, then jump *= stride (Araujo et al. 2019, "Computing Receptive
-    Fields of Convolutional Neural Networks"). The head keeps the field of the last block.
+    For each layer in order, without the shortcuts, whose fields are smaller: field += (kernel - 1) * jump, then
+    jump *= stride (Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural Networks").
     """
     layers = record_layers(network, pixels)
     blocks, jump, field = [], 1, 1
@@ -86,7 +84,7 @@ def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
 
 
 def blocks_as_markdown(blocks: list[Block]) -> str:
-    """A table with a row for each block, and the sum of the parameters."""
+    """A table with a row per block, and the sum of the parameters."""
     lines = [
         "| block | channels | kernel / stride / padding | input | output | parameters | jump | receptive field |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -102,7 +100,7 @@ def blocks_as_markdown(blocks: list[Block]) -> str:
 
 @torch.no_grad()
 def count_multiply_adds(network: nn.Module, pixels: int = 32) -> int:
-    """Multiply-adds of convolutions and matrices for one image, shortcuts included."""
+    """Multiply-adds of convolutions and matrix products for one image, with shortcuts."""
     was_training = network.training
     with FlopCounterMode(display=False) as counter:
         network.eval()(next(network.parameters()).new_zeros(1, 3, pixels, pixels))

@@ -1,4 +1,4 @@
-"""Figures of the data: what is in CIFAR-100 before any network sees it."""
+"""Figures of the data, before any training."""
 
 import numpy as np
 from matplotlib.patheffects import withStroke
@@ -13,11 +13,11 @@ from cifar100.figures.style import (
 )
 
 SUPERCLASSES = [readable(name) for name in COARSE_NAMES]
-MIDDLES = np.arange(20) * 5 + 2  # of each superclass, where classes stand in their order
+MIDDLES = np.arange(20) * 5 + 2  # of each superclass on the axis of the classes
 
 
 def plot_class_balance(counts: np.ndarray) -> Picture:
-    """counts: (splits, 100) images a class, training split first."""
+    """counts: (splits, 100) images per class, training split first."""
     even = all(len(set(row)) == 1 for row in counts)
     title = "Every class has as many images as any other" if even else "The classes differ in size"
     fig, ax = make_figure(9, 3.8, title)
@@ -32,7 +32,7 @@ def plot_class_balance(counts: np.ndarray) -> Picture:
 
 
 def plot_channels(histograms: np.ndarray, means: np.ndarray, stds: np.ndarray) -> Picture:
-    """histograms: (3, 256) share of the pixels at each value; means, stds: (3,) in 0..1."""
+    """histograms: (3, 256) fraction of the pixels at each value; means, stds: (3,) in 0..1."""
     brightest = ("Red", "Green", "Blue")[means.argmax()]
     title = f"{brightest} is the brightest channel; {histograms[:, -1].mean():.1%} of all values are 1"
     fig, ax = make_figure(9, 3.2, title)
@@ -47,7 +47,7 @@ def plot_channels(histograms: np.ndarray, means: np.ndarray, stds: np.ndarray) -
 
 
 def plot_brightness(brightness: np.ndarray, fine: np.ndarray, labelled: int = 4) -> Picture:
-    """The middle half of each class's images by brightness, the darkest class first; those at the ends are named.
+    """The interquartile range of brightness of each class, the darkest first; the classes at both ends are named.
 
     brightness: (N,) mean grey value of each image, 0..1; fine: (N,) their classes.
     """
@@ -68,8 +68,8 @@ def plot_brightness(brightness: np.ndarray, fine: np.ndarray, labelled: int = 4)
 
 
 def plot_distances(distances: np.ndarray, share: float, largest: float = 50) -> Picture:
-    """distances: (100, 100) between classes' mean images, in 0..255; share: how often the nearest class is of the same
-    superclass, 0..1; largest: what lies above it has one colour."""
+    """distances: (100, 100) between the classes' mean images, in 0..255; share: how often the nearest class is in the
+    same superclass, 0..1; largest: the end of the colour scale."""
     title = f"The most similar mean image is of the same superclass for {share:.0%} of the classes (chance: 4%)"
     fig, ax = make_figure(9, 7.6, title)
     look = {"cmap": "viridis", "interpolation": "nearest", "vmin": 0, "vmax": largest}
@@ -84,8 +84,8 @@ def plot_distances(distances: np.ndarray, share: float, largest: float = 50) -> 
 
 
 def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool = False) -> Picture:
-    """points: (N, 2) where images lie; fine: (N,) their classes; named: write each superclass's name in its middle, or
-    a little away where another name stands there, in place of a legend."""
+    """points: (N, 2), the embedded images; fine: (N,) their classes; named: write the names of the superclasses at
+    their centres, moved apart if they overlap, instead of a legend."""
     fig, ax = make_figure(9, 6.5, title)
     ax.scatter(*points.T, s=7, c=[COLOURS[COARSE_OF_FINE[k]] for k in fine], linewidths=0)
     ax.set(xticks=[], yticks=[])
@@ -95,7 +95,7 @@ def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool
         return fig
     numbers = np.unique(COARSE_OF_FINE[fine])
     middles = np.stack([np.median(points[COARSE_OF_FINE[fine] == number], axis=0) for number in numbers])
-    width, height = np.ptp(points, axis=0) * (0.0085, 0.035)  # about a letter's
+    width, height = np.ptp(points, axis=0) * (0.0085, 0.035)  # about the size of a letter
     widths = width * np.array([len(SUPERCLASSES[number]) + 2 for number in numbers])
     look = {
         "ha": "center",

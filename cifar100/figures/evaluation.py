@@ -1,4 +1,4 @@
-"""Figures of an evaluation: where a network is right, what it confuses, and how well its confidence fits."""
+"""Figures of an evaluation: accuracy by class, confusions, calibration, and corruptions."""
 
 import matplotlib
 import numpy as np
@@ -12,12 +12,12 @@ from cifar100.figures.style import HELD, TRAINING, Picture, make_figure
 def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Picture:
     """The accuracy of every class with its interval, best first.
 
-    accuracies: (100,) in 0..1, NaN for a class without images, which has no point; intervals: (100, 2) in 0..1.
+    accuracies: (100,) in 0..1, NaN (not drawn) for a class without images; intervals: (100, 2) in 0..1.
     """
     order = np.argsort(-np.nan_to_num(accuracies, nan=-1), kind="stable")
     known, mean = order[np.isfinite(accuracies[order])], np.nanmean(accuracies)
     best, worst = (f"{readable(FINE_NAMES[k])} ({accuracies[k]:.0%})" for k in known[[0, -1]])
-    fig, axes = make_figure(9, 6.6, f"From {best} to {worst}: one number hides this", 1, 4, sharex=True)
+    fig, axes = make_figure(9, 6.6, f"Accuracy by class, from {best} to {worst}", 1, 4, sharex=True)
     for ax, part in zip(axes, np.split(order, 4)):
         ax.axvline(mean, color="0.6", linewidth=0.8, linestyle="--")
         for place, k in enumerate(part):
@@ -34,11 +34,8 @@ def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Pictur
 
 
 def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
-    """How often an image of each superclass is taken for each other one. Superclasses are ordered so that those that
-    are taken for one another stand together; the diagonal is left out of the colours.
-
-    confusion: (20, 20) counts, a row a true superclass.
-    """
+    """The confusion matrix of the superclasses, ordered so that confused ones are neighbours. The diagonal is not
+    coloured. confusion: (20, 20) counts, a row per true superclass."""
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     order = order_by_confusion(shares)
     shares = shares[np.ix_(order, order)]
@@ -46,11 +43,9 @@ def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
     true, guess = np.unravel_index(np.nanargmax(others), others.shape)
     names = [readable(COARSE_NAMES[k]) for k in order]
     stay = np.trace(confusion) / confusion.sum()
-    title = f"{stay:.1%} are put into the right superclass; most often mistaken: {names[true]} for {names[guess]}"
+    title = f"{stay:.1%} in the correct superclass; most frequent error: {names[true]} as {names[guess]}"
     fig, ax = make_figure(9, 7.6, title)
-    words = (
-        "White diagonal: the share of a superclass's images that are put into it. Colours: the shares put into others."
-    )
+    words = "White diagonal: share of a superclass that is classified correctly. Colours: shares of other predictions."
     ax.set_title(words, fontsize=8.5, loc="right", pad=8)
     shown = ax.imshow(others, cmap="viridis", interpolation="nearest")
     for k in range(20):
@@ -67,7 +62,7 @@ def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
 
 
 def plot_reliability(curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], errors: dict[str, float]) -> Picture:
-    """Accuracy over confidence, a panel for each version of the probabilities; empty bins stay empty.
+    """Reliability diagrams: accuracy over confidence, a panel per version of the probabilities.
 
     curves: version -> (confidence, accuracy, count), (bins,) each; errors: version -> expected calibration error, 0..1.
     """
@@ -95,14 +90,14 @@ def plot_reliability(curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def plot_corruptions(accuracies: dict[str, list[float]], clean: float) -> Picture:
-    """Accuracy over the severity of each corruption. accuracies: corruption -> one for each severity from 1, 0..1."""
+    """Accuracy over the severity of each corruption. accuracies: corruption -> accuracies, 0..1, from severity 1."""
     worst, low = min(((name, values[-1]) for name, values in accuracies.items()), key=lambda pair: pair[1])
-    title = f"{worst[0].upper()}{worst[1:]} hurts most: {clean:.0%} fall to {low:.0%} at the highest severity"
+    title = f"{worst[0].upper()}{worst[1:]} hurts most: from {clean:.0%} to {low:.0%} at the highest severity"
     fig, ax = make_figure(9, 3.8, title)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(accuracies)))
     for (name, values), colour in zip(accuracies.items(), colours):
         ax.plot(range(len(values) + 1), [clean, *values], marker="o", markersize=4, color=colour, label=name)
-    ax.set(xlabel="severity (0: the test image as it is)", ylabel="accuracy", ylim=(0, 1), xticks=range(6))
+    ax.set(xlabel="severity (0: uncorrupted)", ylabel="accuracy", ylim=(0, 1), xticks=range(6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y", color="0.9")
     ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))

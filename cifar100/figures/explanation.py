@@ -1,4 +1,4 @@
-"""Figures of Grad-CAM: overlays of heatmaps, and the classification of one image."""
+"""Figures of Grad-CAM, and of the classification of one image."""
 
 import numpy as np
 from matplotlib.ticker import PercentFormatter
@@ -12,10 +12,10 @@ from cifar100.figures.style import TRAINING, Picture, make_figure
 def plot_grad_cam(
     images: np.ndarray, labels: np.ndarray, guesses: np.ndarray, maps: dict[str, np.ndarray], title: str
 ) -> Picture:
-    """Columns of images: each as it is, every pixel a square, and below it a row of overlays for each set of heatmaps.
+    """A column per image: the image, and an overlay of each of its heatmaps.
 
-    images: (N, 32, 32, 3) uint8; labels, guesses: (N,) true and predicted classes; maps: what a row is called
-    -> (N, h, w) in 0..1, of any resolution.
+    images: (N, 32, 32, 3) uint8; labels, guesses: (N,) true and predicted classes; maps: label of a row -> (N, h, w) in
+    0..1, of any resolution.
     """
     count = len(images)
     fig, axes = make_figure(9, 0.75 + 8.6 / count * (1 + len(maps)), title, 1 + len(maps), count, squeeze=False)
@@ -39,11 +39,10 @@ def plot_classification(
     title: str,
     seen: np.ndarray | None = None,
 ) -> Picture:
-    """One image from the file to the prediction: as it is, as the network sees it, its heatmaps, and the five most
-    probable classes.
+    """The classification of an image: the image, the network's input, heatmaps, and the five most probable classes.
 
-    image: (H, W, 3) uint8; seen: (32, 32, 3) uint8, where that is another; probabilities: (100,); maps: what the
-    layer is called -> (h, w) in 0..1.
+    image: (H, W, 3) uint8; seen: (32, 32, 3) uint8, the input if it differs; probabilities: (100,); maps: label of a
+    layer -> (h, w) in 0..1.
     """
     parts = {"image": image} | ({} if seen is None else {"32 x 32 pixels": seen})
     parts |= {name: overlay(image if seen is None else seen, heatmap, 32) for name, heatmap in maps.items()}
@@ -63,6 +62,6 @@ def plot_classification(
 
 
 def plot_showcase(images: np.ndarray, captions: list[str], maps: np.ndarray, title: str) -> Picture:
-    """A sheet of images, each beside its heatmap, four a row. images: (N, 32, 32, 3) uint8; maps: (N, h, w) in 0..1."""
+    """Images beside their heatmaps, four pairs per row. images: (N, 32, 32, 3) uint8; maps: (N, h, w) in 0..1."""
     pairs = [np.stack([image, overlay(image, heatmap, 32)]) for image, heatmap in zip(images, maps)]
     return plot_image_groups(pairs, captions, title, 4)

@@ -1,4 +1,4 @@
-"""Figures made of images under captions: of the classes, of augmentations, of predictions."""
+"""Figures of captioned images: classes, augmentations and predictions."""
 
 import textwrap
 
@@ -9,7 +9,7 @@ from cifar100.figures.style import BY_SUPERCLASS, HELD, Picture, make_figure
 
 
 def show_images(ax, images: np.ndarray, columns: int, gap: int = 2) -> None:
-    """Images in rows on one pair of axes; the last row may have fewer. images: (N, H, W, 3) uint8."""
+    """Draw images in rows on one axes. images: (N, H, W, 3) uint8."""
     count, height, width, _ = images.shape
     rows = max(1, -(-count // columns))
     sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
@@ -28,8 +28,8 @@ def plot_image_groups(
     colours: list[str] | None = None,
     width: float = 9,
 ) -> Picture:
-    """Groups of images, each under its caption. groups: (n, 32, 32, 3) uint8 each; colours: of the captions, if not
-    all black; width: of the images alone, in inches."""
+    """Groups of images, each with a caption. groups: (n, 32, 32, 3) uint8 each; colours: of the captions, black by
+    default; width: of the images without margins, in inches."""
     rows, across = max(1, -(-len(groups) // columns)), max([1, *map(len, groups)])
     lines = 1 + max((caption.count("\n") for caption in captions), default=0)
     height = width / columns / across * 0.93 + 0.14 * lines + 0.09
@@ -43,20 +43,20 @@ def plot_image_groups(
 
 
 def plot_superclasses(images: np.ndarray, fine: np.ndarray, each: int = 3, seed: int = 0) -> Picture:
-    """Examples of every class, a row a superclass. images: (N, 32, 32, 3) uint8; fine: (N,)."""
+    """Examples of every class, a row per superclass. images: (N, 32, 32, 3) uint8; fine: (N,)."""
     generator = np.random.default_rng(seed)
     chosen = [generator.choice(np.flatnonzero(fine == k), each, replace=False) for k in BY_SUPERCLASS]
-    title = "Twenty superclasses of five classes: relatives look alike"
+    title = "Twenty superclasses of five classes each: classes of a superclass look similar"
     return plot_by_superclass([images[indices] for indices in chosen], title, 5)
 
 
 def plot_classes(images: np.ndarray, title: str) -> Picture:
-    """One image of each class, two superclasses a row. images: (100, 32, 32, 3) in 0..255."""
+    """One image of each class, two superclasses per row. images: (100, 32, 32, 3) in 0..255."""
     return plot_by_superclass(list(images[BY_SUPERCLASS, None].round().astype(np.uint8)), title, 10)
 
 
 def plot_by_superclass(groups: list[np.ndarray], title: str, columns: int) -> Picture:
-    """A group of images for each class, superclass by superclass, named at the edges."""
+    """A group of images for each class, ordered by superclass, with the names of the superclasses at the edges."""
     fig = plot_image_groups(
         groups, [readable(FINE_NAMES[k]) for k in BY_SUPERCLASS], title, columns, width=9 - 0.26 * columns
     )
@@ -69,9 +69,9 @@ def plot_by_superclass(groups: list[np.ndarray], title: str, columns: int) -> Pi
 
 
 def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Picture:
-    """A row for each transform by itself, under the images it was applied to.
+    """The original images, and a row for each transform by itself.
 
-    originals: (N, 32, 32, 3) uint8; alone: what a transform does -> (N, 32, 32, 3) uint8.
+    originals: (N, 32, 32, 3) uint8; alone: label of a transform -> (N, 32, 32, 3) uint8.
     """
     names = ["original", *alone]
     fig, ax = make_figure(9, 0.4 + 7.3 * len(names) / len(originals), "What each transform does by itself")
@@ -82,7 +82,7 @@ def plot_transforms(originals: np.ndarray, alone: dict[str, np.ndarray]) -> Pict
 
 
 def plot_draws(originals: np.ndarray, draws: np.ndarray, title: str) -> Picture:
-    """A row for each image: at the left as it is, then as the network sees it in one epoch after another.
+    """A row for each image: the original, then the augmented image of each epoch.
 
     originals: (N, 32, 32, 3) uint8; draws: (N, epochs, 32, 32, 3) uint8.
     """
@@ -98,7 +98,7 @@ def plot_draws(originals: np.ndarray, draws: np.ndarray, title: str) -> Picture:
 def caption_predictions(
     guesses: np.ndarray, labels: np.ndarray, confidence: np.ndarray | None = None
 ) -> tuple[list[str], list[str]]:
-    """A caption for each prediction, with the true class where it is another, and its colour."""
+    """The caption and its colour for each prediction, with the true class if the prediction is incorrect."""
     captions, colours = [], []
     for k, (guess, label) in enumerate(zip(guesses, labels)):
         caption = readable(FINE_NAMES[guess]) + ("" if confidence is None else f" {confidence[k]:.0%}")
@@ -108,7 +108,7 @@ def caption_predictions(
 
 
 def plot_predictions(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, title: str) -> Picture:
-    """Images with their predicted class and its probability, and the true class where it is another.
+    """Images with their predicted class and its probability, and the true class if that is another.
 
     images: (N, 32, 32, 3) uint8; labels: (N,); probabilities: (N, 100).
     """
@@ -117,9 +117,9 @@ def plot_predictions(images: np.ndarray, labels: np.ndarray, probabilities: np.n
 
 
 def plot_confused_pairs(confusion: np.ndarray, examples: dict[tuple[int, int], np.ndarray]) -> Picture:
-    """The most confused pairs of classes, a row each, a column for each direction, with the mistaken images.
+    """The misclassified images of the most confused pairs: a row per pair, a column per direction.
 
-    confusion: (100, 100) counts, a row a true class; examples: (true class, predicted class) -> (n, 32, 32, 3) uint8,
+    confusion: (100, 100) counts, a row per true class; examples: (true class, predicted class) -> (n, 32, 32, 3) uint8,
     the most confused pair first, both directions in turn.
     """
     names, counts = (
@@ -129,5 +129,5 @@ def plot_confused_pairs(confusion: np.ndarray, examples: dict[tuple[int, int], n
     both = confusion[list(next(iter(examples)))].sum()
     one, other = names[0]
     title = f"{one.capitalize()} and {other} are confused most often: {counts[0] + counts[1]} of their {both} images"
-    captions = [f"{true} taken for {guess}: {count}" for (true, guess), count in zip(names, counts)]
+    captions = [f"{true} predicted as {guess}: {count}" for (true, guess), count in zip(names, counts)]
     return plot_image_groups(list(examples.values()), captions, title, 2)

@@ -1,4 +1,4 @@
-"""Figures of a network: its block, what the shortcuts are good for, and how far a unit of each block sees."""
+"""Figures of a network: its block, the effect of shortcuts, and receptive fields."""
 
 import matplotlib
 import numpy as np
@@ -11,12 +11,12 @@ from cifar100.runs.history import EpochRecord
 
 
 def plot_block() -> Picture:
-    """The residual block as `model.BasicBlock` computes it, where the shape stays and where it changes."""
+    """`model.BasicBlock`, without and with a change of shape."""
     fig, axes = make_figure(9, 3.6, "A residual block: y = ReLU(F(x) + x)", 2, 1)
     box = {"boxstyle": "round,pad=0.5", "edgecolor": "0.4"}
     for ax, stride, shortcut in (
-        (axes[0], "", "the shortcut: x as it is"),
-        (axes[1], ",\nstride 2", "1x1 convolution, stride 2, batch norm: x in the new shape"),
+        (axes[0], "", "shortcut: the identity"),
+        (axes[1], ",\nstride 2", "shortcut: 1x1 convolution, stride 2, batch norm"),
     ):
         ax.annotate("", (8.7, 0), (0.2, 0), arrowprops={"arrowstyle": "->", "color": "0.4", "lw": 1.5})
         steps = (f"3x3 convolution{stride}", "batch norm", "ReLU", "3x3 convolution", "batch norm", "+", "ReLU")
@@ -36,11 +36,12 @@ def plot_block() -> Picture:
 
 
 def plot_gradient_norms(norms: dict[str, np.ndarray]) -> Picture:
-    """The gradient's norm at each 3x3 convolution's filters, divided by the filters' own. The title compares the first
-    two kinds of network. norms: kind -> (L,), from the input on; what is not finite, or 0, has no point."""
+    """The norm of the gradient of each 3x3 convolution's filters divided by the norm of the filters. The title compares
+    the first two kinds of network. norms: kind -> (L,), from input to output; values that are 0 or not finite are not
+    drawn."""
     known = {name: values for name, values in norms.items() if np.isfinite(values).all() and values.min() > 0}
     words = [f"{values.max() / values.min():,.0f}-fold {name}" for name, values in known.items()]
-    title = f"How unevenly a step moves the layers: {', '.join(words[:2])}"
+    title = f"Largest over smallest relative change of a layer: {', '.join(words[:2])}"
     fig, ax = make_figure(9, 3.6, title)
     for (name, values), colour in zip(norms.items(), (TRAINING, HELD, "#228833", "0.4")):
         shown = np.where(np.isfinite(values) & (values > 0), values, np.nan)
@@ -53,8 +54,8 @@ def plot_gradient_norms(norms: dict[str, np.ndarray]) -> Picture:
 
 
 def plot_shortcuts(curves: dict[str, list[EpochRecord]]) -> Picture:
-    """The accuracy of networks with and without shortcuts over the epochs of their training runs, which are published
-    ones, never the sample's. curves: kind of network -> its history."""
+    """The accuracy of networks with and without shortcuts over the epochs of published runs. curves: kind of network ->
+    history."""
     ends = [f"{history[-1].eval_accuracy:.1%} {name}" for name, history in curves.items()]
     epochs = max(len(history) for history in curves.values())
     fig, ax = make_figure(9, 3.4, f"After {epochs} epochs: {', '.join(ends)}", published=True)
@@ -72,12 +73,12 @@ def plot_shortcuts(curves: dict[str, list[EpochRecord]]) -> Picture:
 
 
 def plot_receptive_fields(blocks: list[Block], image: np.ndarray, name: str) -> Picture:
-    """Left: the last receptive field of each stage, as a frame around the image's centre. Right: the field's growth
-    block by block. image: (32, 32, 3) uint8."""
+    """Left: the receptive field of each stage as a frame around the centre of the image. Right: the receptive field of
+    each block. image: (32, 32, 3) uint8."""
     stages: dict[str, list[int]] = {}  # "stem", "stage 1", ... -> the fields of its blocks
-    for block in blocks[:-1]:  # the head sees what the last block sees
+    for block in blocks[:-1]:  # the head has the field of the last block
         stages.setdefault(block.name.split(",")[0], []).append(block.receptive_field)
-    side, whole, start = 32, 2 * 32 - 1, 0  # a unit in one corner then sees the opposite one
+    side, whole, start = 32, 2 * 32 - 1, 0  # from one corner to the opposite one
     first = next((f"from {block.name} on, every unit" for block in blocks if block.receptive_field >= whole), "no unit")
     title = f"{display_name(name)}: {first} can see the whole image"
     fig, (left, right) = make_figure(9, 3.8, title, 1, 2, width_ratios=(1, 1.6))
@@ -90,9 +91,9 @@ def plot_receptive_fields(blocks: list[Block], image: np.ndarray, name: str) -> 
         start += len(fields)
     left.set(xlim=(-44, 76), ylim=(76, -44))
     left.set_axis_off()
-    left.set_title("fields of a unit in the middle\n(larger ones lie outside)", fontsize=9)
+    left.set_title("receptive fields of a central unit\n(larger ones extend beyond the image)", fontsize=9)
     right.axhline(whole, color="0.3", linestyle="--", linewidth=1)
-    right.text(-0.4, whole + 3, f"{whole} px: even a corner unit sees all", fontsize=8)
+    right.text(-0.4, whole + 3, f"{whole} px: even a corner unit sees the whole image", fontsize=8)
     right.set(xlabel="block, from the stem on", ylabel="receptive field in pixels", xticks=[])
     right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.95))
     return fig

@@ -1,7 +1,6 @@
-"""What all figures share: one visual language, and how a figure is kept.
+"""The common style of all figures, and how they are saved.
 
-Superclasses keep their colour and their order everywhere, classes stand in the order of their superclass,
-titles state the finding or the question.
+Superclasses have the same colour and order everywhere, classes are ordered by superclass, and titles state the finding.
 """
 
 import functools
@@ -19,22 +18,22 @@ from cifar100.dataset.cifar import COARSE_OF_FINE, is_sample
 from cifar100.files import write_bytes
 
 DPI = 100  # as a notebook shows it
-DENSITY = 2  # pixels in a file for each that is shown, along one side: for high-density screens
+DENSITY = 2  # pixels in the file per pixel shown, along one side: for high-density screens
 TITLE = {"fontsize": 13, "x": 0.01, "ha": "left"}
-TRAINING, HELD = "#4477aa", "#cc3311"  # of what was learned, and of what was held against it
-COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one a superclass
+TRAINING, HELD = "#4477aa", "#cc3311"  # colours of training, and of evaluation or a comparison
+COLOURS = [matplotlib.colormaps["tab20"](k) for k in range(20)]  # one per superclass
 BY_SUPERCLASS = np.lexsort((np.arange(100), COARSE_OF_FINE))  # class numbers, superclass by superclass
 
 
 class Picture(Figure):
-    """A Figure that a notebook shows as it is saved. Made without pyplot, it is never shown by itself and needs no
-    closing."""
+    """A Figure that a notebook shows as the saved file. Without pyplot it is not shown automatically and need not be
+    closed."""
 
-    alt = ""  # in words, for those who cannot see it
+    alt = ""  # the alternative text
 
     @functools.cached_property
     def png(self) -> bytes:
-        """Drawn once, in 256 colours, chosen by k-means so that none is lost: less than half of the bytes."""
+        """The file, drawn once, with 256 colours chosen by k-means: less than half the size."""
         drawn, reduced = io.BytesIO(), io.BytesIO()
         self.savefig(drawn, format="png", dpi=DENSITY * DPI)
         image = Image.open(drawn).convert("RGB").quantize(256, kmeans=1, dither=Image.Dither.NONE)
@@ -42,7 +41,7 @@ class Picture(Figure):
         return reduced.getvalue()
 
     def _repr_png_(self) -> tuple[bytes, dict]:
-        """For IPython: the image, and what a notebook keeps beside it: its text and the pixels to show it in."""
+        """For IPython: the image and its metadata, the alternative text and the size in pixels."""
         width, height = (self.get_size_inches() * DPI).round().astype(int).tolist()
         return self.png, {"alt": self.alt, "width": width, "height": height}
 
@@ -50,24 +49,24 @@ class Picture(Figure):
 def make_figure(
     width: float, height: float, title: str, rows: int = 1, columns: int = 1, published: bool = False, **options
 ):
-    """A figure of `width` by `height` inches with a grid of axes, (rows, columns) array or one axes. On the embedded
-    sample the title says so, but for published figures, which never show it."""
+    """A figure of `width` by `height` inches with its axes, an array (rows, columns) or a single one. The title says
+    SAMPLE on the embedded sample, unless the figure is of published runs."""
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     set_title(fig, f"SAMPLE: {title}" if is_sample() and not published else title)
     return fig, fig.subplots(rows, columns, **options)
 
 
 def set_title(fig: Picture, title: str) -> None:
-    """Write it above the figure, smaller where it would not fit into its width."""
+    """Set the title, in a smaller font if it does not fit the width."""
     fig.alt, heading = title, fig.suptitle(title, **TITLE)
     room = (1 - 2 * TITLE["x"]) * fig.bbox.width
     while heading.get_window_extent().width > room and heading.get_fontsize() > 7:  # points
-        heading.set_fontsize(heading.get_fontsize() - 0.5)  # letters do not shrink in proportion
+        heading.set_fontsize(heading.get_fontsize() - 0.5)  # the width is not proportional to the size
 
 
 def save_figure(fig: Picture, path: str | Path) -> Picture:
-    """Write the figure and return it, so that a notebook's cell may end in it and stores it once. One whose file's name
-    begins with a number has that number in its title, too. Raises UserError if the file cannot be written."""
+    """Write the figure and return it, so that a notebook cell may end with it. A number at the start of the file name
+    is added to the title. Raises UserError if the file cannot be written."""
     number = re.match(r"(\d\d)_", Path(path).name)
     if number:
         set_title(fig, f"Figure {int(number[1])}. {fig.get_suptitle()}")
@@ -76,15 +75,13 @@ def save_figure(fig: Picture, path: str | Path) -> Picture:
 
 
 def display_name(name: str) -> str:
-    """A network's or a recipe's name as a reader writes it: ResNet-56, ResNet-18 cutmix."""
+    """The name of a network or recipe for readers: ResNet-56, ResNet-18 cutmix."""
     return re.sub(r"resnet(\d+)", r"ResNet-\1", name).replace("_", " ")
 
 
 def keep_apart(points: np.ndarray, height: float, widths: np.ndarray | float = np.inf) -> np.ndarray:
-    """The middles of labels, (N, 2), right and up: moved up and down until no two overlap, as few as possible.
-
-    height: of each label; widths: (N,) of each, or one of all, in the points' own units.
-    """
+    """The centres of labels, (N, 2), moved vertically until no two overlap. height: of each label; widths: (N,) or one
+    for all; both in the units of the points."""
     moved, widths = np.array(points, np.float64), np.broadcast_to(widths, len(points))
     for _ in range(200):
         overlaps = False

@@ -1,4 +1,4 @@
-"""Figures of a training run: the range test, its curves, and what all recipes reach."""
+"""Figures of training: the range test, the curves of a run, and the accuracy of all recipes."""
 
 import numpy as np
 from matplotlib.ticker import PercentFormatter
@@ -10,13 +10,13 @@ from cifar100.runs.history import EpochRecord
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
-    """The loss over the learning rate, with both rules' suggestions and the rate that the recipe `name` uses."""
+    """The loss over the learning rate, with the suggestions of both methods and the rate of the recipe `name`."""
     title = f"{display_name(name)}: minimum / 10 says {curve.fallback:.2g}, the recipe uses {used:g}"
     fig, ax = make_figure(9, 3.8, title)
     rates, losses, smoothed = (np.array(values) for values in (curve.rates, curve.losses, curve.smoothed))
     losses, smoothed = (np.where(np.isfinite(losses), values, np.nan) for values in (losses, smoothed))
     ax.plot(rates, losses, color="0.75", linewidth=0.8, label="loss of a batch")
-    words = f"smoothed, but for {SKIPPED} steps\nin which momentum and\nbatch norms settle"
+    words = f"smoothed, without the\nfirst {SKIPPED} steps"
     ax.plot(rates[SKIPPED:], smoothed[SKIPPED:], color=TRAINING, linewidth=2, label=words)
     chance = np.log(len(FINE_NAMES))
     ax.axhline(chance, color="0.4", linewidth=0.9, linestyle=":", label=f"guessing: ln 100 = {chance:.2f}")
@@ -39,11 +39,11 @@ def plot_history(
     changes: dict[float, str] | None = None,
     levels: dict[str, float] | None = None,
 ) -> Picture:
-    """Loss, accuracy and learning rate over the epochs; below, from 10 epochs on, the test accuracy of the last 30 (or
-    the second half) on a scale of its own, on which it can be told apart from the levels.
+    """Loss, accuracy and learning rate over the epochs; for 10 epochs or more also a close-up of the test accuracy in
+    the last 30 epochs (or of the second half).
 
-    changes: after which epochs something changes, and what, as dotted lines. levels: accuracies, 0..1, to compare with,
-    by their names, as dashed lines.
+    changes: epoch -> label of a change after it, as dotted lines. levels: label -> accuracy, 0..1, to compare with, as
+    dashed lines.
     """
     changes, levels = changes or {}, levels or {}
     heights = (2.5, 2.7, 1.3, 2.5) if len(history) >= 10 else (3, 3, 1.6)
@@ -56,7 +56,7 @@ def plot_history(
     accuracy.set(ylabel="top-1 accuracy", ylim=(0, 1))
     mark_reached(accuracy, history)
     rates = [record.lr for record in history]
-    in_steps = len(set(rates)) <= len(rates) / 2  # then by factors
+    in_steps = len(set(rates)) <= len(rates) / 2  # a step schedule, which falls by factors
     rate.plot(range(1, len(rates) + 1), rates, color="0.25", drawstyle="steps-pre" if in_steps else None)
     rate.set(xlabel="epoch", ylabel="learning rate\nat the epoch's end", yscale="log" if in_steps else "linear")
     rate.margins(y=0.15)
@@ -78,7 +78,7 @@ def plot_history(
 
 
 def draw_curves(ax, history: list[EpochRecord], quantity: str, kinds: tuple[str, ...] = ("train", "eval")) -> None:
-    """Lines of the "loss" or the "accuracy" over the epochs, the axis of accuracies in percent."""
+    """Draw the "loss" or the "accuracy" (in percent) over the epochs."""
     looks = {"train": ("training", TRAINING), "eval": (history[0].eval_split, HELD)}
     for kind in kinds:
         label, colour = looks[kind]
@@ -90,7 +90,7 @@ def draw_curves(ax, history: list[EpochRecord], quantity: str, kinds: tuple[str,
 
 
 def draw_levels(axes: list, levels: dict[str, float]) -> None:
-    """Dashed lines, named at the right of the last axes."""
+    """Draw dashed lines, labelled at the right of the last axes."""
     for ax in axes:
         for level in levels.values():
             ax.axhline(level, color="0.35", linestyle="--", linewidth=1)
@@ -101,7 +101,7 @@ def draw_levels(axes: list, levels: dict[str, float]) -> None:
 
 
 def mark_reached(ax, history: list[EpochRecord]) -> None:
-    """A circle with a label at the first epoch that reaches 50, 60 and 70 %; of several at once, at the highest."""
+    """Mark the first epoch that reaches 50, 60 and 70 %; if they are the same epoch, only the highest."""
     first = {}  # epoch -> accuracy
     for accuracy in (0.5, 0.6, 0.7):
         first |= {r.epoch: accuracy for r in [r for r in history if r.eval_accuracy >= accuracy][:1]}
@@ -113,9 +113,9 @@ def mark_reached(ax, history: list[EpochRecord]) -> None:
 
 
 def plot_overview(accuracies: dict[str, list[float]], reported: dict[str, float]) -> Picture:
-    """Test accuracy by recipe, the best at the top: a dot for each seed, a diamond for what the recipe's report says.
+    """Test accuracy by recipe, the best at the top: a dot per seed, a diamond for the recipe's report.
 
-    accuracies: recipe -> of each seed after the last epoch, 0..1; reported: recipe -> of the report's best epoch.
+    accuracies: recipe -> accuracy of each seed after the last epoch, 0..1; reported: recipe -> the report's best epoch.
     """
     means = {name: float(np.mean(accuracies[name])) for name in accuracies}
     order = sorted(means, key=means.get)

@@ -1,8 +1,8 @@
-"""A trained network's answers to images."""
+"""Classifying images with a trained network."""
 
 
 def __getattr__(name: str):
-    """`load_predictor`, and torch with it, when it is asked for: `safe_opening` starts without."""
+    """Import `load_predictor`, and torch with it, on first use: `safe_opening` does not need it."""
     if name != "load_predictor":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cifar100.inference.predictor import load_predictor

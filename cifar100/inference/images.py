@@ -1,4 +1,4 @@
-"""From any image to the 32x32 pixels that a network sees. Metadata never stands in the way of good pixels."""
+"""Convert any image to the 32x32 pixels of the network's input. Damaged metadata are ignored."""
 
 import io
 import os
@@ -13,32 +13,31 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from cifar100.errors import UserError, printable
 from cifar100.files import read_regular
 
-SIDE = 32  # pixels, as CIFAR-100 has them
-MAX_PIXELS = 60_000_000  # phones take up to 50 million; opening so many needs 0.9 GB, however small the file is
+SIDE = 32  # pixels, as in CIFAR-100
+MAX_PIXELS = 60_000_000  # phones take up to 50 million; opening them needs 0.9 GB, even from a small file
 MAX_BYTES = 4 * MAX_PIXELS
-# What people have. Not EPS, for which Pillow starts Ghostscript; nor TIFF or PPM, of which a few bytes can ask for
-# gigabytes or minutes.
+# Not EPS, for which Pillow starts Ghostscript; nor TIFF or PPM, where a few bytes can take gigabytes or minutes.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-MAX_SCANS = 100  # of a JPEG; a camera writes about ten, and each goes through all pixels
-MAX_PROFILE = 1_000_000  # bytes that a PNG's colour profile unpacks to; Pillow refuses the whole file beyond 1 MiB
-# Begins a segment of a JPEG. An FF in the data of a scan is followed by 00, or by D0 to D7; 01 and D8 have no length.
+MAX_SCANS = 100  # of a JPEG; a camera writes about ten, and each one covers all pixels
+MAX_PROFILE = 1_000_000  # unpacked bytes of a PNG's colour profile; beyond 1 MiB Pillow refuses the file
+# The start of a JPEG segment. In the data of a scan, FF is followed by 00 or D0 to D7; 01 and D8 have no length.
 MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
 SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 PNG_START = b"\x89PNG\r\n\x1a\n"
-PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT", b"IEND")  # that say what the image looks like
-ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
+PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"IDAT", b"IEND")  # that affect the pixels
+ORIENTATION = 0x0112  # the EXIF tag
 ImageInput = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 
 def open_image(source: ImageInput) -> np.ndarray:
-    """The image's central square, upright, in sRGB, as (S, S, 3) uint8; transparent parts on white.
+    """The central square of an image, upright, in sRGB: (S, S, 3) uint8. Transparent parts become white.
 
-    source: a file's path or its content, a PIL image (it stays as it is), or an array (H, W), (H, W, 3) or
-    (H, W, 4), uint8 or float in 0..1. 16-bit grey is scaled to 8 bits; an animation gives its first frame.
+    source: the path or the content of a file, a PIL image (not modified), or an array (H, W), (H, W, 3) or (H, W, 4),
+    uint8 or float in 0..1. 16-bit grey is scaled to 8 bits; of an animation the first frame is used.
 
-    Raises UserError if it is missing, damaged or none of FORMATS, if it has more than MAX_PIXELS or MAX_SCANS
-    (nothing is decoded before), or if its numbers have another range or shape. A file made for it may still take
-    minutes: see `safe_opening`.
+    Raises UserError if the file is missing, damaged, in none of FORMATS, or has more than MAX_PIXELS or MAX_SCANS
+    (checked before decoding), or if an array has another range or shape. A malicious file may still take minutes: see
+    `safe_opening`.
     """
     name = printable(str(source)[:200]) if isinstance(source, (str, os.PathLike)) else "The image"
     try:
@@ -49,9 +48,9 @@ def open_image(source: ImageInput) -> np.ndarray:
         elif isinstance(source, bytes):
             source = read_image(source)
         if not isinstance(source, Image.Image):
-            raise ValueError("it is no path, bytes, PIL image or array")
+            raise ValueError("it is not a path, bytes, a PIL image or an array")
         return cut_square(source)
-    except Exception as error:  # a damaged file raises whatever its bytes happen to mean
+    except Exception as error:  # a damaged file may raise any exception
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
             reason = f"it is none of {', '.join(FORMATS)}"
@@ -59,19 +58,19 @@ def open_image(source: ImageInput) -> np.ndarray:
 
 
 def read_image(content: bytes) -> Image.Image:
-    """An image of which only the header is decoded. Raises ValueError for what would take long without being large."""
+    """Open an image and decode only its header. Raises ValueError for small files that take long to decode."""
     if content.startswith(PNG_START):
         content = keep_chunks(content)
     image = Image.open(io.BytesIO(content), formats=FORMATS)
-    if image.format in ("JPEG", "MPO") and count_scans(content) > MAX_SCANS:  # MPO: a JPEG with others behind it
+    if image.format in ("JPEG", "MPO") and count_scans(content) > MAX_SCANS:  # MPO: several JPEGs in a file
         raise ValueError(f"it has more than {MAX_SCANS} progressive scans")
     if any(tile[0] == "bmp_rle" for tile in image.tile):  # Pillow reads them in Python, byte by byte
-        raise ValueError("it is a BMP of run lengths")
+        raise ValueError("it is a run-length encoded BMP")
     return image
 
 
 def count_scans(jpeg: bytes) -> int:
-    """How many scans there are up to the end of the image; a phone may put a video behind it."""
+    """The number of scans before the end of the image; a phone may append a video."""
     scans = start = 0
     while (marker := MARKER.search(jpeg, start)) and marker[0] != END_OF_IMAGE:
         scans += marker[0] == SCAN
@@ -80,8 +79,8 @@ def count_scans(jpeg: bytes) -> int:
 
 
 def keep_chunks(png: bytes) -> bytes:
-    """The file without chunks that change no pixel, for which Pillow may refuse all of it: text that unpacks to a lot,
-    or something of the wrong length. The same for a colour profile beyond MAX_PROFILE."""
+    """The file without chunks that do not affect the pixels, because Pillow refuses the file if they are too large or
+    damaged; also without a colour profile above MAX_PROFILE."""
     kept, start = [PNG_START], len(PNG_START)
     while start < len(png):
         end = start + 12 + int.from_bytes(png[start : start + 4], "big")  # with length, kind and checksum
@@ -93,8 +92,8 @@ def keep_chunks(png: bytes) -> bytes:
 
 
 def is_bad_profile(data: bytes) -> bool:
-    """Whether an iCCP chunk unpacks to more than MAX_PROFILE, or not at all."""
-    packed = data.partition(b"\0")[2][1:]  # behind its name and the method of compression
+    """Whether an iCCP chunk is larger than MAX_PROFILE when unpacked, or cannot be unpacked."""
+    packed = data.partition(b"\0")[2][1:]  # after its name and the compression method
     try:
         return len(zlib.decompressobj().decompress(packed, MAX_PROFILE + 1)) > MAX_PROFILE
     except zlib.error:
@@ -102,26 +101,26 @@ def is_bad_profile(data: bytes) -> bool:
 
 
 def scale_array(array: np.ndarray) -> np.ndarray:
-    """An array of the kinds that `open_image` takes, as uint8. Raises ValueError for any other."""
+    """An array for `open_image` as uint8. Raises ValueError if its shape, type or range is invalid."""
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
         raise ValueError(f"an array must be (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
     if array.dtype == np.uint8:
         return array
-    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):  # NaN fails as well
-        raise ValueError("an array must be of uint8, or of float from 0 to 1")
+    if not np.issubdtype(array.dtype, np.floating) or not (array.min() >= 0 and array.max() <= 1):  # also false for NaN
+        raise ValueError("an array must be uint8, or float from 0 to 1")
     return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
 
 
 def cut_square(image: Image.Image) -> np.ndarray:
-    """What `open_image` gives. Without resampling: but for their colour profile the pixels stay what they were."""
+    """The result of `open_image`. There is no resampling: only the colour profile changes the pixels."""
     if not 0 < image.width * image.height <= MAX_PIXELS:
         raise ValueError(f"it has no pixels, or more than {MAX_PIXELS:,}")
     profile, image = image.info.get("icc_profile"), turn_upright(image)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side))
-    if image.mode.startswith("I"):  # "I;16", "I;16B" and, mostly with the same range, "I"
-        values = np.asarray(image).astype(np.int32)  # 65535 is to be 255; convert() would clip
+    if image.mode.startswith("I"):  # "I;16", "I;16B" and "I", which mostly has the same range
+        values = np.asarray(image).astype(np.int32)  # 65535 becomes 255; convert() would clip
         image = Image.fromarray(((values.clip(0, 65535) + 128) // 257).astype(np.uint8))
     if image.mode == "P" or image.has_transparency_data:
         image = image.convert("RGBA")
@@ -130,11 +129,11 @@ def cut_square(image: Image.Image) -> np.ndarray:
 
 
 def turn_upright(image: Image.Image) -> Image.Image:
-    """As the orientation in its EXIF data says, if that can be read. Not by Pillow's `exif_transpose`: it writes the
-    data anew, and fails where any other value is odd."""
+    """Apply the orientation in the EXIF data, if it can be read. Pillow's `exif_transpose` also rewrites the data and
+    fails if any other value is invalid."""
     try:
         orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # damaged data raise whatever their bytes happen to mean
+    except Exception:  # damaged data may raise any exception
         return image
     if orientation in (5, 6, 7, 8):
         image = image.transpose(Image.Transpose.TRANSPOSE)
@@ -155,19 +154,19 @@ def convert_colours(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def shrink(square: np.ndarray) -> np.ndarray:
-    """(S, S, 3) uint8 -> (32, 32, 3) uint8, with antialiasing. What has 32x32 pixels already keeps them."""
+    """(S, S, 3) uint8 -> (32, 32, 3) uint8, with antialiasing. 32x32 pixels are unchanged."""
     return np.asarray(Image.fromarray(square).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
 def stack_images(sources: Sequence[ImageInput] | np.ndarray) -> np.ndarray:
-    """What a network sees of each image: (N, 32, 32, 3) uint8. An array of just that kind is taken as it is.
+    """The 32x32 pixels of each image: (N, 32, 32, 3) uint8. An array that already has this form is returned.
 
-    sources: a list of what `open_image` takes, or an array (N, H, W, 3 or 4). Raises UserError as `open_image` does,
-    and if it is no list.
+    sources: a list of inputs of `open_image`, or an array (N, H, W, 3 or 4). Raises UserError as `open_image` does, and
+    if it is not a list.
     """
     is_array = isinstance(sources, np.ndarray) and sources.ndim == 4
     if is_array and sources.dtype == np.uint8 and sources.shape[1:] == (SIDE, SIDE, 3):
         return sources
     if not is_array and not isinstance(sources, (list, tuple)):
-        raise UserError("Several images are a list, or an array (N, H, W, 3): put a single one into a list.")
+        raise UserError("Several images are a list or an array (N, H, W, 3): put a single one into a list.")
     return np.array([shrink(open_image(source)) for source in sources], np.uint8).reshape(-1, SIDE, SIDE, 3)

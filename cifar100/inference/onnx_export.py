@@ -14,15 +14,15 @@ from cifar100.network import load_network
 from cifar100.runs.run import load_answering, load_recipe
 
 PREPROCESSING = (
-    "images: (batch, 3, 32, 32) float32, RGB. Turn the image upright, as the orientation in its EXIF data says; cut "
-    "it to its central square; put transparent parts on white; convert its colour profile to sRGB; resize it to 32x32 "
-    "with antialiasing (Lanczos), unless it has that size; divide by 255, subtract the mean and divide by the "
+    "images: (batch, 3, 32, 32) float32, RGB. Apply the orientation in the EXIF data; crop the image to its central "
+    "square; replace transparent parts by white; convert the colour profile to sRGB; resize to 32x32 with "
+    "antialiasing (Lanczos), unless it has that size; divide by 255, subtract the mean and divide by the "
     f"standard deviation of each channel (mean {list(MEAN)}, standard deviation {list(STD)})."
 )
 
 
 class WithProbabilities(nn.Module):
-    """A network that gives its logits and their softmax after division by a temperature."""
+    """A network that returns the logits and the softmax of the logits divided by a temperature."""
 
     def __init__(self, network: nn.Module, temperature: float):
         super().__init__()
@@ -34,8 +34,8 @@ class WithProbabilities(nn.Module):
 
 
 def export_onnx(run: Path, path: Path) -> None:
-    """Write a finished run's network as an ONNX file: images (N, 3, 32, 32) float32, normalised -> logits and
-    probabilities, (N, 100) float32 each. Its metadata hold PREPROCESSING, the class names, recipe and temperature.
+    """Export a finished run's network to ONNX: images (N, 3, 32, 32) float32, normalised -> logits and probabilities,
+    (N, 100) float32 each. The metadata are PREPROCESSING, the class names, recipe and temperature.
 
     Raises UserError if a file of the run is missing or damaged, if onnx or onnxscript is not installed, or if the file
     cannot be written.
@@ -43,21 +43,21 @@ def export_onnx(run: Path, path: Path) -> None:
     check_writable(path)
     try:
         import onnx
-        from onnxscript.ir.passes.common import ClearMetadataAndDocStringPass  # torch's exporter needs it, too
+        from onnxscript.ir.passes.common import ClearMetadataAndDocStringPass  # the exporter of torch needs it, too
     except ImportError as error:
         raise UserError(f"The export needs {error.name}: `pip install onnx onnxscript`.") from error
     answering = load_answering(run)
     temperature = answering.temperature if answering else 1.0
     program = torch.onnx.export(
         WithProbabilities(load_network(run), temperature).eval(),
-        (torch.zeros(2, 3, 32, 32),),  # of two, because a batch of one would be taken for a constant
+        (torch.zeros(2, 3, 32, 32),),  # two images, because a batch of one would become a constant
         input_names=["images"],
         output_names=["logits", "probabilities"],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         dynamo=True,
         verbose=False,
     )
-    ClearMetadataAndDocStringPass()(program.model)  # torch notes the lines of code, with this machine's paths
+    ClearMetadataAndDocStringPass()(program.model)  # torch saves the lines of code, with this machine's paths
     model, content = program.model_proto, io.BytesIO()
     facts = {"classes": FINE_NAMES, "recipe": load_recipe(run).to_dict(), "temperature": temperature}
     texts = {name: json.dumps(value) for name, value in facts.items()} | {"preprocessing": PREPROCESSING}

@@ -1,8 +1,8 @@
-"""Ask a trained network what an image shows.
+"""Classify images with a trained network.
 
 predictor = load_predictor("output/sprint")
 predictor.predict("cat.jpg")  # [("tiger", 88, 0.41), ("leopard", 42, 0.22), ...]
-predictor.answer("cat.jpg", confidence=0.9)  # these, and how many of the first hold the true class in 90 % of the cases
+predictor.answer("cat.jpg", confidence=0.9)  # all classes, and the size of the set for 90 %
 """
 
 import math
@@ -26,9 +26,9 @@ from cifar100.runs.answering import MOST, Answering
 from cifar100.runs.find import find_run
 from cifar100.runs.run import load_answering
 
-# Classes in a set for 90 % from which on the network does not know the image. On photographs, a rocket, a cup, a
-# motorcycle and a lion need one to four classes, a cat (no class of CIFAR-100) nineteen; of the test images one in two
-# hundred needs fifteen. For a higher confidence all sets are large: it is always judged by this one.
+# An image is unknown if its set for 90 % has this many classes. Photographs of a rocket, a cup, a motorcycle and a lion
+# have one to four classes, a cat (not in CIFAR-100) nineteen; one in two hundred test images has fifteen. Sets for a
+# higher confidence are large for all images and are not used for this.
 UNKNOWN_FROM, UNKNOWN_PERCENT = 15, 90
 
 
@@ -39,31 +39,31 @@ class Prediction(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a network says of one image."""
+    """The answer of a network for one image."""
 
     ranking: list[Prediction]  # all classes, the most probable first
-    enough: int | None  # so many of the first hold the true class with the confidence asked for; None if not evaluated
-    doubt: str | None = None  # a sentence where the network does not know the image
+    enough: int | None  # number of classes in the set: the first ones of the ranking; None if not evaluated
+    doubt: str | None = None  # a sentence if the network does not know the image
 
 
 class Predictor:
-    """A network that classifies images, one view each. Threads may share it.
+    """Classifies images with a network, one view each. Threads may share it.
 
-    answering: what `evaluate --write` has fitted; without it the probabilities are the plain softmax.
+    answering: from `evaluate --write`; without it the probabilities are the softmax without a temperature.
     """
 
     def __init__(self, network: nn.Module, device: torch.device, answering: Answering | None = None):
         self.network, self.device, self.answering = network.to(device).eval(), device, answering
 
     def predict(self, image: ImageInput, top_k: int = 5) -> list[Prediction]:
-        """The most probable classes, best first. Raises UserError if the image cannot be opened, as
-        `images.open_image` has it, or if top_k is not from 1 to 100."""
+        """The most probable classes, best first. Raises UserError as `open_image` does, or if top_k is not from 1
+        to 100."""
         check_top(top_k)
         return self.answer(image).ranking[:top_k]
 
     def answer(self, image: ImageInput, confidence: float = 0.9) -> Answer:
-        """All classes, and how many of the first are enough. Raises UserError as `predict` does, and if the confidence
-        is not from 0.01 to 0.99."""
+        """All classes, and the size of the set for the confidence. Raises UserError as `predict` does, and if the
+        confidence is not from 0.01 to 0.99."""
         return self.answer_batch([image], confidence)[0]
 
     def answer_batch(self, images: Sequence[ImageInput] | np.ndarray, confidence: float = 0.9) -> list[Answer]:
@@ -71,7 +71,7 @@ class Predictor:
         if not isinstance(confidence, (int, float)) or not 0.01 <= confidence <= MOST / 100:
             raise UserError(f"A confidence is a number from 0.01 to {MOST / 100}, such as 0.9: not {confidence!r}.")
         probabilities = self.probabilities(images)
-        orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()  # of equal ones the first comes first
+        orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()  # equal ones keep their order
         rankings = [
             [Prediction(FINE_NAMES[k], k, float(row[k])) for k in order] for order, row in zip(orders, probabilities)
         ]
@@ -85,8 +85,8 @@ class Predictor:
         return [Answer(*parts) for parts in zip(rankings, enough, map(describe_doubt, for_doubt))]
 
     def probabilities(self, images: Sequence[ImageInput] | np.ndarray) -> np.ndarray:
-        """(N, 100) float64, each row sums to 1: the softmax of the logits after the temperature. What has 32x32 pixels
-        is seen as it is, as in evaluation. Raises UserError if an image cannot be opened, or a logit is not finite."""
+        """(N, 100) float64, each row sums to 1: the softmax of the logits divided by the temperature. Raises UserError
+        if an image cannot be opened or a logit is not finite."""
         pixels = stack_images(images)
         if not len(pixels):
             return np.empty((0, len(FINE_NAMES)))
@@ -97,21 +97,20 @@ class Predictor:
 
 
 def describe_doubt(classes: int) -> str | None:
-    """classes: in an image's set for UNKNOWN_PERCENT."""
+    """classes: the size of an image's set for UNKNOWN_PERCENT."""
     if classes < UNKNOWN_FROM:
         return None
     return f"It takes {classes} classes to be {UNKNOWN_PERCENT} % sure: it does not know this."
 
 
 def check_top(top_k: int) -> None:
-    """Raises UserError if it is no number of classes."""
+    """Raises UserError if it is not a valid number of classes."""
     if type(top_k) is not int or not 1 <= top_k <= len(FINE_NAMES):
         raise UserError(f"top_k must be a whole number from 1 to {len(FINE_NAMES)}, not {top_k!r}.")
 
 
 def load_predictor(path: str | Path, device: str | torch.device | None = None) -> Predictor:
-    """A predictor from a run's folder, or a recipe's (its lowest seed). Temperature and sets are those of metrics.json.
-    device: None for the best there is. Raises UserError if there is no run, or if a file of it is damaged. No pickle is
-    opened: it can run code."""
+    """A predictor from the folder of a run or of a recipe (its lowest seed). device: None for the fastest available.
+    Raises UserError if there is no run or one of its files is damaged. No pickle is loaded, because it can run code."""
     folder, chosen = find_run(path), choose_device(device)
     return Predictor(load_network(folder), chosen, load_answering(folder))

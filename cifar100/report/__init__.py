@@ -1,1 +1,1 @@
-"""The pages that are rendered from runs."""
+"""The pages that are generated from runs."""

@@ -1,4 +1,4 @@
-"""Evaluations as text on the screen."""
+"""The output of `evaluate`."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ from cifar100.evaluation.logits import Evaluation
 
 
 def describe(result: Evaluation) -> Iterator[str]:
-    """The lines that `evaluate` prints."""
+    """Yield the lines of the output."""
     run, found = result.run, metrics.summarise_predictions(result.logits, result.data.fine)
     final, low, high = run.metrics["final"], *found["top1_interval"]
-    yield f"{run.folder}: {len(result.data):,} {run.split} images, one view each"
+    yield f"{run.folder}: {len(result.data):,} {run.split} images, one view per image"
     yield f"top-1 accuracy {result.accuracy:.2%}, loss {result.loss:.4f}"
     yield f"metrics.json says {final[f'{run.split}_accuracy']:.2%}, loss {final[f'{run.split}_loss']:.4f}"
     yield f"95% interval of top-1: {low:.2%} to {high:.2%}; top-5 {found['top5']:.2%}"
-    yield f"right superclass {found['superclass']['accuracy']:.2%}"
+    yield f"superclass accuracy {found['superclass']['accuracy']:.2%}"
     known = sorted((accuracy, name) for name, accuracy in found["per_class"].items() if accuracy is not None)
     yield "worst classes: " + ", ".join(f"{name} {accuracy:.0%}" for accuracy, name in known[:5])
     yield "most confused: " + ", ".join(f"{a} and {b} ({count})" for a, b, count in found["confused_pairs"][:5])
@@ -22,5 +22,5 @@ def describe(result: Evaluation) -> Iterator[str]:
     temperature = found["temperature"]["value"]
     yield f"calibration error {error:.2%}, after a two-fold temperature of {temperature:.2f}: {after:.2%}"
     for confidence, own in found["sets"].items():
-        held = f"hold the true class of {own['coverage']:.2%} of the images"
+        held = f"contain the true class for {own['coverage']:.2%} of the images"
         yield f"sets for {float(confidence):.0%} {held}, with {own['size']:.2f} classes on average"

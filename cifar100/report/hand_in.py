@@ -1,4 +1,4 @@
-"""What is handed in: what it says of itself, the list of it with what is still missing, and one zip file."""
+"""The submission: its details, the checklist, and the zip file."""
 
 import io
 import json
@@ -14,17 +14,17 @@ from cifar100.report.published import is_published
 from cifar100.report.reported import ASKED_FOR, REPORTED
 from cifar100.runs.run import Run
 
-DETAILS = {  # kept in submission.json at the top of the project, and what the log calls each
+DETAILS = {  # saved in submission.json in the root folder, with their labels in the log
     "name": "Name",
     "course": "Course",
     "date": "Date",
-    "repository": "Repository",  # its one home: badges and the notebook's REPOSITORY are written from it
+    "repository": "Repository",  # badges and the REPOSITORY of the notebook are generated from it
     "space": "Hugging Face Space",
     "assistants": "AI assistants",
     "run": "Run",  # recipe/seed<k>
 }
 GITHUB, SPACES = "https://github.com/", "https://huggingface.co/spaces/"
-ADDRESSES = {  # what OWNER/NAME is short for, and what else is an address
+ADDRESSES = {  # the prefix of OWNER/NAME, and the pattern of valid addresses
     "repository": (GITHUB, r"(https://|ssh://|git@|file://|/)[^\s\"'\\]+"),
     "space": (SPACES, rf"{SPACES}[\w.-]+/[\w.-]+"),
 }
@@ -33,23 +33,22 @@ PAGES = (NOTEBOOK, "cifar100_eda.ipynb", LOG, "README.md", "submission.json")
 
 
 def load_details(root: Path = ROOT) -> dict[str, str]:
-    """All DETAILS, "" for what is not known yet. Raises UserError if submission.json is damaged."""
+    """Load all DETAILS, "" if not given yet. Raises UserError if submission.json is damaged."""
     path = root / "submission.json"
     known = load_json(path) if path.is_file() else {}
     if not known.keys() <= DETAILS.keys() or not all(isinstance(text, str) for text in known.values()):
-        raise UserError(f"{path} has entries that it cannot have: delete it, and give the details again.")
+        raise UserError(f"{path} has unknown entries: delete it, and enter the details again.")
     return dict.fromkeys(DETAILS, "") | known
 
 
 def save_details(root: Path = ROOT, **details: str | None) -> None:
-    """Keep these of the DETAILS; what is empty stays as it was. Raises UserError for what is no repository or no
-    Space."""
+    """Save some of the DETAILS; empty ones are unchanged. Raises UserError for an invalid repository or Space."""
     given = {name: printable(text.strip()) for name, text in details.items() if text and text.strip()}
     for name in given.keys() & ADDRESSES.keys():
         home, form = ADDRESSES[name]
         given[name] = re.sub(rf"^({home})?([\w.-]+/[\w.-]+?)(\.git)?/?$", rf"{home}\2", given[name])
         if not re.fullmatch(form, given[name]):
-            raise UserError(f"{given[name]!r} is no address of a {name}: give OWNER/NAME, as {home} shows it.")
+            raise UserError(f"{given[name]!r} is no address of a {name}: give OWNER/NAME, as on {home}.")
     known = load_details(root)
     if known | given != known:
         kept = {name: text for name, text in (known | given).items() if text}
@@ -57,31 +56,30 @@ def save_details(root: Path = ROOT, **details: str | None) -> None:
 
 
 def load_handed(root: Path = ROOT) -> Run | None:
-    """The run that is handed in; None before there is one. Raises UserError if it is damaged, or gone."""
+    """The run that is handed in, or None. Raises UserError if it is damaged or missing."""
     name = load_details(root)["run"]
     return Run.load(root / "output" / name) if name else None
 
 
 def render_list(root: Path = ROOT) -> str:
-    """All that the course asks for, in Markdown, with a tick at what is there: for README, notebook, log and zip
-    file."""
+    """The requirements of the course as a Markdown checklist, for README, notebook, log and zip file."""
     run, details = load_handed(root), load_details(root)
     accuracy = run.history[-1].eval_accuracy if run else 0.0
     items = {
         "a network that you have trained yourself, from random weights": run and not is_published(run),
         f"at least {ASKED_FOR:.0%} top-1 on the test set after its last epoch": accuracy >= ASKED_FOR,
-        f"`{NOTEBOOK}`, executed with it and saved": run and was_executed(root / NOTEBOOK, f"{accuracy:.2%}"),
-        f"`{LOG}` with each of its epochs, and no runs but your own": run,
+        f"`{NOTEBOOK}`, executed with this network and saved": run and was_executed(root / NOTEBOOK, f"{accuracy:.2%}"),
+        f"`{LOG}` with each of its epochs, and only your own runs": run,
         "the address of a public repository with all of this (`--repository OWNER/NAME`)": details["repository"],
         "the address of the demo as a Hugging Face Space (`--space USER/NAME`)": details["space"],
-        "the AI assistants that have helped (`--assistants TEXT`)": details["assistants"],
+        "the AI assistants that you used (`--assistants TEXT`)": details["assistants"],
         "your name and the course (`--name TEXT --course TEXT`)": details["name"] and details["course"],
     }
     return "".join(f"- [{'x' if done else ' '}] {text}\n" for text, done in items.items())
 
 
 def was_executed(notebook: Path, text: str) -> bool:
-    """Whether a notebook was executed from top to bottom without an error, and has this text in an output."""
+    """Whether a notebook was executed completely without an error, and has this text in an output."""
     cells = load_json(notebook)["cells"] if notebook.is_file() else []
     cells = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
     outputs = [output for cell in cells for output in cell["outputs"]]
@@ -90,8 +88,7 @@ def was_executed(notebook: Path, text: str) -> bool:
 
 
 def render_submission(recipe: Recipe, runs: list[Run], root: Path = ROOT) -> str:
-    """What stands at the top of the notebook and of the log, in Markdown: whose work it is, and what it has reached.
-    runs: of the recipe, maybe none."""
+    """The details and results at the top of notebook and log, in Markdown. runs: of the recipe, may be empty."""
     lines = [f"- {DETAILS[name]}: {text}" for name, text in load_details(root).items() if text and name != "run"]
     if runs:
         accuracies = list_accuracies(runs)
@@ -106,14 +103,14 @@ def render_submission(recipe: Recipe, runs: list[Run], root: Path = ROOT) -> str
 
 
 def pack(root: Path, target: Path, space: dict[str, bytes]) -> list[str]:
-    """Write pages, run, figures and the exported Space (its files by their paths) into one zip file, with the list as
-    HAND_IN.md. Returns the names in it. Raises UserError if the file cannot be written."""
+    """Write pages, run, figures, Space (its files by path) and the checklist, HAND_IN.md, to a zip file. Returns the
+    names in it. Raises UserError if the file cannot be written."""
     run = load_handed(root)
     files = [*(root / name for name in PAGES), *(root / "assets").rglob("*")]
     files += [*run.folder.parent.glob("*"), *run.folder.glob("*")] if run else []
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("HAND_IN.md", f"# What is handed in\n\n{render_list(root)}")
+        archive.writestr("HAND_IN.md", f"# Submission\n\n{render_list(root)}")
         for path in filter(Path.is_file, files):
             archive.write(path, path.relative_to(root).as_posix())
         for name, file in space.items():

@@ -1,4 +1,4 @@
-"""All that is rendered from the published runs: README.md, the log, the model cards, figures, and badges."""
+"""Generate pages from the published runs: README.md, the log, the model cards, figures, and badges."""
 
 import json
 import re
@@ -15,32 +15,32 @@ from cifar100.report.reported import ASKED_FOR, REPORTED, list_levels
 from cifar100.report.run_pages import render_card, render_section
 from cifar100.runs.run import Run
 
-Groups = dict[str, list[Run]]  # as `published.group_by_recipe` gives them
-OWN = ("resnet56_muon", "resnet56_multistep")  # the notebook's own recipe; its report's, until that has a run
-CURVES, STRIP = "curves.png", "assets/grad_cam.png"  # a recipe's figure; what the notebook draws of its network
+Groups = dict[str, list[Run]]  # from `published.group_by_recipe`
+OWN = ("resnet56_muon", "resnet56_multistep")  # the recipe of the notebook: the first one with a run
+CURVES, STRIP = "curves.png", "assets/grad_cam.png"  # of each recipe; of the network of the notebook
 COLAB = "https://colab.research.google.com"
 BADGE = re.compile(r"(<!-- badge -->\n).*?(<!-- end of badge -->)", re.DOTALL)
 BOOTSTRAP = re.compile(r'^REPOSITORY = ".*?"', re.MULTILINE)  # in a cell of the notebook
 LOG_TITLE = """# Training logs
 
-Every epoch of every published run, rendered from `output/<recipe>/seed<k>/` by `python -m cifar100 report`.
-Training figures are taken while the network learns, on augmented images; the test figures are plain.
-The hardware line ends with the precision of training, which each machine chooses (`--precision`).
+Every epoch of every published run, generated from `output/<recipe>/seed<k>/` by `python -m cifar100 report`.
+Training loss and accuracy are measured during the epoch, on augmented images; the test images are not augmented.
+The hardware line ends with the precision of training, which depends on the machine (`--precision`).
 """
 
 
 def write_all(root: Path) -> list[Path]:
-    """Draw and render the project's files anew. Returns those that have changed."""
+    """Update the figures and pages. Returns the files that have changed."""
     runs, log = load_published(root / "output"), root / LOG
     drawn = []
     known = log.exists() and log.read_text(encoding="utf-8") == render_all(root, runs)[log]
     if not known or not all((run.folder.parent / CURVES).is_file() for run in runs):
-        drawn = save_curves(runs)  # first: the README shows what there is
+        drawn = save_curves(runs)  # first, because the README shows them if they exist
     pages = render_all(root, runs)
     changed = [path for path in pages if not path.exists() or path.read_text(encoding="utf-8") != pages[path]]
     for path in changed:
         write_text(path, pages[path])
-    # Of runs that are gone, or were trained anew and not yet evaluated
+    # Cards of runs that were deleted, or trained again and not yet evaluated
     stale = sorted(set((root / "output").glob("*/MODEL_CARD.md")) - set(pages))
     for path in stale:
         path.unlink()
@@ -48,8 +48,7 @@ def write_all(root: Path) -> list[Path]:
 
 
 def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
-    """Each rendered file of the project and its text. runs: all that lie in root/output. What is handed in shows a
-    user's own runs alone."""
+    """Every generated file and its text. runs: all in root/output. A submission shows only the user's own runs."""
     handed, address = load_handed(root), load_details(root)["repository"]
     shown = [run for run in runs if not handed or run.folder == handed.folder or not is_published(run)]
     groups, readme = group_by_recipe(shown), root / "README.md"
@@ -76,11 +75,11 @@ def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
 
 
 def render_headline(groups: Groups) -> str:
-    """The first screen's table: the notebook's network, the most accurate, and the quick ones."""
+    """The table on the first screen: the notebook's network, the most accurate one, and two fast ones."""
     best = max(groups, key=lambda name: statistics.mean(list_accuracies(groups[name])), default="")
     words = {find_own(groups): "ResNet-56, the notebook's", best: "the most accurate"}
-    words |= {"resnet18_fast": "ResNet-18 in a hurry", "sprint": "a small network for two CPU cores"}
-    lines = ["| | top-1 on the test set | its report | time of a training run |", "| --- | --- | --- | --- |"]
+    words |= {"resnet18_fast": "ResNet-18, fast", "sprint": "a small network for two CPU cores"}
+    lines = ["| | top-1 on the test set | the report | time of a training run |", "| --- | --- | --- | --- |"]
     for name in filter(groups.get, words):
         seeds = ", ".join(f"{accuracy:.2%}" for accuracy in list_accuracies(groups[name]))
         each = f": {seeds}" if len(groups[name]) > 1 else ""
@@ -92,23 +91,23 @@ def render_headline(groups: Groups) -> str:
 
 
 def find_own(groups: Groups) -> str:
-    """The recipe that stands for the notebook; "" if there are no runs."""
+    """The recipe of the notebook; "" if there are no runs."""
     return next(filter(groups.get, (*OWN, *groups)), "")
 
 
 def render_figures(groups: Groups, root: Path) -> str:
-    """The curve of the notebook's recipe, and where its network looks, as far as they are drawn."""
+    """The curves of the notebook's recipe and the Grad-CAM strip, if they exist."""
     name = find_own(groups)
-    figures = {  # how wide, in pixels, so that both fit on the first screen
+    figures = {  # width in pixels, so that both fit on the first screen
         f"output/{name}/{CURVES}": (560, f"Loss, top-1 accuracy and learning rate of {name} over its epochs."),
-        STRIP: (840, "Four test images, each beside a heatmap of what speaks for the predicted class (Grad-CAM)."),
+        STRIP: (840, "Four test images, each beside the Grad-CAM heatmap of its predicted class."),
     }
     shown = {path: own for path, own in figures.items() if (root / path).is_file()}
     return "".join(f'<img src="{path}" width="{wide}" alt="{words}">\n\n' for path, (wide, words) in shown.items())
 
 
 def render_results(groups: Groups) -> str:
-    """A line for each recipe, its seeds together, with the numbers of the report that it rebuilds; and the reports."""
+    """A row per recipe with the mean of its seeds and the numbers of its report; and the list of reports."""
     lines = ["| recipe | epochs | ours | the report | time |", "| --- | ---: | ---: | --- | --- |"]
     for name, runs in groups.items():
         report = REPORTED[name].describe() if name in REPORTED else "-"
@@ -116,25 +115,24 @@ def render_results(groups: Groups) -> str:
         lines.append(f"| `{name}` | {epochs} | **{accuracy}** | {report} | {format_times(runs)} |")
     means = {name: statistics.mean(list_accuracies(runs)) for name, runs in groups.items()}
     missed = [f"`{name}` ({mean:.2%})" for name, mean in means.items() if mean < ASKED_FOR]
-    target = f"The course asks for {ASKED_FOR:.0%}: {len(means) - len(missed)} of these {len(means)} recipes reach it"
-    target += f", but not {', '.join(missed)}." if missed else "."
+    target = f"The course requires {ASKED_FOR:.0%}: {len(means) - len(missed)} of these {len(means)} recipes reach it"
+    target += f", all but {', '.join(missed)}." if missed else "."
     reports = "; ".join(f"`{name}`: {report.title}" for name, report in REPORTED.items() if name != OWN[0])
-    return "\n".join([*lines, "", target, "", f"The reports, by the recipe that rebuilds each: {reports}.", ""])
+    return "\n".join([*lines, "", target, "", f"The reports, by the recipe that reproduces each: {reports}.", ""])
 
 
 def replace_block(text: str, name: str, content: str) -> str:
-    """The text with what stands between <!-- name --> and <!-- end of name --> replaced.
-    Raises UserError unless it has just one such place."""
+    """Replace the text between <!-- name --> and <!-- end of name -->. Raises UserError unless there is just one such
+    place."""
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     text, count = re.subn(f"{start}.*?{end}", lambda _: start + content + end, text, flags=re.DOTALL)
     if count != 1:
-        raise UserError(f"README.md must have one line {start.strip()} and, below, one {end}: add them.")
+        raise UserError(f"README.md must have one line {start.strip()} and, below it, one {end}: add them.")
     return text
 
 
 def insert_address(text: str, address: str, notebook: str) -> str:
-    """Markdown or a cell's code, with the badge that opens the notebook in Colab, if the address is on GitHub, and with
-    the notebook's REPOSITORY."""
+    """Insert the Colab badge, if the address is on GitHub, and the notebook's REPOSITORY into Markdown or code."""
     name = address.removeprefix(GITHUB)
     link = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({COLAB}/github/{name}/blob/main/{notebook})\n"
     text = BADGE.sub(lambda found: found[1] + (link if name != address else "") + found[2], text)
@@ -142,7 +140,7 @@ def insert_address(text: str, address: str, notebook: str) -> str:
 
 
 def render_notebook(path: Path, address: str) -> str:
-    """The notebook's text with this address; its very bytes if nothing changes. Raises UserError if it is damaged."""
+    """The notebook's text with this address; unchanged if it has it already. Raises UserError if it is damaged."""
     text, notebook, changed = path.read_text(encoding="utf-8"), load_json(path), False
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
@@ -152,7 +150,7 @@ def render_notebook(path: Path, address: str) -> str:
 
 
 def save_curves(runs: list[Run]) -> list[Path]:
-    """Draw the epochs of each recipe's first run, beside its folder. Returns the files."""
+    """Save the curves of each recipe's first run, beside its folder. Returns the files."""
     from cifar100.figures import plot_history, save_figure  # here, because matplotlib is slow to import
 
     paths = []
@@ -165,7 +163,7 @@ def save_curves(runs: list[Run]) -> list[Path]:
 
 
 def draw_overview(groups: Groups):
-    """A figure of the recipes' accuracy, and of what their reports measured; None if there are no runs."""
+    """The figure of the accuracies of the recipes and of their reports; None if there are no runs."""
     from cifar100.figures import plot_overview
 
     reported = {name: REPORTED[name].best for name in groups if name in REPORTED}

@@ -1,4 +1,4 @@
-"""The runs that the pages show: the project's, known by the SHA-256 of their weights, or else a user's own alone."""
+"""The runs on the pages: the user's own, or else the published ones, recognised by the SHA-256 of their weights."""
 
 import json
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ LIST = Path(__file__).with_name("published.json")  # recipe/seed<k> -> SHA-256; 
 
 
 def load_published(output: str | Path = "output") -> list[Run]:
-    """The finished runs on real data in output/<recipe>/seed<k>, recipes in the order of RECIPES, then seeds; no copies
-    of a run under another name. Raises UserError if one of them is damaged."""
+    """The finished runs on CIFAR-100 in output/<recipe>/seed<k>, in the order of RECIPES, then by seed, without copies.
+    Raises UserError if one of them is damaged."""
     runs: dict[str, Run] = {}
     for run in map(Run.load, find_published(output)):
         if run.folder.parts[-2:] == (run.recipe.name, f"seed{run.recipe.seed}"):
@@ -23,13 +23,13 @@ def load_published(output: str | Path = "output") -> list[Run]:
 
 
 def is_published(run: Run) -> bool:
-    """Whether these are weights that the project ships with."""
+    """Whether the weights are published with this project."""
     return run.metrics["sha256"]["weights"] in json.loads(LIST.read_text(encoding="utf-8")).values()
 
 
 def group_by_recipe(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Every recipe's runs, seeds together: a user's own if there are any, else the project's. A run whose settings are
-    not the recipe's is in no group."""
+    """The runs of each recipe: the user's own if there are any, else the published ones. Runs with other settings than
+    the recipe's are left out."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         name, seed = run.recipe.name, run.recipe.seed
@@ -38,6 +38,6 @@ def group_by_recipe(runs: Iterable[Run]) -> dict[str, list[Run]]:
     return {name: [run for run in group if not is_published(run)] or group for name, group in groups.items()}
 
 
-if __name__ == "__main__":  # for the project alone: name all that lies in output/ as published
+if __name__ == "__main__":  # for maintainers: mark all runs in output/ as published
     shipped = {"/".join(run.folder.parts[-2:]): run.metrics["sha256"]["weights"] for run in load_published()}
     LIST.write_text(json.dumps(shipped, indent=2) + "\n", encoding="utf-8")

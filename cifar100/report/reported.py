@@ -1,18 +1,18 @@
-"""What there is to reach: the course's target, and the numbers of the five reports, which each recipe has to beat."""
+"""The target of the course, and the accuracies of the five reports."""
 
 from dataclasses import dataclass
 
-ASKED_FOR = 0.73  # top-1 on the test set that the course asks for
+ASKED_FOR = 0.73  # top-1 on the test set that the course requires
 
 
 @dataclass(frozen=True)
 class Reported:
-    """Top-1 on the test set, 0..1, as a public report gives it."""
+    """The top-1 accuracy on the test set, 0..1, in a public report."""
 
-    title: str  # with a link in Markdown, as far as the report names an address
+    title: str  # in Markdown, with a link if the report has an address
     epochs: int
-    best: float  # the best epoch, chosen on the test set
-    last: float | None = None  # None where the report's log gives no other
+    best: float  # the best epoch, selected on the test set
+    last: float | None = None  # None if the report does not state it
     note: str = " best"
 
     def describe(self) -> str:
@@ -24,7 +24,7 @@ RESNET56 = Reported("CIFAR-100 Image Classification with ResNet-56 (Subhajit)", 
 STOPPED, ELSEWHERE = " best, in a log that ends at epoch 103", " best, elsewhere in its repository"
 SPACE = "https://huggingface.co/spaces/AsangSingh/ResNet_CIFAR100"
 CUTMIX = "[ResNet-18, CIFAR-100 Classification (From Scratch, 150 Epochs)](https://github.com/SXD390/ERA_CIFAR_100_ResNET_18)"
-REPORTED = {  # by the recipe that rebuilds the system, or improves on it
+REPORTED = {  # by the recipe that reproduces the report, or improves on it
     "resnet56_muon": RESNET56,
     "resnet56_multistep": RESNET56,
     "resnet56_cosine": Reported("ResNet CIFAR-100 Training Assignment", 150, 0.7319, note=STOPPED),
@@ -35,6 +35,6 @@ REPORTED = {  # by the recipe that rebuilds the system, or improves on it
 
 
 def list_levels(name: str) -> dict[str, float]:
-    """What a recipe's accuracy is held against, by what a figure calls it."""
+    """The accuracies to compare a recipe with, by their labels in figures."""
     report = {"the report's best": REPORTED[name].best} if name in REPORTED else {}
     return {"the course asks for": ASKED_FOR} | report

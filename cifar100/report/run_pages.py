@@ -1,7 +1,4 @@
-"""What is rendered of one run: its section in the log, and its model card (Mitchell et al. 2019, arXiv:1810.03993).
-
-Pages that are mostly words are Jinja templates beside the code.
-"""
+"""The log and the model card (Mitchell et al. 2019, arXiv:1810.03993) of a run, from Jinja templates."""
 
 import json
 from pathlib import Path
@@ -24,14 +21,14 @@ FILTERS = {
 
 
 def fill_in(template: Path, **values) -> str:
-    """The template's text with these values. Raises jinja2.UndefinedError if one is missing."""
+    """Render a template. Raises jinja2.UndefinedError if a value is missing."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     environment.filters |= FILTERS
     return environment.from_string(template.read_text(encoding="utf-8")).render(values)
 
 
 def render_section(run: Run) -> str:
-    """Settings, what was reached, and every epoch."""
+    """The settings, the results, and every epoch."""
     return fill_in(
         SECTION,
         run=run,
@@ -45,8 +42,7 @@ def render_section(run: Run) -> str:
 
 
 def render_card(run: Run, hub: bool = False) -> str:
-    """The card of a run that `evaluate --write` has evaluated. hub: with the metadata that the Hugging Face Hub reads
-    if it goes there as the README.md of a model's weights."""
+    """The model card of a run, after `evaluate --write`. hub: with the metadata for the Hugging Face Hub."""
     evaluation = run.metrics["evaluation"]
     known = sorted((accuracy, name) for name, accuracy in evaluation["per_class"].items() if accuracy is not None)
     ranked = [f"{name} {accuracy:.0%}".replace("_", " ") for accuracy, name in known]

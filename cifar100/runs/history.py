@@ -1,4 +1,4 @@
-"""What is noted of an epoch, on the screen and in history.csv."""
+"""The record of each epoch, on the screen and in history.csv."""
 
 import csv
 import io
@@ -12,11 +12,8 @@ from cifar100.files import read_regular, save_table
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch. Losses are means over images; accuracies are top-1, 0..1.
-
-    The training figures are taken while the network learns: on augmented images, and with the
-    recipe's label smoothing in the loss. The evaluation is plain.
-    """
+    """One epoch. Losses are means over images; accuracies are top-1, 0..1. Those of training are measured during the
+    epoch, on augmented images and with the recipe's label smoothing; those of evaluation without either."""
 
     epoch: int  # from 1
     lr: float  # of SGD in the epoch's last step
@@ -24,7 +21,7 @@ class EpochRecord:
     train_accuracy: float
     eval_loss: float
     eval_accuracy: float
-    eval_split: str = "test"  # or "validation": images held out of the training set
+    eval_split: str = "test"  # or "validation": held-out training images
 
     def to_row(self) -> dict:
         return {
@@ -61,7 +58,7 @@ def load_history(folder: Path) -> list[EpochRecord]:
 
 
 def parse_history(content: bytes, path: Path) -> list[EpochRecord]:
-    """The epochs in a history.csv. Raises UserError if it is damaged or lacks one."""
+    """The epochs in a history.csv. Raises UserError if it is damaged or an epoch is missing."""
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""))
         history = [EpochRecord.from_row(row) for row in rows]
@@ -80,7 +77,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_record(record: EpochRecord, epochs: float) -> str:
-    """The line of an epoch, as it stands on the screen and in training_logs.md."""
+    """The line of an epoch on the screen and in training_logs.md."""
     split = record.eval_split.capitalize()
     return (
         f"Epoch [{record.epoch}/{math.ceil(epochs)}] - "

@@ -1,4 +1,4 @@
-"""How a run's folder is locked against other processes, and how a run takes its place when it is complete."""
+"""Locking a run's folder, and replacing an older run when the new one is complete."""
 
 import errno
 import shutil
@@ -17,21 +17,19 @@ from cifar100.runs.run import Run
 if sys.platform != "win32":
     import fcntl
 
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # as Lustre, NFS and some network drives answer
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # from Lustre, NFS and some network drives
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder against other processes. Raises UserError if another one holds it, or it cannot be written.
-
-    The lock file stays behind: who deletes it might delete the one that a third process holds.
-    """
+    """Lock a run's folder. Raises UserError if another process has locked it or it is not writable. The lock file is
+    not deleted, because a third process may already hold it."""
     lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
     with clear_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
-        except (Timeout, OSError, NotImplementedError) as error:  # its releases differ in where there are no locks
+        except (Timeout, OSError, NotImplementedError) as error:  # without locks, filelock raises one or the other
             if not has_locks(Path(lock.lock_file)):
                 print(f"The file system of {folder} has no locks: let only one process write there.", flush=True)
             elif isinstance(error, Timeout):
@@ -45,7 +43,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def has_locks(path: Path) -> bool:
-    """Whether the file system can lock this file."""
+    """Whether the file system supports locks."""
     if sys.platform == "win32":
         return True
     try:
@@ -58,10 +56,10 @@ def has_locks(path: Path) -> bool:
 
 @contextmanager
 def claim(folder: Path, resume: bool = False) -> Iterator[Path]:
-    """Lock the run's folder and yield the one beside it in which the run grows; first mend what a crash has left.
+    """Lock the run's folder, recover from a crash, and yield the folder beside it in which the run is trained.
 
-    Raises UserError as `locked` does, if an unfinished run lies there that is not to be resumed, and if one says that
-    it is complete and is not.
+    Raises UserError as `locked` does, if there is an unfinished run and `resume` is False, and if a run that should be
+    complete is not.
     """
     running = running_folder(folder)
     with locked(folder):
@@ -74,16 +72,16 @@ def claim(folder: Path, resume: bool = False) -> Iterator[Path]:
             yield running
         finally:
             if not any((running / name).exists() for name in ("checkpoint.pt", "metrics.json")):
-                shutil.rmtree(running, ignore_errors=True)  # nothing in it is worth keeping
+                shutil.rmtree(running, ignore_errors=True)  # there is nothing to keep
 
 
 def replaced_folder(folder: Path) -> Path:
-    """Where the older run lies while the new one takes its place."""
+    """The folder of the older run while the new one replaces it."""
     return folder.with_name(folder.name + ".replaced")
 
 
 def recover(folder: Path) -> None:
-    """Finish a replacement that was cut off: back first, then forwards where the new run is complete."""
+    """Undo an interrupted replacement, then repeat it if the new run is complete."""
     if replaced_folder(folder).exists() and not folder.exists():
         replaced_folder(folder).rename(folder)
     if (running_folder(folder) / "metrics.json").exists():
@@ -92,8 +90,8 @@ def recover(folder: Path) -> None:
 
 
 def take_place(folder: Path) -> None:
-    """Let the complete run that grew beside it take the folder's place. Raises UserError if it is not complete, or
-    damaged; then nothing is changed."""
+    """Move the complete new run to its final folder, in place of an older run. Raises UserError if it is not complete
+    or is damaged; then nothing changes."""
     running, replaced = running_folder(folder), replaced_folder(folder)
     run = Run.load(running)
     right = folder.name == f"seed{run.recipe.seed}" and run.recipe.name in folder.parts[-3:-1]
@@ -101,7 +99,7 @@ def take_place(folder: Path) -> None:
         raise UserError(f"{running} is not the complete run that its metrics.json says it is: delete that folder.")
     with clear_errors(folder):
         for path in running.iterdir():
-            if path.name not in RUN_FILES:  # the checkpoint, and what a crash left half-written
+            if path.name not in RUN_FILES:  # the checkpoint, and temporary files of a crash
                 path.unlink()
         if folder.exists():
             folder.rename(replaced)
@@ -111,11 +109,11 @@ def take_place(folder: Path) -> None:
 
 @contextmanager
 def clear_errors(folder: Path) -> Iterator[None]:
-    """Raises UserError in place of an OSError about the run's folders."""
+    """Raises UserError instead of an OSError about the run's folders."""
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written ({error}): {name_way_out(error)}, close it elsewhere, or choose another "
-            "--output; what was finished is kept."
+            f"{folder} cannot be written ({error}): {name_way_out(error)}, close its files in other "
+            "programs, or choose another --output; finished epochs are kept."
         ) from error

@@ -1,4 +1,4 @@
-"""A finished run: the settings, the history and the metrics in its folder, read once and compared with one another."""
+"""A finished run: the recipe, history and metrics in its folder, checked for consistency."""
 
 import hashlib
 from collections import Counter
@@ -17,31 +17,31 @@ from cifar100.runs.answering import Answering
 from cifar100.runs.history import EpochRecord, parse_history
 
 WEIGHTS, HISTORY = "weights.safetensors", "history.csv"
-THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # test accuracies whose first epoch is reported
+THRESHOLDS = (0.50, 0.60, 0.70, 0.73, 0.75, 0.80)  # the first epoch at each of these accuracies is reported
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Plain = Annotated[str, Field(pattern=r"^[^<>|`\[\]]*$")]  # text that Markdown and HTML show as it is
+Plain = Annotated[str, Field(pattern=r"^[^<>|`\[\]]*$")]  # without special characters of Markdown and HTML
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Machine(TypedDict):
     hardware: Plain
-    epochs: tuple[int, int]  # the first and the last that it trained
+    epochs: tuple[int, int]  # the first and the last one on it
 
 
 class Metrics(TypedDict):
-    """What metrics.json holds. Accuracies are 0..1."""
+    """The contents of metrics.json. Accuracies are 0..1."""
 
     recipe: str
     seed: int
     epochs: float
     final: dict[str, float]
-    best: dict[str, float]  # the epoch of the highest test accuracy, which the test set itself has chosen
+    best: dict[str, float]  # the epoch with the highest test accuracy, selected on the test split
     reached: dict[str, int | None]
     data: Literal["CIFAR-100", "sample"]
     seconds: Positive  # of training and of evaluation
     images_per_second: Positive  # of training
-    hardware: Plain  # that trained most of the epochs
-    machines: NotRequired[list[Machine]]  # where there were several
+    hardware: Plain  # of most of the epochs
+    machines: NotRequired[list[Machine]]  # if there were several
     versions: dict[str, Plain]
     commit: Plain | None
     sha256: TypedDict("Checksums", {"weights": Digest, "history": Digest})
@@ -53,17 +53,17 @@ METRICS = TypeAdapter(Metrics)
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a finished run's folder holds."""
+    """The contents of a finished run's folder."""
 
     folder: Path
     recipe: Recipe
     history: list[EpochRecord]
     metrics: dict  # see `Metrics`
-    weights: Path | None  # None where the run was published without them
+    weights: Path | None  # None if the run was published without them
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
-        """Raises UserError if a file is missing or damaged, lacks something, or contradicts another."""
+        """Raises UserError if a file is missing or damaged, or contradicts another file."""
         folder = Path(folder)
         metrics, recipe = load_metrics(folder), load_recipe(folder)
         history = parse_history(read_recorded(folder / HISTORY, metrics), folder / HISTORY)
@@ -73,24 +73,24 @@ class Run:
         for name, value in summarise_history(recipe, history).items():
             if metrics[name] != value:
                 raise UserError(
-                    f"{folder / 'metrics.json'} says {name} {metrics[name]!r} where recipe.json and history.csv give "
+                    f"{folder / 'metrics.json'} has {name} {metrics[name]!r}, but recipe.json and history.csv give "
                     f"{value!r}: restore them, or train the run again."
                 )
         return cls(folder, recipe, history, metrics, weights if weights.is_file() else None)
 
     @property
     def split(self) -> str:
-        """What it was measured on: "test", or "validation", images held out of the training set."""
+        """The images of its evaluation: "test", or "validation" (held out of the training set)."""
         return self.history[-1].eval_split
 
     @property
     def sample(self) -> bool:
-        """Whether its images are the embedded sample's."""
+        """Whether it was trained on the embedded sample."""
         return self.metrics["data"] == "sample"
 
     @property
     def command(self) -> str:
-        """The command that makes it again."""
+        """The command that trains it again."""
         named = RECIPES.get(self.recipe.name, self.recipe)
         values = {name: getattr(self.recipe, name) for name in CHANGEABLE}
         options = [f"--{k.replace('_', '-')} {v:g}" for k, v in values.items() if v != getattr(named, k)]
@@ -100,14 +100,14 @@ class Run:
 
     @property
     def machines(self) -> str:
-        """The hardware that trained it, with the epochs where there was more than one."""
+        """The hardware on which it was trained, with the epochs on each if there were several."""
         several = self.metrics.get("machines", [])
         parts = [f"{m['hardware']}: epochs {m['epochs'][0]}-{m['epochs'][1]}" for m in several]
         return "; ".join(parts) or self.metrics["hardware"]
 
 
 def load_metrics(folder: str | Path) -> dict:
-    """What metrics.json says: see `Metrics`. Raises UserError if it is missing or damaged."""
+    """Load metrics.json: see `Metrics`. Raises UserError if it is missing or damaged."""
     path = Path(folder) / "metrics.json"
     metrics = load_json(path)
     try:
@@ -118,8 +118,7 @@ def load_metrics(folder: str | Path) -> dict:
 
 
 def load_answering(folder: str | Path) -> Answering | None:
-    """What `evaluate --write` has fitted: temperature and thresholds. None before that. Raises UserError if it is
-    damaged."""
+    """Temperature and thresholds from `evaluate --write`; None before that. Raises UserError if they are damaged."""
     found = load_metrics(folder).get("evaluation", {}).get("answering")
     try:
         return found and Answering.from_dict(found)
@@ -134,7 +133,7 @@ def load_recipe(folder: str | Path) -> Recipe:
     try:
         return Recipe.from_json(read_regular(path))
     except (OSError, UserError) as error:
-        raise UserError(f"{path} holds no settings of a recipe ({error}): restore it.") from error
+        raise UserError(f"{path} is not a valid recipe ({error}): restore it.") from error
 
 
 def save_recipe(folder: Path, recipe: Recipe) -> None:
@@ -142,35 +141,35 @@ def save_recipe(folder: Path, recipe: Recipe) -> None:
 
 
 def is_finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether the folder holds a finished run of just this recipe. Raises UserError if a file of it is damaged."""
+    """Whether the folder holds a finished run of exactly this recipe. Raises UserError if a file is damaged."""
     return (folder / "metrics.json").is_file() and Run.load(folder).recipe == recipe
 
 
 def read_recorded(path: Path, metrics: dict) -> bytes:
-    """The content of a run's weights or history. Raises UserError if it cannot be read, or if metrics.json has another
-    checksum of it."""
+    """The content of a run's weights or history. Raises UserError if it cannot be read or does not match the checksum
+    in metrics.json."""
     kind = "weights" if path.name == WEIGHTS else "history"
     try:
         content = read_regular(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): restore it, or train the run again.") from error
     if content.startswith(b"version https://git-lfs"):
-        raise UserError(f"{path} is only a pointer of Git LFS: fetch the file itself by `git lfs pull`.")
+        raise UserError(f"{path} is only a Git LFS pointer: fetch the file itself with `git lfs pull`.")
     if metrics["sha256"][kind] != checksum(content, kind):
         raise UserError(
-            f"{path} is damaged or from another run (metrics.json has another checksum of it): restore both, or train "
+            f"{path} is damaged or from another run (its checksum is not that of metrics.json): restore both, or train "
             "the run again."
         )
     return content
 
 
 def checksum(content: bytes, kind: str) -> str:
-    """SHA-256 in hexadecimal; of a table as it was written, since git gives it other line ends on Windows."""
+    """SHA-256 in hexadecimal; of the history with Unix line ends, which git changes on Windows."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n") if kind == "history" else content).hexdigest()
 
 
 def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **facts) -> dict:
-    """What metrics.json holds. folder: with the run's weights and history; facts: see `Metrics`."""
+    """The contents of metrics.json. folder: with the run's weights and history; facts: other fields of `Metrics`."""
     checksums = {
         kind: checksum((folder / name).read_bytes(), kind)
         for kind, name in (("weights", WEIGHTS), ("history", HISTORY))
@@ -179,7 +178,7 @@ def make_metrics(recipe: Recipe, history: list[EpochRecord], folder: Path, **fac
 
 
 def summarise_history(recipe: Recipe, history: list[EpochRecord]) -> dict:
-    """The part of metrics.json that follows from the settings and the epochs."""
+    """The part of metrics.json that follows from the recipe and the history."""
 
     def row(record: EpochRecord) -> dict:
         return {name: value for name, value in record.to_row().items() if name != "lr"}
@@ -195,7 +194,7 @@ def summarise_history(recipe: Recipe, history: list[EpochRecord]) -> dict:
 
 
 def note_epoch(machines: list[Machine], hardware: str, epoch: int) -> None:
-    """Note who has trained an epoch, counted from 1, after those before it: a run may be resumed elsewhere."""
+    """Record the hardware of the next epoch, counted from 1: a run may be resumed on another machine."""
     if machines and machines[-1]["hardware"] == hardware:
         machines[-1]["epochs"][1] = epoch
     else:
@@ -203,7 +202,7 @@ def note_epoch(machines: list[Machine], hardware: str, epoch: int) -> None:
 
 
 def find_main(machines: list[Machine]) -> str:
-    """The hardware that trained most of the epochs."""
+    """The hardware of most of the epochs."""
     counts = Counter()
     for machine in machines:
         first, last = machine["epochs"]

@@ -1,1 +1,1 @@
-"""One recipe from its first step to its last; several of them in turn; what a machine can do."""
+"""The parts of `cifar100/train.py`: forward pass, optimizers and schedules."""

@@ -1,4 +1,4 @@
-"""The forward pass with its loss: plain, or compiled where that pays."""
+"""The forward pass and the loss, in eager mode or compiled."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,8 +14,8 @@ Say = Callable[[str], None]
 
 
 def make_forward(network: nn.Module, dtype: torch.dtype, label_smoothing: float, device: torch.device) -> Forward:
-    """Inputs (N, 3, H, W) and targets, (N,) labels or (N, classes) shares -> the mean loss and logits (N, classes).
-    Convolutions and matrix products are computed in `dtype`."""
+    """A function of inputs (N, 3, H, W) and targets, (N,) labels or (N, classes) shares, that returns the mean loss and
+    the logits (N, classes). Convolutions and matrix products are computed in `dtype`."""
 
     def forward(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         with nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype):
@@ -26,16 +26,15 @@ def make_forward(network: nn.Module, dtype: torch.dtype, label_smoothing: float,
 
 
 def compile_forward(forward: Forward, batch_size: int, say: Say, backend: str = "inductor") -> Forward:
-    """The same by torch.compile for whole batches. An epoch's smaller last batch is computed plainly, and all of them
-    are once the compiler has failed.
+    """The same function, compiled for full batches. The smaller last batch of an epoch runs in eager mode, and so does
+    every batch after the compiler has failed.
 
-    In eager mode a ResNet-56 waits for a thousand small kernels a step. On a GPU inductor fuses them and records the
-    rest as CUDA graphs.
+    In eager mode a step of ResNet-56 launches a thousand small kernels. Inductor fuses them and uses CUDA graphs.
     """
-    torch.compiler.reset()  # the shapes of earlier runs in this process count against Dynamo's limit of eight
+    torch.compiler.reset()  # earlier runs in this process count towards Dynamo's limit of eight compilations
     options = {"mode": "reduce-overhead"} if backend == "inductor" else {}
     compiled = torch.compile(forward, backend=backend, dynamic=False, **options)
-    say("The training step is compiled; the first one takes a minute or two.")
+    say("Compiling the training step; the first one takes a minute or two.")
 
     def step(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         nonlocal compiled
@@ -45,8 +44,8 @@ def compile_forward(forward: Forward, batch_size: int, say: Say, backend: str = 
                 return compiled(inputs, targets)
             except torch.cuda.OutOfMemoryError:
                 raise
-            except Exception as error:  # a compiler, its back end or its tools may fail in any way
-                say(f"The training step could not be compiled ({brief(error)}): it is computed plainly.")
+            except Exception as error:  # the compiler, its backend and its tools raise many kinds
+                say(f"The training step could not be compiled ({brief(error)}): falling back to eager mode.")
                 compiled = None
         return forward(inputs, targets)
 

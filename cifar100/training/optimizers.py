@@ -1,4 +1,4 @@
-"""The optimizers that a recipe names."""
+"""The optimizers of a recipe."""
 
 from collections import defaultdict
 
@@ -10,12 +10,12 @@ from cifar100.recipe import Recipe
 
 
 class Muon(Optimizer):
-    """Momentum whose update is made orthogonal, for the filters of convolutions.
+    """SGD with momentum whose updates are orthogonalised, for the filters of convolutions.
 
     Jordan 2024, "Muon" (kellerjordan.github.io/posts/muon), as in cifar10-airbench: a filter bank
-    (out, in, h, w) counts as a matrix (out, in * h * w), and is scaled to the norm sqrt(out)
-    before each step. torch.optim.Muon takes matrices only. dtype: in which the update is made orthogonal; the
-    source has bfloat16, which costs less than half where the processor computes in it.
+    (out, in, h, w) is treated as a matrix (out, in * h * w), and is scaled to the norm sqrt(out)
+    before each step. torch.optim.Muon takes matrices only. dtype: of the orthogonalisation; the source uses
+    bfloat16, which takes less than half the time if the hardware supports it.
     """
 
     def __init__(self, params, lr: float, momentum: float = 0.6, dtype: torch.dtype = torch.float32):
@@ -25,7 +25,7 @@ class Muon(Optimizer):
     @torch.no_grad()
     def step(self, closure=None) -> None:
         for group in self.param_groups:
-            alike = defaultdict(list)  # a GPU waits for small steps: ResNet-56's 17 banks of a shape cost it as one
+            alike = defaultdict(list)  # on a GPU banks of the same shape are updated together, which is faster
             for filters in group["params"]:
                 if filters.grad is not None:
                     alike[filters.shape if filters.is_cuda else id(filters)].append(filters)
@@ -33,7 +33,7 @@ class Muon(Optimizer):
                 self.step_alike(banks, group["lr"], group["momentum"])
 
     def step_alike(self, banks: list[Tensor], lr: float, momentum: float) -> None:
-        """The step of filter banks of one shape; where there are several, made orthogonal as one batch of matrices."""
+        """Update filter banks of the same shape, as one batch of matrices."""
         gradients = [filters.grad for filters in banks]
         for filters in banks:
             if "momentum_buffer" not in self.state[filters]:
@@ -50,10 +50,10 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrices: Tensor, steps: int = 3, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Move all singular values towards 1 by Newton-Schulz steps of fifth order, computed in `dtype`.
+    """Move all singular values towards 1 with quintic Newton-Schulz iterations, computed in `dtype`.
 
-    matrices: (M, K) float32, or a batch (B, M, K) of them, -> the same. The coefficients trade accuracy for speed: the
-    values end between about 0.5 and 1.5.
+    matrices: (M, K) float32, or a batch (B, M, K) of them; the result has the same shape. The coefficients trade
+    accuracy for speed: the singular values end between about 0.5 and 1.5.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     add_product = torch.addmm if matrices.ndim == 2 else torch.baddbmm

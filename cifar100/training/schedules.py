@@ -1,4 +1,4 @@
-"""The learning rate of each step: the schedule that a recipe names."""
+"""The learning rate of each step: the schedule of a recipe."""
 
 import math
 
@@ -17,17 +17,17 @@ from cifar100.recipe import Recipe
 
 
 def make_schedulers(optimizers: list[Optimizer], recipe: Recipe, steps_per_epoch: int) -> list[LRScheduler]:
-    """The recipe's schedule for each optimizer, to be stepped once a training step."""
+    """The recipe's schedule for each optimizer; call `step` after every training step."""
     return [make_scheduler(optimizer, recipe, steps_per_epoch) for optimizer in optimizers]
 
 
 def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
-    """Step s of S, w of them warm-up, multiplies the optimizer's rate by
+    """The factor on the learning rate in step s of S, of which w are warm-up:
 
-    multistep: gamma to the power of the milestones that lie behind
-    cosine: from 1/w to 1 in a line, then (1 + cos(pi * (s - w) / (S - w))) / 2
-    onecycle: half a cosine from 1/25 up to 1 over the warm-up, half a cosine down to 4e-6
-    triangle: in a line from 0 to 1 over the warm-up, then in a line to 0
+    multistep: gamma ** (number of milestones passed)
+    cosine: linear from 1/w to 1, then (1 + cos(pi * (s - w) / (S - w))) / 2
+    onecycle: half a cosine from 1/25 up to 1 in the warm-up, then half a cosine down to 4e-6
+    triangle: linear from 0 to 1 in the warm-up, then linear to 0
     """
     total = math.ceil(recipe.epochs * steps_per_epoch)
     rising = round(recipe.warmup * total)
@@ -40,12 +40,12 @@ def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -
         return SequentialLR(optimizer, [LinearLR(optimizer, 1 / rising, total_iters=rising), falling], [rising])
     if recipe.schedule == "onecycle":
         rates = [group["lr"] for group in optimizer.param_groups]
-        # cycle_momentum would replace the recipe's momentum by 0.85 to 0.95.
+        # cycle_momentum would replace the recipe's momentum by values from 0.85 to 0.95.
         return OneCycleLR(optimizer, rates, total_steps=total, pct_start=recipe.warmup, cycle_momentum=False)
     return LambdaLR(optimizer, lambda step: triangle(step, total, recipe.warmup))
 
 
 def triangle(step: int, total: int, warmup: float) -> float:
-    """The factor in a step, the first being 0: taken in its middle, so that none is wasted at rate 0."""
+    """The factor in a step, counted from 0, at the middle of the step, so that it is never 0."""
     progress = (step + 0.5) / total
     return progress / warmup if progress < warmup else max(0.0, (1 - progress) / (1 - warmup))

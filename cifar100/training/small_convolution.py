@@ -1,8 +1,8 @@
-"""Convolutions on small maps as sums of matrix products, which a CPU computes faster so in bfloat16.
+"""Convolutions on small feature maps as sums of matrix products, which are faster on a CPU in bfloat16.
 
-Where a map has few places and many channels, the libraries' convolutions fall far behind a matrix product, most of all
-in the gradient of the filters. Here a k x k convolution is the sum of k * k products, one for each tap of the filter:
-the shifted view of the padded map, (N * H' * W', C), times that tap's matrix, (C, C'). Both gradients are such sums.
+On small feature maps with many channels PyTorch's convolutions are much slower than a matrix product, above all in the
+gradient of the filters. Here a k x k convolution is the sum of k * k products, one per tap of the filter: the shifted
+view of the padded map, (N * H' * W', C), times the matrix of that tap, (C, C'). Both gradients are such sums.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# A fixed rule, not a measurement at the start, so that a seed gives the same bits again. Beyond these bounds the
-# libraries were never slower: docs/speed.md.
+# A fixed rule instead of a measurement at the start, so that results are reproducible. Beyond these bounds PyTorch's
+# convolutions were never slower: docs/speed.md.
 LARGEST_MAP, FEWEST_CHANNELS = 4, 256  # pixels along a side of the output; in and out
 
 
 class TapProducts(torch.autograd.Function):
-    """conv2d(x, weight) without bias, as `F.conv2d` computes it but for rounding.
+    """conv2d(x, weight) without bias, equal to `F.conv2d` up to rounding.
 
     x: (N, C, H, W); weight: (C', C, k, k) -> (N, C', H', W'), channels last in memory.
     """
@@ -45,7 +45,7 @@ class TapProducts(torch.autograd.Function):
 
 
 def sum_products(padded: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The convolution of (N, H, W, C) without further padding: (N, H', W', C')."""
+    """The convolution of (N, H, W, C) without padding: (N, H', W', C')."""
     size, total = [(side - weight.size(2)) // stride + 1 for side in padded.shape[1:3]], None
     for i, j in taps(weight.size(2)):
         seen, matrix = view(padded, i, j, stride, size).reshape(-1, padded.size(3)), weight[:, :, i, j].T
@@ -54,9 +54,9 @@ def sum_products(padded: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def spread_products(gradient: Tensor, weight: Tensor, stride: int, padding: int, shape: torch.Size) -> Tensor:
-    """The gradient at the input before it was padded to this shape: (N, H, W, C). gradient: (N, H', W', C')."""
+    """The gradient of the input, (N, H, W, C), without the padding. shape: with it; gradient: (N, H', W', C')."""
     kernel = weight.size(2)
-    if stride == 1:  # a convolution with the filters turned round
+    if stride == 1:  # a convolution with the flipped filters
         border = kernel - 1 - padding
         wide = F.pad(gradient, (0, 0, border, border, border, border))
         return sum_products(wide, weight.flip(2, 3).transpose(0, 1), 1)
@@ -72,13 +72,13 @@ def taps(kernel: int) -> list[tuple[int, int]]:
 
 
 def view(padded: Tensor, i: int, j: int, stride: int, size: Sequence[int]) -> Tensor:
-    """What the tap (i, j) of a filter sees: (N, H', W', C)."""
+    """The input of the tap (i, j) of a filter: (N, H', W', C)."""
     height, width = size
     return padded[:, i : i + stride * height : stride, j : j + stride * width : stride]
 
 
 class TapConv2d(nn.Conv2d):
-    """A convolution that is trained by `TapProducts` where its output is small, and else is what it was."""
+    """A convolution that uses `TapProducts` in training if its output is small."""
 
     def forward(self, x: Tensor) -> Tensor:
         side = (x.size(-1) + 2 * self.padding[0] - self.kernel_size[0]) // self.stride[0] + 1
@@ -89,7 +89,7 @@ class TapConv2d(nn.Conv2d):
 
 
 def use_products(network: nn.Module) -> None:
-    """Let the wide convolutions compute by products, in bfloat16. Weights and their names stay as they are."""
+    """Make the wide convolutions use `TapProducts` in bfloat16. Weights and their names do not change."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and is_plain(layer):
             if min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS:
@@ -97,7 +97,7 @@ def use_products(network: nn.Module) -> None:
 
 
 def is_plain(layer: nn.Conv2d) -> bool:
-    """Whether the layer is of the kind that `TapProducts` computes."""
+    """Whether `TapProducts` can compute the layer."""
     square = all(values[0] == values[1] for values in (layer.kernel_size, layer.stride, layer.padding))
     wide = layer.padding[0] < layer.kernel_size[0] > 1
     return square and wide and layer.bias is None and layer.groups == 1 and layer.dilation == (1, 1)
