@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes (He
-    et al. 2016, section 4.1, option B; their own CIFAR networks have option A, zero padding)."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes
+    (He et al. 2016, section 4.1, option B; their CIFAR networks pad with zeros, option A)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
@@ -32,20 +32,26 @@ class BasicBlock(nn.Module):
             conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
             self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, in, H, W) -> (N, out, H / stride, W / stride)
+    def forward(self, x: Tensor) -> Tensor:  # (N, in, H, W) -> (N, out, H/stride, W/stride)
         out = F.relu(self.norm1(self.conv1(x)), inplace=True)
         out = self.norm2(self.conv2(out))
         return F.relu(out + self.shortcut(x), inplace=True)
 
 
 class ResNet(nn.Module):
-    """A residual network for 32x32 images: one stage per width, with as many blocks as its depth.
+    """A residual network for 32x32 images: a stage per width, each of `depths` blocks.
 
     3x3 stem and no max-pool, because inputs are 32x32 and not 224x224 (He et al. 2016, section
     4.2). Convolutions are initialised with Kaiming normal, fan-out (He et al. 2015).
     """
 
-    def __init__(self, widths: tuple, depths: tuple, num_classes: int = 100, dropout: float = 0.0):
+    def __init__(
+        self,
+        widths: tuple,
+        depths: tuple,
+        num_classes: int = 100,
+        dropout: float = 0.0,
+    ):
         super().__init__()
         conv = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
         self.stem = nn.Sequential(conv, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))

@@ -146,7 +146,8 @@ def fit(
                 save_checkpoint(running / "checkpoint.pt", training)
                 save_history(running, training.history)
             if epoch == 1:
-                say(f"The first of {epochs} epochs took {format_seconds(time.perf_counter() - start)}.")
+                took = format_seconds(time.perf_counter() - start)
+                say(f"The first of {epochs} epochs took {took}.")
             if epoch < epochs:
                 yield record
 
@@ -197,13 +198,13 @@ def train_one_epoch(
     epoch: int,
     progress: Progress | None = None,
 ) -> tuple[float, float, float]:
-    """Train for an epoch, counted from 1. Returns the mean loss and the top-1 accuracy (0..1) over
-    its augmented images, while the weights were changing, and SGD's rate in the last step. A mixed
+    """Train for an epoch, counted from 1. Returns the mean loss and top-1 accuracy (0..1) over
+    its augmented images, while the weights changed, and SGD's rate in the last step. A mixed
     image counts for the label with the larger share. Raises UserError if a loss is not finite.
     """
     recipe, device = training.recipe, training.device
-    # torch's own generator serves dropout and CutMix alone. Every epoch starts it from a seed of its
-    # own, so that an interruption changes nothing; 3 tells it from the other uses of the seed.
+    # torch's own generator serves dropout and CutMix alone. Every epoch gives it a new seed:
+    # an interruption changes nothing. 3 tells it from the other uses of the seed.
     rank = training.group.rank
     key = (recipe.seed, epoch, 3, rank) if rank else (recipe.seed, epoch, 3)
     torch.manual_seed(make_generator(*key).initial_seed())
@@ -257,7 +258,7 @@ def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int
 
 @torch.no_grad()
 def evaluate(network: nn.Module, held: Images, group: Group = ALONE) -> tuple[float, float]:
-    """The mean cross-entropy and the top-1 accuracy (0..1): one view an image, no mixed precision."""
+    """Mean cross-entropy and top-1 accuracy (0..1): one view an image, no mixed precision."""
     network.eval()
     images, labels = (group.share(torch.from_numpy(part)) for part in (held.images, held.fine))
     batches = images.to(next(network.parameters()).device).split(500)
