@@ -93,7 +93,7 @@ def plot_receptive_fields(blocks: list[Block], image: np.ndarray, name: str) -> 
     left.set_axis_off()
     left.set_title("receptive fields of a central unit\n(larger ones extend beyond the image)", fontsize=9)
     right.axhline(whole, color="0.3", linestyle="--", linewidth=1)
-    right.text(-0.4, whole + 3, f"{whole} px: even a corner unit sees the whole image", fontsize=8)
+    right.text(-0.4, whole + 3, f"{whole} px: a corner unit sees all", fontsize=8)
     right.set(xlabel="block, from the stem on", ylabel="receptive field in pixels", xticks=[])
     right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.95))
     return fig
