@@ -137,7 +137,7 @@ def test_the_hubs_parquet_files_become_the_official_ones_over_a_connection_that_
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         check_data(made)
         assert [part for _, part in hub.asked] == [None, f"bytes={3 * PIECE}-", None]
-    assert "Downloading CIFAR-100 from the Hugging Face hub" in capfd.readouterr().err
+    assert "Downloading CIFAR-100 from the Hugging Face Hub" in capfd.readouterr().err
 
 
 def test_where_the_hub_is_silent_the_authors_archive_serves(made, monkeypatch):
