@@ -1,7 +1,7 @@
 """What the notebooks import. Every name lives in a room of cifar100/."""
 
 from cifar100.dataset.augment_image import to_input
-from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, MEAN, STD, is_sample, load_split, readable
+from cifar100.dataset.cifar import FINE_NAMES, MEAN, STD, is_sample, load_split, readable
 from cifar100.demo.answers import load_drawings
 from cifar100.eda.augmentations import draw_augmented, label_transform, list_transforms
 from cifar100.eda.images import (
@@ -51,7 +51,7 @@ from cifar100.notebook.tables import (
 )
 from cifar100.recipes import find_recipe
 from cifar100.report.describe import list_events
-from cifar100.report.hand_in import render_list, save_details
+from cifar100.report.hand_in import save_details
 from cifar100.report.pages import draw_overview, render_results
 from cifar100.report.published import group_by_recipe, load_published
 from cifar100.report.reported import list_levels

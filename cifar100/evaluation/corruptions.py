@@ -103,15 +103,6 @@ def measure_corruptions(
     return load_corruptions(path)
 
 
-def corruptions_of(folder: Path, count: int, say: Callable[[str], None] = print) -> CorruptionTable:
-    """The table of a finished run: the saved one if it is for these weights, else measured on `count` images."""
-    if table := find_table(Run.load(folder)):
-        say(f"Loaded {table_file(folder)}, measured on {table.images:,} images.")
-        return table
-    say(f"Measuring on {count:,} images.")
-    return measure_corruptions(folder, count=count)
-
-
 def table_file(folder: Path) -> Path:
     """The path of a run's table, beside the run's folder."""
     return folder.with_name(f"corruptions_{folder.name}.csv")
