@@ -44,14 +44,18 @@ def option(*names: str, **settings) -> Callable[[ArgumentParser], object]:
 # The details of a submission, and the options that several commands share
 DETAILS = {"name": "TEXT", "course": "TEXT", "repository": "OWNER/NAME", "space": "USER/NAME", "assistants": "TEXT"}
 RECIPE = option("recipe", metavar="RECIPE", help=", ".join(RECIPES))
-RUN = option("folder", metavar="RUN", type=user_path, help="a run's folder, or a recipe's")
+RUN = option("folder", metavar="RUN", type=user_path, help="folder of a run, or of a recipe: its lowest seed")
 DATA = option("--data", metavar="FOLDER", help="folder with CIFAR-100, or sample for the embedded sample")
-OUTPUT = option("--output", metavar="FOLDER", type=user_path, default="output", help="of all runs (default: output)")
+OUTPUT = option(
+    "--output", metavar="FOLDER", type=user_path, default="output", help="folder of all runs (default: output)"
+)
 DEVICE = option("--device", help="cpu, cuda, cuda:1 or mps (default: the fastest available)")
 WORKERS = option("--num-workers", type=int, help="processes that prepare batches (default: chosen for the device)")
 COMPILE = option("--no-compile", dest="compile", action="store_false", help="do not compile the training step on a GPU")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-PRECISION = option("--precision", default="auto", choices=PRECISIONS, help="of training (default: the fastest here)")
+PRECISION = option(
+    "--precision", default="auto", choices=PRECISIONS, help="precision of training (default: the fastest here)"
+)
 
 
 @command(OUTPUT)
@@ -66,9 +70,12 @@ def recipes(options: Namespace) -> None:
 
 @command(
     RECIPE,
-    option("--seeds", "--seed", type=int, nargs="+", metavar="SEED", help="instead of the recipe's; one run per seed"),
-    *(option(f"--{name}", type=float, help="instead of the recipe's") for name in ("epochs", "lr", "weight-decay")),
-    option("--batch-size", type=int, help="instead of the recipe's"),
+    option("--seeds", "--seed", type=int, nargs="+", metavar="SEED", help="random seeds; one run for each"),
+    *(
+        option(f"--{name}", type=float, help="override the value of the recipe")
+        for name in ("epochs", "lr", "weight-decay")
+    ),
+    option("--batch-size", type=int, help="override the value of the recipe"),
     option("--resume", action="store_true", help="continue an interrupted run; keep a finished one"),
     option("--holdout", action="store_true", help="evaluate on a tenth of the training set, which is held out"),
     *(DATA, OUTPUT, DEVICE, WORKERS, COMPILE, PRECISION),
@@ -116,10 +123,10 @@ def evaluate(options: Namespace) -> None:
 
 
 @command(
-    option("model", metavar="RUN", type=user_path, help="a run's folder, or a recipe's"),
+    option("model", metavar="RUN", type=user_path, help="folder of a run, or of a recipe: its lowest seed"),
     option("images", metavar="IMAGE", nargs="+", type=strip_quotes, help="JPEG, PNG, WebP, GIF or BMP files"),
     option("--top", type=int, default=5, metavar="K", help="classes per image (default: 5)"),
-    option("--confidence", type=float, metavar="SHARE", help="instead of K: the classes in the set for it, e.g. 0.9"),
+    option("--confidence", type=float, metavar="SHARE", help="print the prediction set for it, e.g. 0.9, instead of K"),
     option("--json", action="store_true", help="print JSON instead of a table"),
     DEVICE,
 )
@@ -166,7 +173,7 @@ def demo(options: Namespace) -> None:
 
 @command(
     RUN,
-    *(option(f"--{name}", metavar=form, help="saved for the next call") for name, form in DETAILS.items()),
+    *(option(f"--{name}", metavar=form, help="remembered for the next call") for name, form in DETAILS.items()),
     option("--to", metavar="FILE", type=user_path, default="hand_in.zip", help="default: hand_in.zip"),
 )
 def hand_in(options: Namespace) -> None:
@@ -213,7 +220,9 @@ def export_onnx(options: Namespace) -> None:
     print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB")
 
 
-@command(RUN, option("--images", type=int, default=10_000, help="only the first ones (default: all)"), DATA, DEVICE)
+@command(
+    RUN, option("--images", type=int, default=10_000, help="number of test images to use (default: all)"), DATA, DEVICE
+)
 def corruptions(options: Namespace) -> None:
     """Measure accuracy on corrupted images. Example: corruptions output/sprint"""
     folder = find_run(options.folder)

@@ -67,9 +67,11 @@ def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10
     all random states are unchanged. Raises UserError if the recipe has two optimizers or the rates are invalid."""
     recipe, device = training.recipe, training.device
     if recipe.muon_lr:
-        raise UserError(f"The range test is for recipes with one optimizer: {recipe.name} has Muon beside SGD.")
+        raise UserError(f"The range test is for recipes with one optimizer: {recipe.name} uses both SGD and Muon.")
     if not 0 < start_lr < end_lr < math.inf:
-        raise UserError(f"start_lr and end_lr must be finite, above 0 and rising, not {start_lr!r} and {end_lr!r}.")
+        raise UserError(
+            f"start_lr and end_lr must be finite, with 0 < start_lr < end_lr, not {start_lr!r} and {end_lr!r}."
+        )
     if not isinstance(steps, int) or steps < MIN_POINTS:
         raise UserError(f"steps must be a whole number of {MIN_POINTS} or more, not {steps!r}.")
     with warnings.catch_warnings():

@@ -42,7 +42,7 @@ class Augmentation:
     jitter: tuple[Fraction, Fraction, Fraction, Annotated[float, Field(ge=0, le=0.5)]] = (0.0, 0.0, 0.0, 0.0)
     # ... of brightness, contrast, saturation and hue
     jitter_probability: Probability = 1.0
-    erasing: Probability = 0.0  # of one rectangular hole of 2 to 30 % of the area (Zhong et al. 2020)
+    erasing: Probability = 0.0  # of one rectangular hole of 2 to 30% of the area (Zhong et al. 2020)
     hole_color: Literal["black", "mean"] = "black"  # of cutout and erasing; "mean" is 0 after normalisation
     cutmix_alpha: Rate | None = None  # of the Beta distribution of the mixing ratio (Yun et al. 2019)
     mix_probability: Probability = 1.0  # of applying CutMix to a batch
@@ -125,7 +125,7 @@ class Recipe:
         try:
             return JSON.validate_json(text)
         except ValidationError as error:
-            raise UserError(f"These are not the settings of a recipe ({explain(error)}).") from error
+            raise UserError(f"The recipe's settings are invalid ({explain(error)}).") from error
 
 
 JSON = TypeAdapter(Recipe)

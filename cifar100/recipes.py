@@ -21,7 +21,7 @@ RESNET56_MULTISTEP = Recipe(
     network="resnet56",
     epochs=100,
     batch_size=128,
-    lr=0.1,  # from the range test, 1e-4 to 1 in 200 steps
+    lr=0.1,  # from the report's range test, 1e-4 to 1 in 200 steps
     nesterov=True,
     schedule="multistep",
     milestones=(40, 70, 85),
@@ -110,7 +110,7 @@ RESNET18_CUTMIX = Recipe(
 # Ours.
 # ---------------------------------------------------------------------------------------------------
 
-# For two CPU cores. 8.75 epochs, as in the speedrun, gave 75.26 % and 74.98 % in two runs, too close to 75 %. The first
+# For two CPU cores. 8.75 epochs, as in the speedrun, gave 75.26% and 74.98% in two runs, too close to 75%. The first
 # half of the steps uses images of 20 and 24 pixels, which take half the time; coarse shapes are learned first.
 SPRINT = Recipe(
     name="sprint",
@@ -143,7 +143,7 @@ RESNET18_FAST = replace(
 )
 
 # The notebook's own: network and augmentation of the report, with Muon for the filters. Under this augmentation SGD
-# reaches 80 % on the training images; Muon reached 95 % under light augmentation.
+# reaches 80% on the training images; Muon reached 95% under light augmentation.
 RESNET56_MUON = replace(
     RESNET56_MULTISTEP,
     name="resnet56_muon",

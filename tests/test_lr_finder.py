@@ -262,7 +262,7 @@ def test_it_stops_where_the_loss_is_no_number():
 
 
 def test_two_optimizers_are_refused():
-    with pytest.raises(UserError, match="for recipes with one optimizer: smoke has Muon beside SGD"):
+    with pytest.raises(UserError, match="for recipes with one optimizer: smoke uses both SGD and Muon"):
         lr_range_test(make_training(replace(SHORT, muon_lr=0.1)))
 
 
@@ -270,7 +270,7 @@ def test_two_optimizers_are_refused():
     "rates", [(1.0, 0.1), (0.1, 0.1), (0.0, 1.0), (-1e-3, 1.0), (np.nan, 1.0), (1e-3, np.nan), (1e-3, np.inf)]
 )
 def test_rates_that_do_not_rise(rates):
-    with pytest.raises(UserError, match="start_lr and end_lr must be finite, above 0 and rising, not"):
+    with pytest.raises(UserError, match="start_lr and end_lr must be finite, with 0 < start_lr < end_lr, not"):
         lr_range_test(make_training(SHORT), *rates)
 
 

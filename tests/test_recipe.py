@@ -79,7 +79,7 @@ def test_unknown_recipe_names_the_nearest_and_all():
 
 def test_foreign_settings_are_refused():
     for settings in ({}, {"name": "x", "resolutions": []}, SPRINT.to_dict() | {"colour": 1}, [], "x"):
-        with pytest.raises(UserError, match="not the settings of a recipe"):
+        with pytest.raises(UserError, match="recipe's settings are invalid"):
             Recipe.from_json(json.dumps(settings))
 
 

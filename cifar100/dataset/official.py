@@ -21,7 +21,7 @@ REPOSITORY = "uoft-cs/cifar100"  # on the Hugging Face Hub, one Parquet file per
 ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"  # by the authors
 SILENCE = 30.0  # seconds to wait for their server
 WAYS_OUT = (
-    "Name the folder with the data (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
+    "Specify the folder with the data (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
     f"{ARCHIVE} by hand into ./data, or use the embedded sample with CIFAR100_DATA=sample."
 )
 
@@ -111,7 +111,7 @@ def download(folder: Path) -> None:
         for name, content in contents.items():  # the large file first: on a full disk nothing is written
             write_bytes(folder / name, content)
         return
-    raise UserError(f"Neither source gave CIFAR-100 ({'; '.join(failures)}). {WAYS_OUT}")
+    raise UserError(f"CIFAR-100 could not be downloaded from either source ({'; '.join(failures)}). {WAYS_OUT}")
 
 
 def fetch_archive() -> dict[str, bytes]:

@@ -49,16 +49,16 @@ def make_answer(predictor: Predictor, path: str) -> Shown:
 
 
 def describe_set(answer: Answer) -> str:
-    """A sentence about the confidence of the network. answer: for a confidence of 90 %."""
+    """A sentence about the confidence of the network. answer: for a confidence of 90%."""
     if answer.enough is None:
         return "The confidence has not been calibrated: run `evaluate --write`."
     if answer.doubt:
         return answer.doubt
     names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.enough]]
     if len(names) == 1:
-        return f"It is 90 % sure that this is: {names[0]}."
+        return f"It is 90% sure that this is: {names[0]}."
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"It is 90 % sure that this is one of {len(names)} classes: {', '.join(names[:NAMED])}{more}."
+    return f"It is 90% sure that this is one of {len(names)} classes: {', '.join(names[:NAMED])}{more}."
 
 
 def describe_superclass(ranking: list[Prediction]) -> str:

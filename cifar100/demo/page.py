@@ -22,7 +22,7 @@ CACHE_SECONDS = 3600  # until uploads and answers are deleted from the disk
 TITLE = "What does the network see?"
 LIMITS = (
     "The network knows **the 100 classes of CIFAR-100** and names five of them, whatever the image shows. The more "
-    "classes it needs to be 90 % sure, the less you should trust the answer. "
+    "classes it needs to be 90% sure, the less you should trust the answer. "
     f"It sees **{SIDE}x{SIDE} pixels** of the image's central square, so that small things are lost."
 )
 REASONS = (

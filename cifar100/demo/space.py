@@ -91,7 +91,7 @@ def check_push(name: str) -> str:
     from huggingface_hub import get_token
 
     if not NAME.fullmatch(name):
-        raise UserError(f"{name!r} names no Space: use USER/NAME, as on Hugging Face.")
+        raise UserError(f"{name!r} is not the name of a Space: use USER/NAME, as on Hugging Face.")
     token = get_token()
     if not token:
         raise UserError("There is no Hugging Face token: run `hf auth login`, or set HF_TOKEN.")

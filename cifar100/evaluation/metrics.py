@@ -43,7 +43,7 @@ def accuracies_by_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def class_intervals(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Wilson's 95 % interval of each class's accuracy: (classes, 2), from 0 to 1 for a class without images."""
+    """Wilson's 95% interval of each class's accuracy: (classes, 2), from 0 to 1 for a class without images."""
     right, classes = right_predictions(logits, labels), range(logits.shape[1])
     counts = [(int(right[labels == k].sum()), int((labels == k).sum())) for k in classes]
     return np.array([wilson_interval(*count) if count[1] else (0.0, 1.0) for count in counts])

@@ -38,7 +38,7 @@ def true_ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def fit_thresholds(
     probabilities: np.ndarray, labels: np.ndarray, penalty: float = PENALTY, free: int = FREE
 ) -> list[float]:
-    """The thresholds for a confidence of 1 %, 2 %, ... MOST %: of n scores the ceil((n + 1) * confidence)-th, rounded
+    """The thresholds for a confidence of 1%, 2%, ... MOST%: of n scores the ceil((n + 1) * confidence)-th, rounded
     up to 6 digits; if n is too small, a threshold that admits all classes."""
     scores = set_scores(probabilities, penalty, free)
     own = np.sort(np.take_along_axis(scores, true_ranks(probabilities, labels)[:, None] - 1, 1)[:, 0])

@@ -29,7 +29,7 @@ def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Pictur
         ax.xaxis.set_major_locator(MultipleLocator(0.25 if least > 0.2 else 0.5))
         ax.grid(axis="x", color="0.92")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
-    fig.supxlabel(f"accuracy with its 95 % interval; dashed: the mean, {mean:.1%}", fontsize=9)
+    fig.supxlabel(f"accuracy with its 95% interval; dashed: the mean, {mean:.1%}", fontsize=9)
     return fig
 
 

@@ -6,7 +6,7 @@ from matplotlib.ticker import PercentFormatter
 from cifar100.dataset.cifar import FINE_NAMES, readable
 from cifar100.explain.grad_cam import overlay
 from cifar100.figures.images import caption_predictions, plot_image_groups
-from cifar100.figures.style import TRAINING, Picture, make_figure
+from cifar100.figures.style import TRAINING, Picture, make_figure, percent
 
 
 def plot_grad_cam(
@@ -53,10 +53,11 @@ def plot_classification(
         ax.set_axis_off()
         ax.set_title(caption.replace("\n", " "), fontsize=9)
     best, bars = probabilities.argsort()[::-1][:5], axes[-1]
-    bars.barh(range(5), probabilities[best], color=[TRAINING, *["0.75"] * 4])
+    drawn = bars.barh(range(5), probabilities[best], color=[TRAINING, *["0.75"] * 4])
+    bars.bar_label(drawn, [percent(share) for share in probabilities[best]], padding=2, fontsize=8)
     bars.set_yticks(range(5), [readable(FINE_NAMES[k]) for k in best], fontsize=8)
     bars.invert_yaxis()
-    bars.set(xlim=(0, 1), xlabel="probability")
+    bars.set(xlim=(0, 1.35), xticks=(0, 0.5, 1), xlabel="probability")
     bars.xaxis.set_major_formatter(PercentFormatter(1))
     return fig
 

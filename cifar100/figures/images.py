@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 
 from cifar100.dataset.cifar import COARSE_NAMES, FINE_NAMES, readable
-from cifar100.figures.style import BY_SUPERCLASS, HELD, Picture, make_figure
+from cifar100.figures.style import BY_SUPERCLASS, HELD, Picture, make_figure, percent
 
 
 def show_images(ax, images: np.ndarray, columns: int, gap: int = 2) -> None:
@@ -101,7 +101,7 @@ def caption_predictions(
     """The caption and its colour for each prediction, with the true class if the prediction is incorrect."""
     captions, colours = [], []
     for k, (guess, label) in enumerate(zip(guesses, labels)):
-        caption = readable(FINE_NAMES[guess]) + ("" if confidence is None else f" {confidence[k]:.0%}")
+        caption = readable(FINE_NAMES[guess]) + ("" if confidence is None else f" {percent(confidence[k])}")
         captions.append(caption if guess == label else f"{caption}\nis: {readable(FINE_NAMES[label])}")
         colours.append("black" if guess == label else HELD)
     return captions, colours

@@ -86,10 +86,11 @@ def plot_receptive_fields(blocks: list[Block], image: np.ndarray, name: str) -> 
     for (stage, fields), shade in zip(stages.items(), np.linspace(0.15, 0.9, len(stages))):
         colour = matplotlib.colormaps["viridis_r"](shade)  # later stages are darker
         corner, size = (side - fields[-1]) / 2, fields[-1]
+        beyond = ", not drawn at the left" if size > 120 else ""
         left.add_patch(Rectangle((corner, corner), size, size, fill=False, edgecolor=colour, linewidth=2))
-        right.bar(range(start, start + len(fields)), fields, color=colour, label=f"{stage}: {size} px")
+        right.bar(range(start, start + len(fields)), fields, color=colour, label=f"{stage}: {size} px{beyond}")
         start += len(fields)
-    left.set(xlim=(-44, 76), ylim=(76, -44))
+    left.set(xlim=(-44, 76), ylim=(76, -44))  # 120 pixels
     left.set_axis_off()
     left.set_title("receptive fields of a central unit\n(larger ones extend beyond the image)", fontsize=9)
     right.axhline(whole, color="0.3", linestyle="--", linewidth=1)

@@ -79,10 +79,15 @@ def display_name(name: str) -> str:
     return re.sub(r"resnet(\d+)", r"ResNet-\1", name).replace("_", " ")
 
 
+def percent(share: float) -> str:
+    """A share, 0..1, in whole percents; ">99%" rather than a certainty that is none."""
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
 def keep_apart(points: np.ndarray, height: float, widths: np.ndarray | float = np.inf) -> np.ndarray:
     """The centres of labels, (N, 2), moved vertically until no two overlap. height: of each label; widths: (N,) or one
     for all; both in the units of the points."""
-    moved, widths = np.array(points, np.float64), np.broadcast_to(widths, len(points))
+    moved, widths = np.array(points, np.float64).reshape(-1, 2), np.broadcast_to(widths, len(points))
     for _ in range(200):
         overlaps = False
         for a, b in itertools.combinations(np.argsort(moved[:, 1], kind="stable"), 2):  # b is above

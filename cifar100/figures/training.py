@@ -46,19 +46,19 @@ def plot_history(
     dashed lines.
     """
     changes, levels = changes or {}, levels or {}
-    heights = (2.5, 2.7, 1.3, 2.5) if len(history) >= 10 else (3, 3, 1.6)
-    fig, axes = make_figure(9, sum(heights), title, len(heights), 1, height_ratios=heights)
-    loss, accuracy, rate, *end = axes
+    rows, columns = (2, 2) if len(history) >= 10 else (1, 3)
+    fig, axes = make_figure(10, 2.4 * rows + 0.4, title, rows, columns)
+    loss, accuracy, rate, *end = axes.flat
     draw_curves(loss, history, "loss")
     draw_curves(accuracy, history, "accuracy")
     loss.legend(frameon=False, fontsize=9, loc="upper right")
-    loss.set_ylabel("loss (cross-entropy)")
-    accuracy.set(ylabel="top-1 accuracy", ylim=(0, 1))
+    loss.set(xlabel="epoch", ylabel="loss (cross-entropy)")
+    accuracy.set(xlabel="epoch", ylabel="top-1 accuracy", ylim=(0, 1))
     mark_reached(accuracy, history)
     rates = [record.lr for record in history]
     in_steps = len(set(rates)) <= len(rates) / 2  # a step schedule, which falls by factors
     rate.plot(range(1, len(rates) + 1), rates, color="0.25", drawstyle="steps-pre" if in_steps else None)
-    rate.set(xlabel="epoch", ylabel="learning rate\nat the epoch's end", yscale="log" if in_steps else "linear")
+    rate.set(xlabel="epoch", ylabel="learning rate", yscale="log" if in_steps else "linear")
     rate.margins(y=0.15)
     loss.sharex(rate)
     accuracy.sharex(rate)
@@ -66,12 +66,12 @@ def plot_history(
         for ax in (loss, accuracy, rate):
             ax.axvline(epoch, color="0.5", linestyle=":", linewidth=1)
         place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0), "textcoords": "offset points"}
-        accuracy.annotate(change, (epoch, 0.03), fontsize=8, color="0.35", **place)
+        accuracy.annotate(change, (epoch, 0.03), rotation=90, fontsize=8, color="0.35", **place)
     for ax in end:
         draw_curves(ax, history[-min(30, len(history) // 2) :], "accuracy", ("eval",))
-        ax.set(xlabel="epoch, the last ones only", ylabel=f"top-1 accuracy,\n{history[0].eval_split}")
-    draw_levels([accuracy, *end], levels)
-    for ax in axes:
+        ax.set(xlabel="epoch, the last ones only", ylabel=f"{history[0].eval_split} accuracy")
+    draw_levels(end[0] if end else accuracy, levels)
+    for ax in axes.flat:
         ax.grid(axis="y", color="0.9")
         ax.xaxis.get_major_locator().set_params(integer=True)
     return fig
@@ -89,19 +89,18 @@ def draw_curves(ax, history: list[EpochRecord], quantity: str, kinds: tuple[str,
         ax.yaxis.set_major_formatter(PercentFormatter(1))
 
 
-def draw_levels(axes: list, levels: dict[str, float]) -> None:
-    """Draw dashed lines, labelled at the right of the last axes."""
-    for ax in axes:
-        for level in levels.values():
-            ax.axhline(level, color="0.35", linestyle="--", linewidth=1)
-    height = 0.13 * np.ptp(axes[-1].get_ylim())
+def draw_levels(ax, levels: dict[str, float]) -> None:
+    """Draw dashed lines, labelled at the right."""
+    for level in levels.values():
+        ax.axhline(level, color="0.35", linestyle="--", linewidth=1)
+    height = 0.13 * np.ptp(ax.get_ylim())
     for (name, level), (_, up) in zip(levels.items(), keep_apart([(0, level) for level in levels.values()], height)):
         place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8, "color": "0.35"}
-        axes[-1].annotate(f"{name}:\n{level:.2%}", (1.01, up), **place)
+        ax.annotate(f"{name}:\n{level:.2%}", (1.01, up), **place)
 
 
 def mark_reached(ax, history: list[EpochRecord]) -> None:
-    """Mark the first epoch that reaches 50, 60 and 70 %; if they are the same epoch, only the highest."""
+    """Mark the first epoch that reaches 50, 60 and 70%; if they are the same epoch, only the highest."""
     first = {}  # epoch -> accuracy
     for accuracy in (0.5, 0.6, 0.7):
         first |= {r.epoch: accuracy for r in [r for r in history if r.eval_accuracy >= accuracy][:1]}
@@ -112,21 +111,24 @@ def mark_reached(ax, history: list[EpochRecord]) -> None:
         ax.annotate(f"{accuracy:.0%}", place, **look)
 
 
-def plot_overview(accuracies: dict[str, list[float]], reported: dict[str, float]) -> Picture:
+def plot_overview(accuracies: dict[str, list[float]], reported: dict[str, float], asked: float) -> Picture:
     """Test accuracy by recipe, the best at the top: a dot per seed, a diamond for the recipe's report.
 
-    accuracies: recipe -> accuracy of each seed after the last epoch, 0..1; reported: recipe -> the report's best epoch.
+    accuracies: recipe -> accuracy of each seed after the last epoch, 0..1; reported: recipe -> the best epoch of its
+    report, which several recipes may share; asked: the accuracy that the course asks for.
     """
     means = {name: float(np.mean(accuracies[name])) for name in accuracies}
     order = sorted(means, key=means.get)
-    best, beaten = order[-1], sum(means[name] >= level for name, level in reported.items())
-    words = f"; {beaten} of {len(reported)} reports matched by the mean of our seeds" if reported else ""
+    best, reports = order[-1], set(reported.values())
+    beaten = {level for name, level in reported.items() if means[name] >= level}
+    words = f"; {len(beaten)} of {len(reports)} reports matched by the mean of our seeds" if reported else ""
     title = f"{display_name(best)}: {means[best]:.1%}{words}"
     fig, ax = make_figure(9, 1.3 + 0.33 * len(order), title, published=True)
     for row, name in enumerate(order):
         label = None if row else "a seed, after the last epoch"
         ax.scatter(accuracies[name], [row] * len(accuracies[name]), s=50, color=TRAINING, alpha=0.7, label=label)
         ax.annotate(f"{means[name]:.2%}", (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    ax.axvline(asked, color="0.35", linestyle="--", linewidth=1, label=f"the course asks for {asked:.0%}")
     if reported:
         look = {"marker": "D", "s": 45, "facecolor": "none", "edgecolor": HELD, "linewidth": 1.5}
         ax.scatter([*reported.values()], [*map(order.index, reported)], label="the report, its best epoch", **look)

@@ -168,5 +168,5 @@ def stack_images(sources: Sequence[ImageInput] | np.ndarray) -> np.ndarray:
     if is_array and sources.dtype == np.uint8 and sources.shape[1:] == (SIDE, SIDE, 3):
         return sources
     if not is_array and not isinstance(sources, (list, tuple)):
-        raise UserError("Several images are a list or an array (N, H, W, 3): put a single one into a list.")
+        raise UserError("Pass images as a list or an array (N, H, W, 3); put a single image into a list.")
     return np.array([shrink(open_image(source)) for source in sources], np.uint8).reshape(-1, SIDE, SIDE, 3)

@@ -2,7 +2,7 @@
 
 predictor = load_predictor("output/sprint")
 predictor.predict("cat.jpg")  # [("tiger", 88, 0.41), ("leopard", 42, 0.22), ...]
-predictor.answer("cat.jpg", confidence=0.9)  # all classes, and the size of the set for 90 %
+predictor.answer("cat.jpg", confidence=0.9)  # all classes, and the size of the set for 90%
 """
 
 import math
@@ -26,7 +26,7 @@ from cifar100.runs.answering import MOST, Answering
 from cifar100.runs.find import find_run
 from cifar100.runs.run import load_answering
 
-# An image is unknown if its set for 90 % has this many classes. Photographs of a rocket, a cup, a motorcycle and a lion
+# An image is unknown if its set for 90% has this many classes. Photographs of a rocket, a cup, a motorcycle and a lion
 # have one to four classes, a cat (not in CIFAR-100) nineteen; one in two hundred test images has fifteen. Sets for a
 # higher confidence are large for all images and are not used for this.
 UNKNOWN_FROM, UNKNOWN_PERCENT = 15, 90
@@ -100,7 +100,7 @@ def describe_doubt(classes: int) -> str | None:
     """classes: the size of an image's set for UNKNOWN_PERCENT."""
     if classes < UNKNOWN_FROM:
         return None
-    return f"It takes {classes} classes to be {UNKNOWN_PERCENT} % sure: it does not know this."
+    return f"It takes {classes} classes to be {UNKNOWN_PERCENT}% sure: it does not know this."
 
 
 def check_top(top_k: int) -> None:

@@ -51,7 +51,7 @@ class Session:
         return (running_folder(self.run) / "checkpoint.pt").exists()
 
     def __str__(self) -> str:
-        does = "is trained" if self.trains else "was trained before and is loaded"
+        does = "will be trained" if self.trains else "was trained before and will be loaded"
         return f"{self.recipe.name}, seed {self.recipe.seed}, {does}, on {self.device}.\nThe run: {self.run}"
 
 
@@ -71,7 +71,7 @@ def start_session(
     check_mounted(own)
     chosen, image = find_recipe("smoke" if sample else recipe, seed=seed), absolute(picture, started)
     if image and not image.is_file():
-        raise UserError(f"PICTURE names {image}, which is not there: write its whole path, or leave PICTURE empty.")
+        raise UserError(f"PICTURE was not found: {image}. Give its full path, or leave PICTURE empty.")
 
     may_train = train == "yes" or train == "auto" and (sample or device.type != "cpu")
     places = [own] if sample else [own, OUTPUT]
@@ -84,8 +84,8 @@ def start_session(
     if may_train:
         return Session(chosen, device, own, True, image)
     raise UserError(
-        f"{chosen.name}, seed {seed}, has no finished run with weights in {own}, and nothing may be trained here: set "
-        "TRAIN to yes to train it all the same, or choose another RECIPE or SEED."
+        f"{chosen.name}, seed {seed}, has no finished run with weights in {own}, and nothing is trained without a "
+        "GPU or with TRAIN set to no: set TRAIN to yes to train it, or choose another RECIPE or SEED."
     )
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, Images, readable
 from cifar100.explain.grad_cam import explain_stages
 from cifar100.figures.explanation import plot_classification, plot_showcase
-from cifar100.figures.style import Picture, save_figure
+from cifar100.figures.style import Picture, percent, save_figure
 
 SHOWN_CLASSES = range(0, 100, 18)  # apple, caterpillar, hamster, orchid, seal, train
 
@@ -47,7 +47,8 @@ def save_showcase(
             path = Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}_{case}.png"
             save_figure(plot_classification(image, shares, maps, title), path)
             chosen.append(index)
-            captions.append(f"{called}, {case}: {readable(FINE_NAMES[shares.argmax()])} {shares.max():.0%}")
+            answer = "" if shares.argmax() == label else f" taken for {readable(FINE_NAMES[shares.argmax()])},"
+            captions.append(f"{called}, {case}:{answer} {percent(shares.max())}")
             sheet.append(list(maps.values())[0])
     typical = plot_showcase(test.images[chosen[:8:2]], captions[:8:2], np.stack(sheet[:8:2]), f"Where {name} looks")
     save_figure(typical, Path(folder).with_name("grad_cam.png"))  # for the README

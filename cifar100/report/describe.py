@@ -45,7 +45,7 @@ def format_accuracy(runs: list[Run], which: str = "final") -> str:
 
 
 def format_times(runs: list[Run]) -> str:
-    """The time of a run on a GPU and on a CPU; a range if the runs differ by more than 10 %."""
+    """The time of a run on a GPU and on a CPU; a range if the runs differ by more than 10%."""
     seconds = {"GPU": [], "CPU": []}
     for run in runs:
         seconds["CPU" if "cpu" in run.metrics["hardware"].split(", ") else "GPU"].append(run.metrics["seconds"])

@@ -48,7 +48,7 @@ def save_details(root: Path = ROOT, **details: str | None) -> None:
         home, form = ADDRESSES[name]
         given[name] = re.sub(rf"^({home})?([\w.-]+/[\w.-]+?)(\.git)?/?$", rf"{home}\2", given[name])
         if not re.fullmatch(form, given[name]):
-            raise UserError(f"{given[name]!r} is no address of a {name}: give OWNER/NAME, as on {home}.")
+            raise UserError(f"{given[name]!r} is not the address of a {name}: give OWNER/NAME, as on {home}.")
     known = load_details(root)
     if known | given != known:
         kept = {name: text for name, text in (known | given).items() if text}

@@ -21,7 +21,7 @@ class Reported:
 
 
 RESNET56 = Reported("CIFAR-100 Image Classification with ResNet-56 (Subhajit)", 100, 0.7384, 0.7368)
-STOPPED, ELSEWHERE = " best, in a log that ends at epoch 103", " best, elsewhere in its repository"
+STOPPED, ELSEWHERE = " best, in a log that ends at epoch 103", " best, from another file of its repository"
 SPACE = "https://huggingface.co/spaces/AsangSingh/ResNet_CIFAR100"
 CUTMIX = "[ResNet-18, CIFAR-100 Classification (From Scratch, 150 Epochs)](https://github.com/SXD390/ERA_CIFAR_100_ResNET_18)"
 REPORTED = {  # by the recipe that reproduces the report, or improves on it

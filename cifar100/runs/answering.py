@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
-MOST = 99  # percent: there is a threshold for a confidence of 1 %, 2 %, ... MOST %
+MOST = 99  # percent: there is a threshold for a confidence of 1%, 2%, ... MOST%
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))

@@ -96,7 +96,7 @@ def take_place(folder: Path) -> None:
     run = Run.load(running)
     right = folder.name == f"seed{run.recipe.seed}" and run.recipe.name in folder.parts[-3:-1]
     if run.weights is None or not right:
-        raise UserError(f"{running} is not the complete run of its metrics.json: delete that folder.")
+        raise UserError(f"{running} is incomplete, or does not match its metrics.json: delete that folder.")
     with clear_errors(folder):
         for path in running.iterdir():
             if path.name not in RUN_FILES:  # the checkpoint, and temporary files of a crash

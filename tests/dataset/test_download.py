@@ -166,7 +166,8 @@ def test_what_the_hub_does_not_give_is_said_in_one_sentence_and_nothing_is_left(
     with serving(change(parquet_files), **manner) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         with pytest.raises(
-            UserError, match=f"Neither source gave CIFAR-100 .*{words}.* by hand .*CIFAR100_DATA=sample"
+            UserError,
+            match=f"CIFAR-100 could not be downloaded from either source .*{words}.* by hand .*CIFAR100_DATA=sample",
         ) as caught:
             cifar.load_split("test")
     assert "\n" not in str(caught.value) and not Path("data").exists()

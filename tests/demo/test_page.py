@@ -80,9 +80,9 @@ def test_a_sentence_says_how_sure_it_is(models):
     answer = load_predictor(models["second"], "cpu").answer(load_drawings()["clock"])._replace(doubt=None)
     names = [prediction.class_name.replace("_", " ") for prediction in answer.ranking]
     said = {
-        1: f"It is 90 % sure that this is: {names[0]}.",
-        2: f"It is 90 % sure that this is one of 2 classes: {names[0]}, {names[1]}.",
-        7: f"It is 90 % sure that this is one of 7 classes: {', '.join(names[:5])} and 2 more.",
+        1: f"It is 90% sure that this is: {names[0]}.",
+        2: f"It is 90% sure that this is one of 2 classes: {names[0]}, {names[1]}.",
+        7: f"It is 90% sure that this is one of 7 classes: {', '.join(names[:5])} and 2 more.",
     }
     for enough, sentence in said.items():
         assert answers.describe_set(answer._replace(enough=enough)) == sentence

@@ -85,7 +85,7 @@ def test_a_set_has_the_classes_up_to_its_threshold(evaluated, confidence):
         assert answer.enough == sum(score <= threshold + 1e-12 for score in scores)
         classes = sum(score <= at_ninety + 1e-12 for score in scores)
         assert classes >= UNKNOWN_FROM  # an untrained network knows nothing
-        assert answer.doubt == f"It takes {classes} classes to be 90 % sure: it does not know this."
+        assert answer.doubt == f"It takes {classes} classes to be 90% sure: it does not know this."
     nn.init.zeros_(predictor.network.head.weight)
     with torch.no_grad():
         predictor.network.head.bias.copy_(torch.eye(100)[7] * 500)

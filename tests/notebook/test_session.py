@@ -58,7 +58,7 @@ def test_paths_count_from_where_the_user_stands_and_stay(place):
         choose_data(' "my data" ' if folder == desk else "", folder)
         assert os.environ["CIFAR100_DATA"] == str(desk / "my data")
     assert start_session(desk, NAME, train="yes", output="runs").output == desk / "runs"
-    with pytest.raises(UserError, match=f"PICTURE names {desk}/cat.jpg, which is not there"):
+    with pytest.raises(UserError, match=f"PICTURE was not found: {desk}/cat.jpg"):
         start_session(desk, NAME, picture="cat.jpg")
 
 

@@ -89,7 +89,7 @@ def test_a_reports_number_stands_beside_ours(tmp_path):
     table = render_results(groups_in(tmp_path))
     row = "| `resnet56_multistep` | 100 | **74.00%** | 73.84% best, 73.68% last, 100 epochs | 1 min 30 s on a GPU |"
     assert row in table.replace("\u00a0", " ").splitlines()
-    assert "1 of these 2 recipes reach it, all but `sprint` (72.90%)" in table
+    assert "The mean of 1 of these 2 recipes reaches it, all but `sprint` (72.90%)" in table
     assert "; `resnet18_cutmix`: [ResNet-18, CIFAR-100 Cl" in table
     assert set(REPORTED) <= set(RECIPES) and all(0.7 < value.best < 0.8 for value in REPORTED.values())
 
@@ -104,10 +104,10 @@ def test_the_first_screen_has_four_rows_and_the_notebooks_recipe_first(tmp_path)
         make_run(tmp_path, RECIPES[name], [accuracy])
     table = render_headline(groups_in(tmp_path)).replace("\u00a0", " ")
     _, _, first, best, fast, small, _, machines = table.splitlines()
-    assert "`resnet56_multistep` | **73.00% ± 1.00 (3 seeds)**: 72.00%, 74.00%, 73.00% | 73.84% |" in first
+    assert "`resnet56_multistep` | **73.00% ± 1.00**: 72.00%, 74.00%, 73.00% | 73.84% |" in first
     assert first.endswith("| 1 min 0 s to 2 min 0 s on a GPU; 1 h 0 min on a CPU |")
-    assert "most accurate: `resnet18_cutmix`" in best and "`resnet18_fast`" in fast and "`sprint`" in small
-    assert machines == "Measured on: abacus; slide rule, cpu."
+    assert "The most accurate: `resnet18_cutmix`" in best and "`resnet18_fast`" in fast and "`sprint`" in small
+    assert machines == "Hardware: abacus; slide rule."
     make_run(tmp_path, RECIPES["resnet56_muon"], [0.745])
     assert "`resnet56_muon` | **74.50%** | 73.84% |" in render_headline(groups_in(tmp_path)).splitlines()[2]
 
