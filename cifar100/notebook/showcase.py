@@ -47,8 +47,8 @@ def save_showcase(
             path = Path(folder) / f"class_{label:03}_{FINE_NAMES[label]}_{case}.png"
             save_figure(plot_classification(image, shares, maps, title), path)
             chosen.append(index)
-            answer = "" if shares.argmax() == label else f" taken for {readable(FINE_NAMES[shares.argmax()])},"
-            captions.append(f"{called}, {case}:{answer} {percent(shares.max())}")
+            answer = "" if shares.argmax() == label else f"taken for {readable(FINE_NAMES[shares.argmax()])}, "
+            captions.append(f"{called}, {case}\n{answer}{percent(shares.max())}")
             sheet.append(list(maps.values())[0])
     typical = plot_showcase(test.images[chosen[:8:2]], captions[:8:2], np.stack(sheet[:8:2]), f"Where {name} looks")
     save_figure(typical, Path(folder).with_name("grad_cam.png"))  # for the README

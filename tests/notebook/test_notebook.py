@@ -87,10 +87,13 @@ def test_the_pipeline_in_chapter_3_is_the_recipes():
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """The project's files as git knows them, made SMALL, and a folder in which a user stands."""
+    """The project's own files, made SMALL, and a folder in which a user stands."""
     folder = tmp_path_factory.mktemp("copy") / "project"
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(lambda name: (ROOT / name).is_file(), listed.splitlines()):
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    if not listed:  # an unpacked zip
+        files = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+        listed = [name for name in files if name.parts[0] not in (".venv", "data")]
+    for name in filter(lambda name: (ROOT / name).is_file(), listed):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     for path, (old, new) in SMALL.items():
