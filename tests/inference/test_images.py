@@ -184,7 +184,7 @@ def test_images_are_stacked_and_thirty_two_pixels_stay_as_they_are():
     np.testing.assert_array_equal(stack_images(images / 255), images)
     assert stack_images(images) is images and stack_images([]).shape == (0, 32, 32, 3)
     for single in ("cat.png", b"cat", images[0], Image.new("L", (1, 1))):
-        with pytest.raises(UserError, match="put a single one into a list"):
+        with pytest.raises(UserError, match="put a single image into a list"):
             stack_images(single)
 
 

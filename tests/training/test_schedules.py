@@ -25,8 +25,13 @@ def test_triangle_equals_its_closed_form_at_every_step():
             scheduler.step()
 
 
-CLOSED_FORMS = {
-    "multistep": lambda s, total, warm, per_epoch: 0.2 ** sum(s >= m * per_epoch for m in (4, 7, 8.5)),
+def multistep(gamma, milestones):
+    return lambda s, total, warm, per_epoch: gamma ** sum(s >= m * per_epoch for m in milestones)
+
+
+CLOSED_FORMS = {  # of a recipe, or of a schedule
+    "resnet56_multistep": multistep(0.2, (4, 7, 8.5)),
+    "resnet56_muon": multistep(0.4, (2, 4.5, 6.5, 8, 9.2)),
     "cosine": lambda s, total, warm, per_epoch: (
         1 / warm + (1 - 1 / warm) * s / warm
         if s < warm
@@ -40,16 +45,18 @@ CLOSED_FORMS = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.schedule in CLOSED_FORMS])
+@pytest.mark.parametrize(
+    "name", [name for name in RECIPES if {name, RECIPES[name].schedule} & set(CLOSED_FORMS)]
+)
 def test_schedule_equals_its_closed_form_at_every_epoch(name):
     recipe = find_recipe(name, epochs=10)
     per_epoch, total = 40, 400
-    warm = recipe.warmup * total
+    warm, form = recipe.warmup * total, CLOSED_FORMS.get(name) or CLOSED_FORMS[recipe.schedule]
     optimizer = make_optimizers(model.resnet20(), recipe)[0]
     (scheduler,) = make_schedulers([optimizer], recipe, per_epoch)
     for step in range(total):
         if step % per_epoch == 0 or step == total - 1:
-            expected = recipe.lr * CLOSED_FORMS[recipe.schedule](step, total, warm, per_epoch)
+            expected = recipe.lr * form(step, total, warm, per_epoch)
             assert optimizer.param_groups[0]["lr"] == pytest.approx(expected, rel=1e-6), step
             assert optimizer.param_groups[0]["momentum"] == recipe.momentum
         optimizer.step()
