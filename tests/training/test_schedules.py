@@ -45,9 +45,7 @@ CLOSED_FORMS = {  # of a recipe, or of a schedule
 }
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in RECIPES if {name, RECIPES[name].schedule} & set(CLOSED_FORMS)]
-)
+@pytest.mark.parametrize("name", [name for name in RECIPES if {name, RECIPES[name].schedule} & set(CLOSED_FORMS)])
 def test_schedule_equals_its_closed_form_at_every_epoch(name):
     recipe = find_recipe(name, epochs=10)
     per_epoch, total = 40, 400
