@@ -32,16 +32,21 @@ def list_events(recipe: Recipe) -> dict[float, str]:
     return rates | {until * recipe.epochs: f"{side} px" for (until, _), side in zip(recipe.resolutions, sides)}
 
 
-def list_accuracies(runs: list[Run], which: str = "final") -> list[float]:
-    """The test accuracies, 0..1, of the "final" or the "best" epoch."""
-    return [run.metrics[which]["test_accuracy"] for run in runs]
+def list_accuracies(runs: list[Run]) -> list[float]:
+    """The test accuracies after the last epoch, 0..1."""
+    return [run.metrics["final"]["test_accuracy"] for run in runs]
 
 
-def format_accuracy(runs: list[Run], which: str = "final") -> str:
-    """The mean, and for several seeds the standard deviation and their number."""
-    values = list_accuracies(runs, which)
-    mean = f"{statistics.mean(values):.2%}"
-    return f"{mean} ± {statistics.stdev(values) * 100:.2f} ({len(values)} seeds)" if len(values) > 1 else mean
+def format_mean(runs: list[Run]) -> str:
+    """The mean accuracy, and for several seeds the standard deviation."""
+    values = list_accuracies(runs)
+    spread = f" ± {statistics.stdev(values) * 100:.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2%}{spread}"
+
+
+def format_accuracy(runs: list[Run]) -> str:
+    """The mean accuracy, and for several seeds the standard deviation and their number."""
+    return format_mean(runs) + (f" ({len(runs)} seeds)" if len(runs) > 1 else "")
 
 
 def format_times(runs: list[Run]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cifar100.errors import UserError
 from cifar100.files import load_json, write_text
 from cifar100.recipes import RECIPES
-from cifar100.report.describe import format_accuracy, format_times, list_accuracies, list_events
+from cifar100.report.describe import format_accuracy, format_mean, format_times, list_accuracies, list_events
 from cifar100.report.hand_in import GITHUB, LOG, NOTEBOOK, load_details, load_handed, render_list, render_submission
 from cifar100.report.published import group_by_recipe, is_published, load_published
 from cifar100.report.reported import ASKED_FOR, REPORTED, list_levels
@@ -84,7 +84,7 @@ def render_headline(groups: Groups) -> str:
         seeds = ", ".join(f"{accuracy:.2%}" for accuracy in list_accuracies(groups[name]))
         each = f": {seeds}" if len(groups[name]) > 1 else ""
         report = f"{REPORTED[name].best:.2%}" if name in REPORTED else "-"
-        accuracy = f"**{format_accuracy(groups[name]).split(' (')[0]}**{each}"  # each seed follows, so not how many
+        accuracy = f"**{format_mean(groups[name])}**{each}"
         lines.append(f"| {words[name]}: `{name}` | {accuracy} | {report} | {format_times(groups[name])} |")
     machines = {run.metrics["hardware"].replace(", cpu", "") for name in words for run in groups.get(name, [])}
     return "\n".join([*lines, "", f"Hardware: {'; '.join(sorted(machines))}.", ""])
