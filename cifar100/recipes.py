@@ -142,7 +142,7 @@ RESNET18_FAST = replace(
     label_smoothing=0.2,
 )
 
-# The notebook's own: network and augmentation of the report, with Muon for the filters. Under this augmentation SGD
+# The network and the augmentation of the report, with Muon for the filters. Under this augmentation SGD
 # reaches 80% on the training images; Muon reached 95% under light augmentation.
 RESNET56_MUON = replace(
     RESNET56_MULTISTEP,
