@@ -43,7 +43,7 @@ def label_transform(name: str, augmentation: Augmentation) -> str:
             f"shift ±{a.shift:.0%}, zoom {a.scale[0]:g}\nto {a.scale[1]:g}, rotate ±{a.rotation:g}°"
         ),
         "cutout": f"hole of {a.cutout}x{a.cutout}",
-        "colour jitter": f"brightness, contrast, satu-\nration ±{a.jitter[0]:.0%}, hue ±{a.jitter[3]:g}",
+        "colour jitter": f"brightness, contrast,\nsaturation ±{a.jitter[0]:.0%}, hue ±{a.jitter[3]:g}",
         "erasing": "one rectangular hole",
     }
     return labels[name]

@@ -24,9 +24,8 @@ def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Pictur
             ax.plot(intervals[k], (place, place), color=TRAINING, linewidth=2.5, alpha=0.4, solid_capstyle="butt")
             ax.plot(accuracies[k], place, "o", color=TRAINING, markersize=5)
         ax.set_yticks(range(25), [readable(FINE_NAMES[k]) for k in part], fontsize=8)
-        least = np.nanmin(intervals[known]) - 0.03
-        ax.set(xlim=(least, 1.02), ylim=(24.6, -0.6))
-        ax.xaxis.set_major_locator(MultipleLocator(0.25 if least > 0.2 else 0.5))
+        ax.set(xlim=(0, 1.02), ylim=(24.6, -0.6))
+        ax.xaxis.set_major_locator(MultipleLocator(0.5))
         ax.grid(axis="x", color="0.92")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
     fig.supxlabel(f"accuracy with its 95% interval; dashed: the mean, {mean:.1%}", fontsize=9)
@@ -66,10 +65,9 @@ def plot_reliability(curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]
 
     curves: version -> (confidence, accuracy, count), (bins,) each; errors: version -> expected calibration error, 0..1.
     """
-    (first, before), (last, after) = list(errors.items())[0], list(errors.items())[-1]
-    confidence, accuracy, count = curves[first]
-    kind = "Overconfident" if np.nansum((confidence - accuracy) * count) > 0 else "Underconfident"
-    title = f"{kind}: calibration error {before:.1%}; {last} leaves {after:.1%}"
+    confidence, accuracy, count = next(iter(curves.values()))
+    sure, right = (np.nansum(share * count) / count.sum() for share in (confidence, accuracy))
+    title = f"{'Over' if sure > right else 'Under'}confident: {sure:.1%} confident on average, {right:.1%} correct"
     grid = {"sharex": True, "sharey": "row", "height_ratios": (3, 1), "squeeze": False}
     fig, axes = make_figure(9, 4.4, title, 2, len(curves), **grid)
     for (upper, lower), (name, (confidence, accuracy, count)) in zip(axes.T, curves.items()):
