@@ -24,6 +24,7 @@ STOPPED, ELSEWHERE = " best, in a log that ends at epoch 103", " best, from anot
 SPACE = "https://huggingface.co/spaces/AsangSingh/ResNet_CIFAR100"
 CUTMIX = "[ResNet-18, CIFAR-100 Classification (From Scratch, 150 Epochs)](https://github.com/SXD390/ERA_CIFAR_100_ResNET_18)"
 REPORTED = {  # by the recipe that reproduces the report, or improves on it
+    "resnet56_200": RESNET56,
     "resnet56_muon": RESNET56,
     "resnet56_multistep": RESNET56,
     "resnet56_cosine": Reported("ResNet CIFAR-100 Training Assignment", 0.7319, note=STOPPED),

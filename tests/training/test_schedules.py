@@ -31,6 +31,7 @@ def multistep(gamma, milestones):
 
 CLOSED_FORMS = {  # of a recipe, or of a schedule
     "resnet56_multistep": multistep(0.2, (4, 7, 8.5)),
+    "resnet56_200": multistep(0.2, (4, 7, 8.5)),
     "resnet56_muon": multistep(0.4, (2, 4.5, 6.5, 8, 9.2)),
     "cosine": lambda s, total, warm, per_epoch: (
         1 / warm + (1 - 1 / warm) * s / warm
