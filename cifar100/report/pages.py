@@ -118,9 +118,11 @@ def render_results(groups: Groups) -> str:
     count = f"{len(means) - len(missed)} of these {len(means)} recipes"
     target = f"The course asks for {ASKED_FOR:.0%}. The mean of {count} reaches it"
     target += f", all but {', '.join(missed)}." if missed else "."
-    reports = "; ".join(f"`{name}`: {report.title}" for name, report in REPORTED.items() if name != OWN[0])
-    improved = " (`{}` starts from that of `{}`)".format(*OWN) if OWN[0] in groups else ""
-    reports = f"The reports, by the recipe that reproduces each{improved}: {reports}."
+    reproduced = {report.title: name for name, report in REPORTED.items()}  # the last one with this report
+    reports = "; ".join(f"`{name}`: {title}" for title, name in reproduced.items())
+    sources = {name: reproduced[REPORTED[name].title] for name in groups if name in REPORTED}
+    improved = "; ".join(f"`{name}` starts from that of `{first}`" for name, first in sources.items() if name != first)
+    reports = f"The reports, by the recipe that reproduces each{improved and f' ({improved})'}: {reports}."
     return "\n".join([*lines, "", target, "", reports, ""])
 
 
