@@ -140,7 +140,7 @@ class SprintNet(nn.Module):
         filters = (vectors / (variances + epsilon).sqrt()).T.reshape(12, 3, 2, 2)
         self.stem.weight.copy_(torch.cat((filters, -filters)))
 
-    def forward(self, images: Tensor) -> Tensor:  # (N, 3, H, W), H and W at least 20 -> (N, num_classes)
+    def forward(self, images: Tensor) -> Tensor:  # (N, 3, H, W), H and W at least 9 -> (N, num_classes)
         return self.classify(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:  # -> (N, 768), the input of the head

@@ -39,7 +39,7 @@ def carry_out(parser: argparse.ArgumentParser, arguments: list[str] | None = Non
             sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
-        print("\nStopped. The finished epochs of a training run are saved: continue it with --resume.", file=sys.stderr)
+        print("\nStopped. To continue a training run after its last finished epoch: train --resume.", file=sys.stderr)
         return STOPPED
     except Exception as error:
         if os.environ.get(SWITCH) == "1":

@@ -24,7 +24,6 @@ def run_bench(
     device: str | None = None,
     num_workers: int | None = None,
     compile: bool = True,
-    seconds: float = SECONDS,
 ) -> str:
     """Images per second of the input pipeline, the training step and the evaluation at 32x32 pixels, and the estimated
     time of an epoch and of a run. It uses the embedded sample, whose images take as long as CIFAR-100's."""
@@ -38,9 +37,9 @@ def run_bench(
     works = {
         "pipeline": (make_inputs_forever(training), len),
         "training step": (itertools.repeat(batch), lambda batch: take_step(training, *batch)),
-        "evaluation": (images.split(500), lambda part: len(predict_logits(training.network, part))),
+        "evaluation": (itertools.cycle(images.split(500)), lambda part: len(predict_logits(training.network, part))),
     }
-    rates = {name: measure_rate(*work, chosen, seconds) for name, work in works.items()}
+    rates = {name: measure_rate(*work, chosen, SECONDS) for name, work in works.items()}
     parts = [1 / rates["training step"], 1 / rates["pipeline"]]
     per_image = max(parts) if loader.num_workers else sum(parts)  # workers run in parallel
     training_seconds, evaluation_seconds = SIZES["train"] * per_image, SIZES["test"] / rates["evaluation"]
@@ -78,15 +77,11 @@ def take_step(training: Training, inputs: torch.Tensor, targets: torch.Tensor) -
 
 
 def measure_rate(
-    items: Iterable,
-    work: Callable[..., int],
-    device: torch.device,
-    seconds: float = SECONDS,
-    warm_up: int = WARM_UP,
+    items: Iterable, work: Callable[..., int], device: torch.device, seconds: float, warm_up: int = WARM_UP
 ) -> float:
-    """Images per second of `work`, which takes an item and returns its number of images. The first `warm_up` items, in
-    which memory is allocated and code compiled, are not timed."""
-    items = itertools.cycle(items) if isinstance(items, tuple) else iter(items)
+    """Images per second of `work`, which takes an item and returns its number of images. items: without end. The first
+    `warm_up` of them, in which memory is allocated and code compiled, are not timed."""
+    items = iter(items)
     for item in itertools.islice(items, warm_up):
         work(item)
     synchronise(device)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from cifar100.dataset.cifar import SIZES, find_folder, find_split, is_sample
+from cifar100.dataset.cifar import SIZES, find_folder, find_split, is_sample, name_data
 from cifar100.device import (
     INCORRECT_BFLOAT16,
     choose_device,
@@ -37,16 +37,17 @@ def check(
     precision = name_precision(choose_precision(chosen))
     right = not has_bfloat16(chosen) or convolves_correctly(torch.bfloat16)
     yield "precision", right, precision if right else f"{precision}. {INCORRECT_BFLOAT16}: a newer one may be correct"
-    for what, folder in (("output", Path(output)), ("data", find_folder(data))):
+    written = {"output": Path(output)} if name_data(data) else {"output": Path(output), "data": find_folder()}
+    for what, folder in written.items():
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
         free, writable = shutil.disk_usage(there).free / 1e9, os.access(there, os.W_OK)
         text = f"{free:.1f} GB free for {folder}" + ("" if writable else ", which is not writable")
-        yield f"disk, {what}", free >= NEEDED_GB and (writable or what == "data"), text
+        yield f"disk, {what}", free >= NEEDED_GB and writable, text
     if is_sample(data):
         yield "data", True, "the embedded sample"
     elif all(find_split(split, find_folder(data)) for split in SIZES):
         yield "data", True, f"CIFAR-100 in {find_folder(data)}"
     else:
-        named = data or os.environ.get("CIFAR100_DATA")
+        named = name_data(data)
         text = "holds no CIFAR-100" if named else "holds no CIFAR-100 yet: the first training run downloads it"
         yield "data", not named, f"{find_folder(data)} {text}"

@@ -20,7 +20,7 @@ from cifar100.report.hand_in import load_details, pack, render_list, save_detail
 from cifar100.report.pages import write_all
 from cifar100.report.published import group_by_recipe, load_published
 from cifar100.report.run_pages import render_section
-from cifar100.runs.find import find_run
+from cifar100.runs.find import find_run, find_seeds
 from cifar100.runs.run import Run
 
 COMMANDS: dict[str, tuple[Callable[[Namespace], None], tuple]] = {}  # name -> (function, options)
@@ -44,7 +44,7 @@ def option(*names: str, **settings) -> Callable[[ArgumentParser], object]:
 # The details of a submission, and the options that several commands share
 DETAILS = {"name": "TEXT", "course": "TEXT", "repository": "OWNER/NAME", "space": "USER/NAME", "assistants": "TEXT"}
 RECIPE = option("recipe", metavar="RECIPE", help=", ".join(RECIPES))
-RUN = option("folder", metavar="RUN", type=user_path, help="folder of a run, or of a recipe: its lowest seed")
+RUN = option("folder", metavar="RUN", type=user_path, help="folder of a run, or of a recipe (for its lowest seed)")
 DATA = option("--data", metavar="FOLDER", help="folder with CIFAR-100, or sample for the embedded sample")
 OUTPUT = option(
     "--output", metavar="FOLDER", type=user_path, default="output", help="folder of all runs (default: output)"
@@ -112,21 +112,24 @@ def train(options: Namespace) -> None:
 def evaluate(options: Namespace) -> None:
     """Evaluate a finished run. Example: evaluate output/sprint"""
     from cifar100.evaluation.logits import evaluate_run
-    from cifar100.evaluation.summary import save_evaluation, summarise_evaluation
-    from cifar100.report.evaluation import describe
+    from cifar100.evaluation.metrics import summarise_predictions
+    from cifar100.evaluation.summary import describe_evaluation, save_evaluation, summarise_evaluation
 
     result = evaluate_run(find_run(options.folder), options.data, options.device, options.batch_size)
     if options.write:
-        save_evaluation(result, summarise_evaluation(result))
+        summary = summarise_evaluation(result)
+        save_evaluation(result, summary)
         print(f"Written: {result.run.folder / 'metrics.json'}")
-    print(*describe(result), sep="\n")
+    else:
+        summary = summarise_predictions(result.logits, result.data.fine)
+    print(*describe_evaluation(result.run, summary), sep="\n")
 
 
 @command(
-    option("model", metavar="RUN", type=user_path, help="folder of a run, or of a recipe: its lowest seed"),
+    RUN,
     option("images", metavar="IMAGE", nargs="+", type=strip_quotes, help="JPEG, PNG, WebP, GIF or BMP files"),
     option("--top", type=int, default=5, metavar="K", help="classes per image (default: 5)"),
-    option("--confidence", type=float, metavar="SHARE", help="print the prediction set for it, e.g. 0.9, instead of K"),
+    option("--confidence", type=float, metavar="P", help="print the prediction set at this confidence, e.g. 0.9"),
     option("--json", action="store_true", help="print JSON instead of a table"),
     DEVICE,
 )
@@ -136,14 +139,14 @@ def predict(options: Namespace) -> None:
     from cifar100.inference.predictor import check_top
 
     check_top(options.top)
-    predictor, by_set = load_predictor(options.model, options.device), options.confidence is not None
+    predictor, by_set = load_predictor(options.folder, options.device), options.confidence is not None
     if by_set and predictor.answering is None:
-        raise UserError(f"{options.model} has not been evaluated: run `python -m cifar100 evaluate RUN --write`.")
+        raise UserError(f"{options.folder} has not been evaluated: run `python -m cifar100 evaluate RUN --write`.")
     # On Windows the shell does not expand patterns such as *.jpg.
     images = [found for text in options.images for found in sorted(glob(text)) or [text]]
     answers = {}
     for path, answer in zip(images, predictor.answer_batch(images, options.confidence if by_set else 0.9)):
-        classes = answer.ranking[: answer.enough if by_set else options.top]
+        classes = answer.ranking[: answer.set_size if by_set else options.top]
         answers[path] = {"doubt": answer.doubt, "classes": [own._asdict() for own in classes]}
     if options.json:
         print(json.dumps(answers, indent=2))
@@ -173,7 +176,7 @@ def demo(options: Namespace) -> None:
 
 @command(
     RUN,
-    *(option(f"--{name}", metavar=form, help="remembered for the next call") for name, form in DETAILS.items()),
+    *(option(f"--{name}", metavar=form, help="saved in submission.json") for name, form in DETAILS.items()),
     option("--to", metavar="FILE", type=user_path, default="hand_in.zip", help="default: hand_in.zip"),
 )
 def hand_in(options: Namespace) -> None:
@@ -209,7 +212,7 @@ def export_space(options: Namespace) -> None:
         print(f"The Space is at {space.push_space(options.target, options.push, token)}")
 
 
-@command(RUN, option("--to", metavar="FILE", type=user_path, help="instead of network.onnx in the recipe's folder"))
+@command(RUN, option("--to", metavar="FILE", type=user_path, help="default: network.onnx in the recipe's folder"))
 def export_onnx(options: Namespace) -> None:
     """Export a network as an ONNX file. Example: export-onnx output/sprint"""
     from cifar100.inference import onnx_export
@@ -233,13 +236,16 @@ def corruptions(options: Namespace) -> None:
 
 
 @command(
-    option("--run", dest="folder", metavar="RUN", type=user_path, help="only print the log of this run"),
+    option(
+        "--run", dest="folder", metavar="RUN", type=user_path, help="only print the log of a run, or of a recipe's runs"
+    ),
     option("--repository", metavar="OWNER/NAME", help="save this address for the badge and for Colab"),
 )
 def report(options: Namespace) -> None:
-    """Update training_logs.md, the README's tables and the model cards. Example: report --run output/sprint"""
+    """Update training_logs.md, the README's tables and the model cards. Example: report --repository OWNER/NAME"""
     if options.folder:
-        print(render_section(Run.load(find_run(options.folder))), end="")
+        folders = find_seeds(options.folder) or [options.folder]
+        print("\n".join(render_section(Run.load(folder)) for folder in folders), end="")
         return
     save_details(repository=options.repository)
     print("\n".join(f"Updated: {path}" for path in write_all(ROOT)) or "Everything is up to date.")
@@ -280,4 +286,4 @@ def check(options: Namespace) -> None:
     rows = list(check(options.device, options.data, options.output))
     print("\n".join(f"{what:16}{'yes' if works else 'NO':5}{text}" for what, works, text in rows))
     if failed := [what for what, works, _ in rows if not works]:
-        raise UserError(f"Not all requirements are met ({', '.join(failed)}): include this table in a bug report.")
+        raise UserError(f"Not all requirements are met: correct {', '.join(failed)} (see the table).")

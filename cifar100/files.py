@@ -112,5 +112,5 @@ def load_json(path: Path) -> dict:
         if not isinstance(content, dict):
             raise ValueError("no object")
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({error}): restore it, or train the run again.") from error
+        raise UserError(f"{path} cannot be read ({error}): restore it.") from error
     return content

@@ -25,7 +25,7 @@ from tqdm import TqdmWarning, tqdm
 
 from cifar100.dataset.augment_batch import mix
 from cifar100.dataset.augment_image import make_generator
-from cifar100.dataset.cifar import is_sample, load_training_and_held
+from cifar100.dataset.cifar import is_sample, load_training_set
 from cifar100.device import choose_device, choose_precision
 from cifar100.errors import UserError
 from cifar100.files import load_table, save_table
@@ -67,7 +67,9 @@ def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10
     all random states are unchanged. Raises UserError if the recipe has two optimizers or the rates are invalid."""
     recipe, device = training.recipe, training.device
     if recipe.muon_lr:
-        raise UserError(f"The range test is for recipes with one optimizer: {recipe.name} uses both SGD and Muon.")
+        raise UserError(
+            f"The range test is for recipes with one optimizer, not {recipe.name}: choose one without Muon."
+        )
     if not 0 < start_lr < end_lr < math.inf:
         raise UserError(
             f"start_lr and end_lr must be finite, with 0 < start_lr < end_lr, not {start_lr!r} and {end_lr!r}."
@@ -107,8 +109,7 @@ def find_recipe_lr(
     steps: int = 200,
 ) -> tuple[LrCurve, Path]:
     """Run a recipe's range test and save it as <recipe>/lr_curve.csv in `output`. Returns the curve and the path."""
-    training_set, _ = load_training_and_held(data)
-    training = build(recipe, training_set, choose_device(device), compile=False)
+    training = build(recipe, load_training_set(data), choose_device(device), compile=False)
     curve = lr_range_test(training, start_lr, end_lr, steps)
     path = curve_file(recipe, output, is_sample(data))
     save_table(path, ("rate", "loss", "smoothed"), zip(curve.rates, curve.losses, curve.smoothed))
@@ -183,10 +184,12 @@ def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndar
 def kept_random_states() -> Iterator[None]:
     """Restore the random states of torch (CPU and CUDA), NumPy and Python afterwards."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        yield
-    random.setstate(python_state)
-    np.random.set_state(numpy_state)
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
 
 
 def make_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:

@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from cifar100.dataset.augment_batch import BatchAugmentation, mix
 from cifar100.dataset.augment_image import make_generator, to_input
-from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
+from cifar100.dataset.cifar import Images, is_sample, load_evaluation_set, load_training_set
 from cifar100.dataset.loader import TrainingLoader
 from cifar100.device import (
     advise_on_memory,
@@ -45,7 +45,7 @@ from cifar100.recipe import Recipe
 from cifar100.runs.find import run_folder
 from cifar100.runs.history import EpochRecord, format_seconds, save_history
 from cifar100.runs.place import claim, take_place
-from cifar100.runs.run import WEIGHTS, Run, find_main, is_finished, make_metrics, note_epoch, save_recipe
+from cifar100.runs.run import WEIGHTS, Run, is_finished, main_hardware, make_metrics, note_epoch, save_recipe
 from cifar100.training.forward import Forward, Say, compile_forward, make_forward
 from cifar100.training.optimizers import make_optimizers
 from cifar100.training.schedules import make_schedulers
@@ -106,7 +106,7 @@ def fit(
     device = choose_device(device, group.local_rank if group.size > 1 else None)
     if group.local_rank > 0:  # the first process of each machine downloads, the others wait, then read
         group.wait()
-    training_set, held = load_training_and_held(data, holdout)
+    training_set, evaluation_set = load_training_set(data, holdout), load_evaluation_set(data, holdout)
     if group.local_rank == 0:
         group.wait()
     folder = run_folder(recipe, output, is_sample(data), holdout)
@@ -118,9 +118,9 @@ def fit(
         unfinished = writes and (running / "checkpoint.pt").exists()
         checkpoint = group.broadcast((running / "checkpoint.pt").read_bytes() if unfinished else None)
         finished = writes and resume and not unfinished and is_finished(folder, recipe)
-        if group.broadcast(finished):
-            say(f"{folder} is already finished. To train it again, do not resume.")
-            yield from Run.load(folder).history
+        if history := group.broadcast(Run.load(folder).history if finished else None):
+            say(f"{folder} is already finished. To train it again, omit --resume.")
+            yield from history
             return
         training = build(recipe, training_set, device, num_workers, compile, precision, network, say, group)
         if checkpoint:
@@ -136,15 +136,15 @@ def fit(
                 save_weights(running / WEIGHTS, training.network, recipe)
                 load_weights(running / WEIGHTS, training.network)
             sharing = group if epoch < epochs else ALONE  # at the end rank 0 alone has these weights
-            loss, accuracy = evaluate(training.network, held, sharing)
+            loss, accuracy = evaluate(training.network, evaluation_set, sharing)
             record = EpochRecord(epoch, lr, train_loss, train_accuracy, loss, accuracy, split)
             training.history.append(record)
             training.seconds["training"] += trained - start
             training.seconds["evaluation"] += time.perf_counter() - trained
             note_epoch(training.machines, training.hardware, epoch)
             if writes:
-                save_checkpoint(running / "checkpoint.pt", training)
                 save_history(running, training.history)
+                save_checkpoint(running / "checkpoint.pt", training)
             if epoch == 1:
                 took = format_seconds(time.perf_counter() - start)
                 say(f"The first of {epochs} epochs took {took}.")
@@ -204,7 +204,7 @@ def train_one_epoch(
     """
     recipe, device = training.recipe, training.device
     # torch's own generator serves dropout and CutMix alone. Every epoch gives it a new seed:
-    # an interruption changes nothing. 3 tells it from the other uses of the seed.
+    # an interruption changes nothing. The 3 separates this use of the seed from the others.
     rank = training.group.rank
     key = (recipe.seed, epoch, 3, rank) if rank else (recipe.seed, epoch, 3)
     torch.manual_seed(make_generator(*key).initial_seed())
@@ -236,8 +236,8 @@ def train_one_epoch(
             scheduler.step()
 
         losses[step], sizes[step] = loss.detach(), len(labels)
-        main = targets if targets.ndim == 1 else targets.argmax(1)
-        correct += (logits.argmax(1) == main).sum()
+        hard_labels = targets if targets.ndim == 1 else targets.argmax(1)
+        correct += (logits.argmax(1) == hard_labels).sum()
         seldom = step % 50 == 0 or step + 1 == steps  # reading the losses makes a GPU wait
         if seldom and not losses[: step + 1].isfinite().all():
             place = f"step {step + 1} of epoch {epoch}, or before"
@@ -257,16 +257,16 @@ def make_inputs(training: Training, images: Tensor, indices: Tensor, pixels: int
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, held: Images, group: Group = ALONE) -> tuple[float, float]:
+def evaluate(network: nn.Module, data: Images, group: Group = ALONE) -> tuple[float, float]:
     """Mean cross-entropy and top-1 accuracy (0..1): one view an image, no mixed precision."""
     network.eval()
-    images, labels = (group.share(torch.from_numpy(part)) for part in (held.images, held.fine))
+    images, labels = (group.share(torch.from_numpy(part)) for part in (data.images, data.fine))
     batches = images.to(next(network.parameters()).device).split(500)
     logits = torch.cat([network(to_input(batch)).float() for batch in batches]).cpu().double()
     loss = F.cross_entropy(logits, labels, reduction="sum")
     correct = (logits.argmax(1) == labels).sum()
     loss, correct = group.sum(torch.stack((loss, correct.double()))).tolist()
-    return loss / len(held), correct / len(held)
+    return loss / len(data), correct / len(data)
 
 
 def save_checkpoint(path: Path, training: Training) -> None:
@@ -311,7 +311,7 @@ def load_checkpoint(training: Training, content: bytes, folder: Path) -> None:
 
 
 def finish(training: Training, running: Path, data: str) -> None:
-    """Write what a finished run leaves beside its weights: recipe.json, history.csv and metrics.json."""
+    """Write what a finished run leaves beside its weights and history.csv: recipe.json and metrics.json."""
     whole_epochs, rest = divmod(training.total_steps, len(training.loader))
     images = whole_epochs * training.loader.count + rest * training.recipe.batch_size
     machines = training.machines
@@ -319,12 +319,11 @@ def finish(training: Training, running: Path, data: str) -> None:
         "data": data,
         "seconds": max(0.1, round(sum(training.seconds.values()), 1)),
         "images_per_second": round(images / training.seconds["training"], 1),
-        "hardware": find_main(machines),
+        "hardware": main_hardware(machines),
         **({"machines": machines} if len(machines) > 1 else {}),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__},
         "commit": training.commit,
     }
     save_recipe(running, training.recipe)
-    save_history(running, training.history)
     metrics = make_metrics(training.recipe, training.history, running, **facts)
     write_text(running / "metrics.json", json.dumps(metrics, indent=2) + "\n")

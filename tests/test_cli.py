@@ -45,7 +45,7 @@ def test_paths_lose_quotes_and_blanks_and_are_absolute(tmp_path, monkeypatch):
     assert parse(["train", "smoke"]).output == here / "output"
     assert parse(["train", "smoke", "--output", ' "my runs" ']).output == here / "my runs"
     options = parse(["predict", "'a run'", " 'x.png'"])
-    assert options.model == here / "a run" and options.images == ["x.png"]  # by this name it is answered
+    assert options.folder == here / "a run" and options.images == ["x.png"]  # by this name it is answered
 
 
 @pytest.mark.parametrize("command", NAMES)
@@ -85,7 +85,7 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["corruptions", str(ROOT / "output/sprint"), "--images", "0"], "must be 1 or more"),
         (["report", "--repository", "cifar"], "give OWNER/NAME"),
         (["evaluate", "nowhere"], "holds no finished run"),
-        (["report", "--run", "nowhere"], "holds no finished run"),
+        (["report", "--run", "nowhere"], "nowhere/metrics.json cannot be read"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(arguments, message, capsys, tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path,
 
 def test_bench_and_check_say_what_they_found(capsys, monkeypatch):
     monkeypatch.setitem(RECIPES, "smoke", replace(RECIPES["smoke"], batch_size=16))
-    monkeypatch.setattr(bench.run_bench, "__defaults__", (None, None, True, 0.05))
+    monkeypatch.setattr(bench, "SECONDS", 0.05)
     assert main(["bench", "smoke", "--device", "cpu"]) == 0
     assert re.search(r"training step +[\d,]+ images/s\n", capsys.readouterr().out)
     assert main(["check", "--device", "cpu", "--data", "sample"]) == 0

@@ -262,7 +262,7 @@ def test_it_stops_where_the_loss_is_no_number():
 
 
 def test_two_optimizers_are_refused():
-    with pytest.raises(UserError, match="for recipes with one optimizer: smoke uses both SGD and Muon"):
+    with pytest.raises(UserError, match="for recipes with one optimizer, not smoke: choose one without Muon"):
         lr_range_test(make_training(replace(SHORT, muon_lr=0.1)))
 
 

@@ -109,14 +109,18 @@ def load_official(path: Path, identity: tuple) -> dict[str, Images]:
     return read_official(path.read_bytes())
 
 
-def load_training_and_held(data: str | Path | None = None, holdout: bool = False) -> tuple[Images, Images]:
-    """The images to train on and those to evaluate on: training and test split, or with `holdout` nine tenths and one
-    tenth of the training split."""
+def load_training_set(data: str | Path | None = None, holdout: bool = False) -> Images:
+    """The images to train on: the training split, or with `holdout` nine tenths of it."""
     training = load_split("train", data)
+    return training.take(stratified_holdout(training.fine)[0]) if holdout else training
+
+
+def load_evaluation_set(data: str | Path | None = None, holdout: bool = False) -> Images:
+    """The images to evaluate on: the test split, or with `holdout` a tenth of the training split."""
     if not holdout:
-        return training, load_split("test", data)
-    kept, held = stratified_holdout(training.fine)
-    return training.take(kept), training.take(held)
+        return load_split("test", data)
+    training = load_split("train", data)
+    return training.take(stratified_holdout(training.fine)[1])
 
 
 def stratified_holdout(fine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

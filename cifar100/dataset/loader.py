@@ -28,7 +28,9 @@ class TrainingLoader:
     ):
         """num_workers: None chooses them for the device. Raises UserError if a batch is larger than the set."""
         if recipe.batch_size > len(data):
-            raise UserError(f"A batch of {recipe.batch_size} is larger than the {len(data):,} training images.")
+            raise UserError(
+                f"A batch must have at most {len(data):,} images, not {recipe.batch_size}: lower --batch-size."
+            )
         by_image = recipe.augmentation.pipeline == "albumentations"
         if num_workers is None:  # on the CPU they would compete with the network for its cores
             num_workers = min(16, count_cores()) if by_image and device.type == "cuda" else 0

@@ -41,20 +41,20 @@ def make_answer(predictor: Predictor, path: str) -> Shown:
         raise UserError("The image is no longer on the server: upload it again.") from error
     pixels = open_safely(content)
     answer = predictor.answer(pixels)
-    shares = {readable(prediction.class_name): prediction.probability for prediction in answer.ranking[:TOP]}
+    probabilities = {readable(prediction.class_name): prediction.probability for prediction in answer.ranking[:TOP]}
     seen = pixels.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)  # so that its pixels are visible
     maps = explain_stages(predictor.network, pixels[None]).values()
     last, before = (overlay(pixels, heatmaps[0], ENLARGED * SIDE) for heatmaps in maps)
-    return shares, describe_set(answer), describe_superclass(answer.ranking), seen, last, before
+    return probabilities, describe_set(answer), describe_superclass(answer.ranking), seen, last, before
 
 
 def describe_set(answer: Answer) -> str:
     """A sentence about the confidence of the network. answer: for a confidence of 90%."""
-    if answer.enough is None:
-        return "The confidence has not been calibrated: run `evaluate --write`."
+    if answer.set_size is None:
+        return "Not calibrated: run `python -m cifar100 evaluate RUN --write`."
     if answer.doubt:
         return answer.doubt
-    names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.enough]]
+    names = [readable(prediction.class_name) for prediction in answer.ranking[: answer.set_size]]
     if len(names) == 1:
         return f"It is 90% sure that this is: {names[0]}."
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

@@ -49,16 +49,16 @@ def label_transform(name: str, augmentation: Augmentation) -> str:
     return labels[name]
 
 
-def draw_augmented(augmentation: Augmentation, images: np.ndarray, epochs: int, seed: int = 0) -> np.ndarray:
-    """Augmented images of the first epochs, without CutMix: (N, 32, 32, 3) uint8 -> (N, epochs, 32, 32, 3) uint8."""
+def draw_augmented(augmentation: Augmentation, images: np.ndarray, epochs: int) -> np.ndarray:
+    """Augmented images of seed 0's first epochs, without CutMix: (N, 32, 32, 3) uint8 -> (N, epochs, 32, 32, 3) uint8."""
     shown = np.empty((len(images), epochs, *images.shape[1:]), np.uint8)
     if augmentation.pipeline == "albumentations":
-        augment = ImageAugmentation(augmentation, seed)
+        augment = ImageAugmentation(augmentation, 0)
         for index, image in enumerate(images):
             for epoch in range(epochs):
                 shown[index, epoch] = augment(image, epoch + 1, index)
         return shown
-    batch = BatchAugmentation(augmentation, seed, len(images))
+    batch = BatchAugmentation(augmentation, 0, len(images))
     for epoch in range(epochs):
         batch.start_epoch(epoch + 1, torch.device("cpu"))
         augmented = batch.augment(torch.tensor(images), torch.arange(len(images)))

@@ -32,12 +32,12 @@ def reliability_curve(
     return mean_by_group(confidence, groups, bins), accuracy, np.bincount(groups, minlength=bins)
 
 
-def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+def expected_calibration_error(logits: np.ndarray, labels: np.ndarray) -> float:
     """The difference between confidence and accuracy, 0..1: the mean over the bins, weighted by their images.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 2.
     """
-    confidence, accuracy, count = reliability_curve(logits, labels, bins)
+    confidence, accuracy, count = reliability_curve(logits, labels)
     used = count > 0
     return float(np.average(np.abs(accuracy - confidence)[used], weights=count[used]))
 
@@ -59,17 +59,17 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss_at, bounds=np.log(TEMPERATURES), method="bounded").x))
 
 
-def split_halves(count: int, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def split_halves(count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the indices of each random half of `count` images and of the other half."""
-    halves = np.array_split(np.random.default_rng(seed).permutation(count), 2)
+    halves = np.array_split(np.random.default_rng(0).permutation(count), 2)
     yield from zip(halves, reversed(halves))
 
 
-def cross_fitted_temperature(logits: np.ndarray, labels: np.ndarray, seed: int = 0) -> np.ndarray:
+def cross_fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The logits of two random halves, each divided by the temperature fitted on the other half: (N, classes) float64.
     No image affects its own scaling, so that calibration can be measured on the same test set."""
     scaled = np.array(logits, np.float64)
-    for own, other in split_halves(len(labels), seed):
+    for own, other in split_halves(len(labels)):
         scaled[own] /= fit_temperature(logits[other], labels[other])
     return scaled
 

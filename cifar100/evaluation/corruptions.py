@@ -94,7 +94,7 @@ def measure_corruptions(
     images, path = images.take(np.arange(min(count, len(images)))), table_file(folder)
     kept = find_table(run)
     if kept and kept.images > len(images):
-        raise UserError(f"{path} was measured on {kept.images:,} images: use as many, or delete it first.")
+        raise UserError(f"{path} was measured on {kept.images:,} images: use --images {kept.images}, or delete it.")
 
     def predict(images: np.ndarray) -> np.ndarray:
         return compute_logits(network, images).argmax(1)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cifar100.dataset.augment_image import to_input
-from cifar100.dataset.cifar import Images, is_sample, load_training_and_held
+from cifar100.dataset.cifar import Images, is_sample, load_evaluation_set
 from cifar100.device import choose_device
 from cifar100.errors import UserError
 from cifar100.network import load_network
@@ -37,21 +36,14 @@ def extract_features(network: nn.Module, images: np.ndarray, batch_size: int = 5
     return torch.cat([network.features(to_input(batch)).float() for batch in batches]).cpu().numpy()
 
 
-def score(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The mean cross-entropy and the top-1 accuracy, 0..1. logits: (N, classes) float32; labels: (N,) int64."""
-    return F.cross_entropy(logits.double(), labels).item(), (logits.argmax(1) == labels).double().mean().item()
-
-
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A finished run and the results of its saved weights, to compare with its metrics.json."""
+    """A finished run and the logits of its saved weights."""
 
     run: Run
     network: nn.Module
     data: Images  # of the evaluation
     logits: np.ndarray  # (N, classes) float32
-    loss: float
-    accuracy: float  # 0..1
 
 
 def open_run(folder: Path, data: str | None = None, device: str | None = None) -> tuple[Run, nn.Module, Images]:
@@ -64,9 +56,7 @@ def open_run(folder: Path, data: str | None = None, device: str | None = None) -
         raise UserError(
             f"{folder} was trained on {run.metrics['data']}: evaluate it on that, not on {data or 'the sample'}."
         )
-    network = load_network(folder).to(chosen)
-    _, held = load_training_and_held(data, holdout=run.split == "validation")
-    return run, network, held
+    return run, load_network(folder).to(chosen), load_evaluation_set(data, holdout=run.split == "validation")
 
 
 def evaluate_run(folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500) -> Evaluation:
@@ -75,6 +65,4 @@ def evaluate_run(folder: Path, data: str | None = None, device: str | None = Non
     if batch_size < 1:
         raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
     run, network, images = open_run(folder, data, device)
-    logits = compute_logits(network, images.images, batch_size)
-    scores = score(torch.from_numpy(logits), torch.from_numpy(images.fine))
-    return Evaluation(run, network, images, logits, *scores)
+    return Evaluation(run, network, images, compute_logits(network, images.images, batch_size))

@@ -49,9 +49,9 @@ def class_intervals(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.array([wilson_interval(*count) if count[1] else (0.0, 1.0) for count in counts])
 
 
-def superclass_accuracy(logits: np.ndarray, labels: np.ndarray, coarse_of_fine: np.ndarray = COARSE_OF_FINE) -> float:
+def superclass_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     """How often the superclass of the prediction is correct, 0..1."""
-    return float((coarse_of_fine[logits.argmax(1)] == coarse_of_fine[labels]).mean())
+    return float((COARSE_OF_FINE[logits.argmax(1)] == COARSE_OF_FINE[labels]).mean())
 
 
 def confusion_matrix(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -61,9 +61,9 @@ def confusion_matrix(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return count_pairs(labels, logits.argmax(1), labels=range(logits.shape[1]))
 
 
-def superclass_confusion(confusion: np.ndarray, coarse_of_fine: np.ndarray = COARSE_OF_FINE) -> np.ndarray:
+def superclass_confusion(confusion: np.ndarray) -> np.ndarray:
     """The confusion matrix of the superclasses, (20, 20), from that of the classes, (100, 100)."""
-    members = np.eye(coarse_of_fine.max() + 1, dtype=np.int64)[coarse_of_fine]  # (100, 20)
+    members = np.eye(20, dtype=np.int64)[COARSE_OF_FINE]  # (100, 20)
     return members.T @ confusion @ members
 
 
@@ -89,51 +89,48 @@ def order_by_confusion(shares: np.ndarray) -> np.ndarray:
     return leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
 
 
-def wilson_interval(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """The confidence interval of a proportion (Wilson 1927), which is always within 0..1."""
+def wilson_interval(successes: int, count: int) -> tuple[float, float]:
+    """The 95% confidence interval of a proportion (Wilson 1927), which is always within 0..1."""
     from scipy.stats import binomtest
 
-    low, high = binomtest(int(successes), int(count)).proportion_ci(level, "wilson")
+    low, high = binomtest(int(successes), int(count)).proportion_ci(method="wilson")
     return float(low), float(high)
 
 
 def summarise_predictions(logits: np.ndarray, labels: np.ndarray) -> dict:
-    """All of these metrics for a JSON file, as `plain` numbers. Raises UserError if logits are not finite."""
+    """All of these metrics, rounded for a JSON file. Raises UserError if logits are not finite."""
     check_finite(logits)
     right, related = right_predictions(logits, labels), superclass_accuracy(logits, labels)
     losses = image_losses(logits, labels)
     scaled = calibration.cross_fitted_temperature(logits, labels)
     return {
         "images": len(labels),
-        "top1": plain(right.mean()),
-        "top1_interval": [plain(end) for end in wilson_interval(right.sum(), len(right))],
-        "top5": plain(top_accuracy(logits, labels, 5)),
-        "nll": plain(losses.mean()),
-        "per_class": dict(zip(FINE_NAMES, map(plain, accuracies_by_class(logits, labels)))),
+        "top1": round_for_json(right.mean()),
+        "top1_interval": [round_for_json(end) for end in wilson_interval(right.sum(), len(right))],
+        "top5": round_for_json(top_accuracy(logits, labels, 5)),
+        "nll": round_for_json(losses.mean()),
+        "per_class": dict(zip(FINE_NAMES, map(round_for_json, accuracies_by_class(logits, labels)))),
         "superclass": {
-            "accuracy": plain(related),
-            "interval": [plain(end) for end in wilson_interval(round(related * len(labels)), len(labels))],
+            "accuracy": round_for_json(related),
+            "interval": [round_for_json(end) for end in wilson_interval(round(related * len(labels)), len(labels))],
         },
         "confused_pairs": [
             [FINE_NAMES[first], FINE_NAMES[second], count]
             for first, second, count in confused_pairs(confusion_matrix(logits, labels))
         ],
         "calibration": {
-            "ece": plain(calibration.expected_calibration_error(logits, labels)),
+            "ece": round_for_json(calibration.expected_calibration_error(logits, labels)),
             "bins": calibration.BINS,
             "after_temperature": {
-                "ece": plain(calibration.expected_calibration_error(scaled, labels)),
-                "nll": plain(negative_log_likelihood(scaled, labels)),
+                "ece": round_for_json(calibration.expected_calibration_error(scaled, labels)),
+                "nll": round_for_json(negative_log_likelihood(scaled, labels)),
             },
         },
-        "temperature": {
-            "value": plain(calibration.fit_temperature(logits, labels)),
-            "method": "two-fold on the test set",
-        },
+        "temperature": {"value": round_for_json(calibration.fit_temperature(logits, labels))},
         "sets": measure_sets(logits, labels),
     }
 
 
-def plain(value: float) -> float | None:
+def round_for_json(value: float) -> float | None:
     """A number for JSON: rounded to 6 digits, None for NaN."""
     return None if np.isnan(value) else round(float(value), 6)

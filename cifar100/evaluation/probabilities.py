@@ -8,7 +8,7 @@ from scipy import special
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """The probabilities of the classes: (N, classes) float64. All probabilities of the project are computed here."""
+    """The probabilities of the classes: (N, classes) float64."""
     return special.softmax(np.asarray(logits, np.float64) / temperature, axis=1)
 
 

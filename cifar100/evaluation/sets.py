@@ -2,9 +2,9 @@
 
 A set holds the most probable classes, as many as the confidence needs: regularised adaptive prediction sets (RAPS),
 Angelopoulos, Bates, Malik and Jordan 2021, arXiv:2009.14193, section 2, based on Romano, Sesia and Candes 2020,
-arXiv:2006.02544. We differ: without their random numbers, so that each image has one set, which is never empty. The
-score of a class is the sum of the probabilities of the classes before it, without its own, plus the penalty of its
-rank. The confidence holds on average over images like those of the fit, not for each class.
+arXiv:2006.02544. Unlike RAPS we do not randomise, so each image has exactly one set, which is never empty. The score of
+a class is the total probability of the classes ranked before it, plus the penalty of its rank. The confidence holds on
+average over images like those of the fit, not for each class.
 
 probabilities: (N, classes), each row sums to 1; labels: (N,). Rank 1 is the most probable class; of
 equally probable classes the first.
@@ -35,14 +35,12 @@ def true_ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return (order == labels[:, None]).argmax(1) + 1
 
 
-def fit_thresholds(
-    probabilities: np.ndarray, labels: np.ndarray, penalty: float = PENALTY, free: int = FREE
-) -> list[float]:
+def fit_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> list[float]:
     """The thresholds for a confidence of 1%, 2%, ... MOST%: of n scores the ceil((n + 1) * confidence)-th, rounded
     up to 6 digits; if n is too small, a threshold that admits all classes."""
-    scores = set_scores(probabilities, penalty, free)
+    scores = set_scores(probabilities)
     own = np.sort(np.take_along_axis(scores, true_ranks(probabilities, labels)[:, None] - 1, 1)[:, 0])
-    everything = 1 + penalty * probabilities.shape[1]
+    everything = 1 + PENALTY * probabilities.shape[1]
     numbers = [math.ceil((len(own) + 1) * percent / 100 - 1e-9) for percent in range(1, MOST + 1)]
     return [math.ceil(own[k - 1] * 1e6) / 1e6 if k <= len(own) else everything for k in numbers]
 

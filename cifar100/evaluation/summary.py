@@ -1,6 +1,7 @@
 """The "evaluation" in the metrics.json of a finished run: all that is measured after training."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,13 @@ import numpy as np
 from cifar100.errors import UserError
 from cifar100.evaluation import calibration, metrics
 from cifar100.evaluation.logits import Evaluation, compute_logits
-from cifar100.evaluation.metrics import plain
+from cifar100.evaluation.metrics import round_for_json
 from cifar100.evaluation.probabilities import softmax
 from cifar100.evaluation.sets import FREE, PENALTY, fit_thresholds
 from cifar100.files import write_text
 from cifar100.runs.answering import Answering
 from cifar100.runs.place import locked
-from cifar100.runs.run import load_metrics
+from cifar100.runs.run import Run, load_metrics
 
 NEAR_DUPLICATES = Path(__file__).with_name("near_duplicates.txt")  # its first lines name the source
 
@@ -30,11 +31,10 @@ def summarise_evaluation(result: Evaluation) -> dict:
     "without_duplicates", only for CIFAR-100's test split; "answering", see `fit_answering`."""
     logits, labels = result.logits, result.data.fine
     summary = metrics.summarise_predictions(logits, labels)
-    summary["temperature"]["method"] = f"two-fold on the {result.run.split} set"
     mirrored = compute_logits(result.network, np.ascontiguousarray(result.data.images[:, :, ::-1]))
     return {
         **summary,
-        "flip_tta": plain(metrics.top_accuracy(softmax(logits) + softmax(mirrored), labels, 1)),
+        "flip_tta": round_for_json(metrics.top_accuracy(softmax(logits) + softmax(mirrored), labels, 1)),
         "without_duplicates": without_duplicates(result),
         "answering": fit_answering(logits, labels).to_dict(),
     }
@@ -49,9 +49,9 @@ def without_duplicates(result: Evaluation) -> dict | None:
     interval = metrics.wilson_interval(right[~repeated].sum(), (~repeated).sum())
     return {
         "left_out": int(repeated.sum()),
-        "top1": plain(right[~repeated].mean()),
-        "top1_interval": [plain(end) for end in interval],
-        "top1_of_the_left_out": plain(right[repeated].mean()),
+        "top1": round_for_json(right[~repeated].mean()),
+        "top1_interval": [round_for_json(end) for end in interval],
+        "top1_of_the_left_out": round_for_json(right[repeated].mean()),
     }
 
 
@@ -71,6 +71,24 @@ def save_evaluation(result: Evaluation, summary: dict) -> None:
         if content["sha256"] != result.run.metrics["sha256"]:
             raise UserError(f"{folder} was trained again in the meantime: evaluate it again.")
         write_text(folder / "metrics.json", json.dumps(content | {"evaluation": summary}, indent=2) + "\n")
+
+
+def describe_evaluation(run: Run, summary: dict) -> Iterator[str]:
+    """Yield the lines that `evaluate` prints. summary: from `summarise_evaluation`."""
+    final, low, high = run.metrics["final"], *summary["top1_interval"]
+    yield f"{run.folder}: {summary['images']:,} {run.split} images, one view per image"
+    yield f"top-1 accuracy {summary['top1']:.2%}, loss {summary['nll']:.4f}"
+    yield f"metrics.json says {final[f'{run.split}_accuracy']:.2%}, loss {final[f'{run.split}_loss']:.4f}"
+    yield f"95% interval of top-1: {low:.2%} to {high:.2%}; top-5 {summary['top5']:.2%}"
+    yield f"superclass accuracy {summary['superclass']['accuracy']:.2%}"
+    known = sorted((accuracy, name) for name, accuracy in summary["per_class"].items() if accuracy is not None)
+    yield "worst classes: " + ", ".join(f"{name} {accuracy:.0%}" for accuracy, name in known[:5])
+    yield "most confused: " + ", ".join(f"{a} and {b} ({count})" for a, b, count in summary["confused_pairs"][:5])
+    error, after = summary["calibration"]["ece"], summary["calibration"]["after_temperature"]["ece"]
+    yield f"calibration error {error:.2%}; with temperature scaling, 2-fold cross-validated: {after:.2%}"
+    for confidence, own in summary["sets"].items():
+        held = f"contain the true class for {own['coverage']:.2%} of the images"
+        yield f"sets for {float(confidence):.0%} {held}, with {own['size']:.2f} classes on average"
 
 
 def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[dict, dict]:

@@ -27,13 +27,11 @@ def explain_stages(network: nn.Module, images: np.ndarray) -> dict[str, np.ndarr
     return {f"{name},\n{m.shape[1]} x {m.shape[2]}": m for name, m in zip(("last stage", "stage before"), maps)}
 
 
-def grad_cam(
-    network: nn.Module, images: np.ndarray, layer: str | nn.Module, targets: np.ndarray | None = None
-) -> np.ndarray:
+def grad_cam(network: nn.Module, images: np.ndarray, layer: str, targets: np.ndarray | None = None) -> np.ndarray:
     """A heatmap for each image, at the layer's own resolution: (N, h, w) float32 in 0..1.
 
-    images: (N, 32, 32, 3) uint8, all explained in one pass. layer: a module of the network or its
-    dotted name. targets: (N,) classes whose logits are explained, or None for the predicted ones.
+    images: (N, 32, 32, 3) uint8, all explained in one pass. layer: the dotted name of a module of
+    the network. targets: (N,) classes whose logits are explained, or None for the predicted ones.
     Each map is divided by its maximum, so that maps compare positions, not images; it is zero
     everywhere if there is no evidence for the class.
 
@@ -43,7 +41,7 @@ def grad_cam(
     (Zhou et al. 2016, arXiv:1512.04150) after a ReLU.
 
     The library gets a copy of the network, because it changes its mode and its gradients and, after an
-    error, leaves hooks behind. The network may be frozen or compiled, and threads may share it. Raises
+    error, leaves hooks behind. The network may be frozen, and threads may share it. Raises
     UserError if the images, the layer or the targets are invalid.
     """
     from pytorch_grad_cam import GradCAM  # here, because its imports are slow
@@ -51,15 +49,13 @@ def grad_cam(
     images = np.asarray(images)
     if images.size == 0 or images.shape[1:] != (32, 32, 3) or images.dtype != np.uint8:
         raise UserError(f"Grad-CAM takes images (N, 32, 32, 3) uint8, one or more: not {images.shape} {images.dtype}.")
-    network = getattr(network, "_orig_mod", network)  # a compiled module ignores new hooks
-    names = [name for name, module in network.named_modules() if layer is module or layer == name]
-    if not names:
+    if layer not in dict(network.named_modules()):
         raise wrong_layer(network, layer)
 
     with torch.inference_mode(False):  # also enables gradients under no_grad
         # Only the input requires gradients, which is faster and works for frozen weights.
         network = copy.deepcopy(network).requires_grad_(False)  # the library sets evaluation mode
-        module = network.get_submodule(names[0])
+        module = network.get_submodule(layer)
         # Cloned, because an in-place ReLU after the layer would overwrite the saved activations.
         cam = GradCAM(network, [module], reshape_transform=torch.clone)
         kept = cam.activations_and_grads
@@ -78,7 +74,7 @@ def grad_cam(
     return maps / np.where(peaks > 0, peaks, 1)
 
 
-def wrong_layer(network: nn.Module, layer: str | nn.Module) -> UserError:
+def wrong_layer(network: nn.Module, layer: str) -> UserError:
     """The error for a layer that the network does not have, or one without a feature map, such as the head."""
     choice = ", ".join(["stem", *(f"stages.{k}" for k in range(len(network.stages)))])
     return UserError(
@@ -87,10 +83,10 @@ def wrong_layer(network: nn.Module, layer: str | nn.Module) -> UserError:
     )
 
 
-def overlay(image: np.ndarray, heatmap: np.ndarray, pixels: int = 224, opacity: float = 0.5) -> np.ndarray:
+def overlay(image: np.ndarray, heatmap: np.ndarray, pixels: int) -> np.ndarray:
     """An image blended with its heatmap in the colours of inferno: (pixels, pixels, 3) uint8.
 
-    image: (H, W, 3) uint8. heatmap: (h, w) in 0..1, of any resolution. opacity: of the heatmap, 0..1.
+    image: (H, W, 3) uint8. heatmap: (h, w) in 0..1, of any resolution, drawn half opaque.
     Both are enlarged by bicubic interpolation. As in the library, the heatmap's cells are drawn as
     tiles. In a ResNet with strided convolutions the receptive field of a cell is centred on the first
     pixel of its tile, so that heatmaps appear up to half a cell too far right and down.
@@ -99,7 +95,7 @@ def overlay(image: np.ndarray, heatmap: np.ndarray, pixels: int = 224, opacity: 
 
     heat = enlarge(np.asarray(heatmap)[..., None], pixels)[..., 0]
     colours = colormaps["inferno"](heat)[..., :3]
-    blend = (1 - opacity) * enlarge(np.asarray(image) / 255, pixels) + opacity * colours
+    blend = (enlarge(np.asarray(image) / 255, pixels) + colours) / 2
     return np.rint(255 * blend).astype(np.uint8)
 
 

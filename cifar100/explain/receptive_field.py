@@ -24,8 +24,8 @@ class Block:
 
 
 @torch.no_grad()
-def record_layers(network: nn.Module, pixels: int = 32) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
-    """Run the network on a blank image and return each layer with its input and output, in the order of the calls."""
+def record_layers(network: nn.Module) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
+    """Each layer with its input and output for a blank 32x32 image, in the order of the calls."""
     layers: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
 
     def note(name: str):
@@ -34,7 +34,7 @@ def record_layers(network: nn.Module, pixels: int = 32) -> dict[str, tuple[nn.Mo
     kinds = (nn.Conv2d, nn.MaxPool2d, nn.Linear)
     hooks = [m.register_forward_hook(note(name)) for name, m in network.named_modules() if isinstance(m, kinds)]
     was_training = network.training
-    network.eval()(next(network.parameters()).new_zeros(1, 3, pixels, pixels))
+    network.eval()(next(network.parameters()).new_zeros(1, 3, 32, 32))
     network.train(was_training)
     for hook in hooks:
         hook.remove()
@@ -52,13 +52,13 @@ def block_names(network: nn.Module) -> dict[str, str]:
     return names | {"head": "head"}
 
 
-def trace_blocks(network: nn.Module, pixels: int = 32) -> list[Block]:
+def trace_blocks(network: nn.Module) -> list[Block]:
     """One Block for the stem, each block of the stages, and the head, which has the receptive field of the last block.
 
     For each layer in order, without the shortcuts, whose fields are smaller: field += (kernel - 1) * jump, then
     jump *= stride (Araujo et al. 2019, "Computing Receptive Fields of Convolutional Neural Networks").
     """
-    layers = record_layers(network, pixels)
+    layers = record_layers(network)
     blocks, jump, field = [], 1, 1
     for prefix, name in block_names(network).items():
         inside = [
@@ -99,10 +99,10 @@ def blocks_as_markdown(blocks: list[Block]) -> str:
 
 
 @torch.no_grad()
-def count_multiply_adds(network: nn.Module, pixels: int = 32) -> int:
-    """Multiply-adds of convolutions and matrix products for one image, with shortcuts."""
+def count_multiply_adds(network: nn.Module) -> int:
+    """Multiply-adds of convolutions and matrix products for one 32x32 image, with shortcuts."""
     was_training = network.training
     with FlopCounterMode(display=False) as counter:
-        network.eval()(next(network.parameters()).new_zeros(1, 3, pixels, pixels))
+        network.eval()(next(network.parameters()).new_zeros(1, 3, 32, 32))
     network.train(was_training)
     return counter.get_total_flops() // 2

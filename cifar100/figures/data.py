@@ -46,8 +46,8 @@ def plot_channels(histograms: np.ndarray, means: np.ndarray, stds: np.ndarray) -
     return fig
 
 
-def plot_brightness(brightness: np.ndarray, fine: np.ndarray, labelled: int = 4) -> Picture:
-    """The interquartile range of brightness of each class, the darkest first; the classes at both ends are named.
+def plot_brightness(brightness: np.ndarray, fine: np.ndarray) -> Picture:
+    """The interquartile range of brightness of each class, the darkest first; the four classes at each end are named.
 
     brightness: (N,) mean grey value of each image, 0..1; fine: (N,) their classes.
     """
@@ -60,19 +60,19 @@ def plot_brightness(brightness: np.ndarray, fine: np.ndarray, labelled: int = 4)
     ax.axhspan(*whole, color="0.93", zorder=0, label="the middle half of all images")
     ax.vlines(range(100), *quartiles[order, ::2].T, color=colours, linewidth=3, label="the middle half of a class")
     ax.scatter(range(100), quartiles[order, 1], s=14, color="black", zorder=3, label="median of a class")
-    ax.text(0, 0.22, "\n".join(names[:labelled]), ha="left", va="top", fontsize=8)
-    ax.text(92, 1.0, "\n".join(names[: -labelled - 1 : -1]), ha="right", va="top", fontsize=8)
+    ax.text(0, 0.22, "\n".join(names[:4]), ha="left", va="top", fontsize=8)
+    ax.text(92, 1.0, "\n".join(names[:-5:-1]), ha="right", va="top", fontsize=8)
     ax.set(xlabel="classes, the darkest first", ylabel="mean grey value of an image, 0 to 1", xticks=[], ylim=(0, 1.03))
     ax.legend(frameon=False, fontsize=9, loc="upper center")
     return fig
 
 
-def plot_distances(distances: np.ndarray, share: float, largest: float = 50) -> Picture:
+def plot_distances(distances: np.ndarray, share: float) -> Picture:
     """distances: (100, 100) between the classes' mean images, in 0..255; share: how often the nearest class is in the
-    same superclass, 0..1; largest: the end of the colour scale."""
+    same superclass, 0..1."""
     title = f"The most similar mean image is of the same superclass for {share:.0%} of the classes (chance: 4%)"
     fig, ax = make_figure(9, 7.6, title)
-    look = {"cmap": "viridis", "interpolation": "nearest", "vmin": 0, "vmax": largest}
+    look = {"cmap": "viridis", "interpolation": "nearest", "vmin": 0, "vmax": 50}
     shown = ax.imshow(distances[np.ix_(BY_SUPERCLASS, BY_SUPERCLASS)], **look)
     ax.set_xticks(MIDDLES, SUPERCLASSES, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
     ax.set_yticks(MIDDLES, SUPERCLASSES, fontsize=7)

@@ -78,7 +78,7 @@ def plot_history(
 
 
 def draw_curves(ax, history: list[EpochRecord], quantity: str, kinds: tuple[str, ...] = ("train", "eval")) -> None:
-    """Draw the "loss" or the "accuracy" (in percent) over the epochs."""
+    """Draw the "loss" or the "accuracy" over the epochs."""
     looks = {"train": ("training", TRAINING), "eval": (history[0].eval_split, HELD)}
     for kind in kinds:
         label, colour = looks[kind]

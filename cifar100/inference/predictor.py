@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     """The answer of a network for one image."""
 
     ranking: list[Prediction]  # all classes, the most probable first
-    enough: int | None  # number of classes in the set: the first ones of the ranking; None if not evaluated
+    set_size: int | None  # the set has the first classes of the ranking, so many; None if not evaluated
     doubt: str | None = None  # a sentence if the network does not know the image
 
 
@@ -52,8 +52,8 @@ class Predictor:
     answering: from `evaluate --write`; without it the probabilities are the softmax without a temperature.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, answering: Answering | None = None):
-        self.network, self.device, self.answering = network.to(device).eval(), device, answering
+    def __init__(self, network: nn.Module, answering: Answering | None = None):
+        self.network, self.answering = network.eval(), answering
 
     def predict(self, image: ImageInput, top_k: int = 5) -> list[Prediction]:
         """The most probable classes, best first. Raises UserError as `open_image` does, or if top_k is not from 1
@@ -78,11 +78,11 @@ class Predictor:
         fitted = self.answering
         if fitted is None:
             return [Answer(ranking, None) for ranking in rankings]
-        enough, for_doubt = (
+        sizes, for_doubt = (
             set_sizes(probabilities, fitted.set_thresholds[percent - 1], fitted.penalty, fitted.free).tolist()
             for percent in (math.ceil(100 * confidence - 1e-9), UNKNOWN_PERCENT)
         )
-        return [Answer(*parts) for parts in zip(rankings, enough, map(describe_doubt, for_doubt))]
+        return [Answer(*parts) for parts in zip(rankings, sizes, map(describe_doubt, for_doubt))]
 
     def probabilities(self, images: Sequence[ImageInput] | np.ndarray) -> np.ndarray:
         """(N, 100) float64, each row sums to 1: the softmax of the logits divided by the temperature. Raises UserError
@@ -100,17 +100,17 @@ def describe_doubt(classes: int) -> str | None:
     """classes: the size of an image's set for UNKNOWN_PERCENT."""
     if classes < UNKNOWN_FROM:
         return None
-    return f"It takes {classes} classes to be {UNKNOWN_PERCENT}% sure: it does not know this."
+    return f"It needs {classes} classes to be {UNKNOWN_PERCENT}% sure: it does not know this."
 
 
 def check_top(top_k: int) -> None:
     """Raises UserError if it is not a valid number of classes."""
     if type(top_k) is not int or not 1 <= top_k <= len(FINE_NAMES):
-        raise UserError(f"top_k must be a whole number from 1 to {len(FINE_NAMES)}, not {top_k!r}.")
+        raise UserError(f"The number of classes must be a whole number from 1 to {len(FINE_NAMES)}, not {top_k!r}.")
 
 
 def load_predictor(path: str | Path, device: str | torch.device | None = None) -> Predictor:
     """A predictor from the folder of a run or of a recipe (its lowest seed). device: None for the fastest available.
     Raises UserError if there is no run or one of its files is damaged. No pickle is loaded, because it can run code."""
     folder, chosen = find_run(path), choose_device(device)
-    return Predictor(load_network(folder), chosen, load_answering(folder))
+    return Predictor(load_network(folder).to(chosen), load_answering(folder))

@@ -20,7 +20,7 @@ from cifar100.recipe import Recipe
 from cifar100.recipes import find_recipe
 from cifar100.report.hand_in import render_submission
 from cifar100.report.pages import write_all
-from cifar100.report.published import group_by_recipe, load_published
+from cifar100.report.published import group_by_recipe, is_published, load_published
 from cifar100.runs.find import RUN_FILES, has_weights, run_folder, running_folder
 from cifar100.runs.history import EpochRecord, format_record, load_history, save_history
 from cifar100.runs.place import claim, take_place
@@ -58,10 +58,11 @@ class Session:
 def start_session(
     started: Path, recipe: str, train: str = "auto", seed: int = 0, data: str = "", output: str = "", picture: str = ""
 ) -> Session:
-    """Check the notebook's parameters and decide. started: the folder from which the user's relative paths count.
+    """Check the notebook's parameters and decide. started: the folder that relative paths start from.
 
     "auto" trains where there is a GPU, and on the sample, where `smoke` takes the recipe's place; elsewhere it loads a
-    finished run, one's own before the published one. With a GPU one's own is loaded, too: Run All may be repeated.
+    finished run, one's own before the published one. With a GPU one's own is loaded, too, so that Run All may be
+    repeated, but not a published one.
     Raises UserError if a parameter is wrong, or if nothing can be loaded and nothing may be trained.
     """
     if train not in ("auto", "yes", "no"):
@@ -74,13 +75,11 @@ def start_session(
         raise UserError(f"PICTURE was not found: {image}. Give its full path, or leave PICTURE empty.")
 
     may_train = train == "yes" or train == "auto" and (sample or device.type != "cpu")
-    places = [own] if sample else [own, OUTPUT]
-    if may_train and not sample:  # what the project publishes keeps nobody from training
-        places = [place for place in places if place != OUTPUT]
-    for place in places if train != "yes" else []:
+    for place in [] if train == "yes" else [own] if sample else [own, OUTPUT]:
         folder = run_folder(chosen, place, sample)
         if is_finished(folder, chosen) and has_weights(folder):
-            return Session(chosen, device, place, False, image)
+            if not (may_train and is_published(Run.load(folder))):
+                return Session(chosen, device, place, False, image)
     if may_train:
         return Session(chosen, device, own, True, image)
     raise UserError(
@@ -110,17 +109,17 @@ def check_mounted(folder: Path) -> None:
         raise UserError(f"OUTPUT is {folder}, but no Google Drive is mounted there: mount it and run this cell again.")
 
 
-def load_without_shortcuts(recipe: Recipe, folder: Path = PLAIN, epochs: int = 10) -> list[EpochRecord]:
-    """The recipe's first epochs without shortcuts, as history.csv in the folder keeps them. If it is not there they are
-    trained now, from the recipe's own weights and on its images; what else `fit` writes is thrown away."""
-    if not (folder / "history.csv").exists():
+def load_without_shortcuts(recipe: Recipe) -> list[EpochRecord]:
+    """The recipe's first ten epochs without shortcuts, from history.csv in PLAIN. If it is not there they are trained
+    now, from the recipe's own weights and on its images; what else `fit` writes is thrown away."""
+    if not (PLAIN / "history.csv").exists():
         with tempfile.TemporaryDirectory() as temporary:
             network, history = without_shortcuts(make_network(recipe)), []
-            for record in islice(fit(recipe, output=temporary, network=network), epochs):
+            for record in islice(fit(recipe, output=temporary, network=network), 10):
                 history.append(record)
-                print(format_record(record, epochs))
-        save_history(folder, history)
-    return load_history(folder)
+                print(format_record(record, 10))
+        save_history(PLAIN, history)
+    return load_history(PLAIN)
 
 
 def render_result(recipe: Recipe) -> str:

@@ -14,8 +14,8 @@ SHOWN_CLASSES = range(0, 100, 18)  # apple, caterpillar, hamster, orchid, seal, 
 
 
 def pick_examples(probabilities: np.ndarray, labels: np.ndarray, right: bool, count: int) -> np.ndarray:
-    """Indices of the images that the network is most confident of and right (or wrong) about, in that order, at most
-    one of each superclass; fewer than `count` if there are no more. probabilities: (N, 100); labels: (N,) classes."""
+    """Indices of the most confident right (or wrong) predictions, the most confident first, at most one of each
+    superclass; fewer than `count` if there are no more. probabilities: (N, 100); labels: (N,) classes."""
     order = np.argsort(-probabilities.max(1), kind="stable")
     order = order[(probabilities.argmax(1) == labels)[order] == right]
     _, first = np.unique(COARSE_OF_FINE[labels[order]], return_index=True)

@@ -41,9 +41,9 @@ def as_markdown(rows: list[dict[str, str]]) -> str:
 
 
 def summarise_ranges(history: list[EpochRecord], recipe: Recipe) -> list[dict[str, str]]:
-    """A row for each range of epochs between two changes of the recipe, and for the first epochs. What a range begins
-    and ends with are means of EDGE epochs, or of half the range, since single epochs jump; but the very first epoch
-    stands alone. A leap is the first epoch's test accuracy, against the mean of the EDGE before it."""
+    """A row per range of epochs between two changes of rate or image size. Its first and last values are means over up
+    to EDGE epochs, because single epochs fluctuate; epoch 1 is shown alone. Leap: test accuracy of the range's first
+    epoch minus the mean of the EDGE epochs before it."""
     changes = {round(epoch) for epoch in list_events(recipe) if 1 <= epoch < len(history)}
     ends = changes | {len(history)}
     ends = sorted(ends | ({FIRST_EPOCHS} if min(ends) > 2 * FIRST_EPOCHS else set()))

@@ -31,13 +31,12 @@ The line with the hardware includes the precision of training, which depends on 
 
 def write_all(root: Path) -> list[Path]:
     """Update the figures and pages. Returns the files that have changed."""
-    runs, log = load_published(root / "output"), root / LOG
-    drawn = []
-    known = log.exists() and log.read_text(encoding="utf-8") == render_all(root, runs)[log]
-    if not known or not all((run.folder.parent / CURVES).is_file() for run in runs):
-        drawn = save_curves(runs)  # first, because the README shows them if they exist
+    runs, drawn = load_published(root / "output"), []
     pages = render_all(root, runs)
-    changed = [path for path in pages if not path.exists() or path.read_text(encoding="utf-8") != pages[path]]
+    if is_old(root / LOG, pages[root / LOG]) or not all((run.folder.parent / CURVES).is_file() for run in runs):
+        drawn = save_curves(runs)
+        pages = render_all(root, runs)  # the README shows only curves that exist
+    changed = [path for path, text in pages.items() if is_old(path, text)]
     for path in changed:
         write_text(path, pages[path])
     # Cards of runs that were deleted, or trained again and not yet evaluated
@@ -45,6 +44,11 @@ def write_all(root: Path) -> list[Path]:
     for path in stale:
         path.unlink()
     return [*drawn, *changed, *stale]
+
+
+def is_old(path: Path, text: str) -> bool:
+    """Whether the file does not have this text."""
+    return not path.exists() or path.read_text(encoding="utf-8") != text
 
 
 def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
@@ -77,7 +81,7 @@ def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
 def render_headline(groups: Groups) -> str:
     """The table on the first screen: the notebook's network, the most accurate one, and two fast ones."""
     best = max(groups, key=lambda name: statistics.mean(list_accuracies(groups[name])), default="")
-    words = {find_own(groups): "ResNet-56, in the notebook", best: "The most accurate"}
+    words = {find_own(groups): "The notebook's network", best: "The most accurate"}
     words |= {"resnet18_fast": "ResNet-18, fast", "sprint": "A small network for two CPU cores"}
     lines = ["| recipe | top-1 on the test set | its report | training time |", "| --- | --- | --- | --- |"]
     for name in filter(groups.get, words):

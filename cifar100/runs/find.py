@@ -11,7 +11,7 @@ from cifar100.errors import UserError
 from cifar100.recipe import Recipe
 from cifar100.recipes import RECIPES
 
-RUN_FILES = ("recipe.json", "history.csv", "metrics.json", "weights.safetensors")
+RUN_FILES = ("recipe.json", "history.csv", "weights.safetensors", "metrics.json")  # the last one completes a run
 
 
 def run_folder(recipe: Recipe, output: str | Path = "output", sample: bool = False, holdout: bool = False) -> Path:

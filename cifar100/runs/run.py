@@ -25,7 +25,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 class Machine(TypedDict):
     hardware: Plain
-    epochs: tuple[int, int]  # the first and the last one on it
+    epochs: Annotated[list[int], Field(min_length=2, max_length=2)]  # the first and the last one on it
 
 
 class Metrics(TypedDict):
@@ -93,7 +93,8 @@ class Run:
         """The command that trains it again."""
         named = RECIPES.get(self.recipe.name, self.recipe)
         values = {name: getattr(self.recipe, name) for name in CHANGEABLE}
-        options = [f"--{k.replace('_', '-')} {v:g}" for k, v in values.items() if v != getattr(named, k)]
+        changed = {k: str(v).removesuffix(".0") for k, v in values.items() if v != getattr(named, k)}
+        options = [f"--{name.replace('_', '-')} {value}" for name, value in changed.items()]
         options += ["--data sample"] if self.sample else []
         options += ["--holdout"] if self.split == "validation" else []
         return " ".join(["python -m cifar100 train", self.recipe.name, *options])
@@ -102,7 +103,7 @@ class Run:
     def machines(self) -> str:
         """The hardware on which it was trained, with the epochs on each if there were several."""
         several = self.metrics.get("machines", [])
-        parts = [f"{m['hardware']}: epochs {m['epochs'][0]}-{m['epochs'][1]}" for m in several]
+        parts = [f"{m['hardware']} (epochs {m['epochs'][0]}-{m['epochs'][1]})" for m in several]
         return "; ".join(parts) or self.metrics["hardware"]
 
 
@@ -111,7 +112,7 @@ def load_metrics(folder: str | Path) -> dict:
     path = Path(folder) / "metrics.json"
     metrics = load_json(path)
     try:
-        METRICS.validate_python(metrics, strict=False)
+        METRICS.validate_python(metrics)
     except ValidationError as error:
         raise UserError(f"{path} is damaged ({explain(error)}): restore it, or train the run again.") from error
     return metrics
@@ -201,7 +202,7 @@ def note_epoch(machines: list[Machine], hardware: str, epoch: int) -> None:
         machines.append({"hardware": hardware, "epochs": [epoch, epoch]})
 
 
-def find_main(machines: list[Machine]) -> str:
+def main_hardware(machines: list[Machine]) -> str:
     """The hardware of most of the epochs."""
     counts = Counter()
     for machine in machines:

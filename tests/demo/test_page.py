@@ -72,7 +72,7 @@ def test_the_endpoint_gives_the_probabilities_of_the_predictor(client, models, p
         assert superclass.startswith(COARSE_NAMES[COARSE_OF_FINE[expected[0].class_id]].replace("_", " ") + " (")
         np.testing.assert_array_equal(np.asarray(Image.open(seen))[5::10, 5::10], pixels)
         assert all(Image.open(view).size == (320, 320) for view in (seen, last, before))
-    assert said["first"] == "The confidence has not been calibrated: run `evaluate --write`."
+    assert said["first"] == "Not calibrated: run `python -m cifar100 evaluate RUN --write`."
     assert said["second"] == load_predictor(models["second"], "cpu").answer(photograph).doubt  # it is untrained
 
 
@@ -84,8 +84,8 @@ def test_a_sentence_says_how_sure_it_is(models):
         2: f"It is 90% sure that this is one of 2 classes: {names[0]}, {names[1]}.",
         7: f"It is 90% sure that this is one of 7 classes: {', '.join(names[:5])} and 2 more.",
     }
-    for enough, sentence in said.items():
-        assert answers.describe_set(answer._replace(enough=enough)) == sentence
+    for size, sentence in said.items():
+        assert answers.describe_set(answer._replace(set_size=size)) == sentence
 
 
 def test_what_is_no_image_gets_one_sentence_and_the_server_goes_on(client, photograph, tmp_path):

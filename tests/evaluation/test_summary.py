@@ -10,7 +10,6 @@ import torch
 from cifar100 import figures
 from cifar100.__main__ import main
 from cifar100.dataset.augment_image import to_input
-from cifar100.dataset.cifar import COARSE_OF_FINE
 from cifar100.errors import UserError
 from cifar100.evaluation import metrics
 from cifar100.evaluation import summary as assessment
@@ -139,7 +138,7 @@ def test_every_figure_shows_its_data_of_few_images_too():
     images = generator.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
     confusion = metrics.confusion_matrix(logits, labels)
     pairs, by_class = metrics.confused_pairs(confusion), metrics.accuracies_by_class(logits, labels)
-    between = metrics.superclass_confusion(confusion, COARSE_OF_FINE)
+    between = metrics.superclass_confusion(confusion)
     curves, errors = assessment.reliability(logits, labels)
     worse = {"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}
     drawn = {

@@ -53,8 +53,7 @@ def test_equals_grad_cam_written_out_on_a_layer_that_is_overwritten_in_place():
     logits = network.head(network.stages(activations.relu()).mean((2, 3)))
     (gradients,) = torch.autograd.grad(logits[range(3), TARGETS].sum(), activations)
     expected = divide_by_maximum((gradients.mean((2, 3), keepdim=True) * activations).sum(1))
-    for layer in ("stem.1", network.stem[1]):
-        np.testing.assert_allclose(grad_cam(network, IMAGES, layer, TARGETS), expected.detach(), atol=1e-5)
+    np.testing.assert_allclose(grad_cam(network, IMAGES, "stem.1", TARGETS), expected.detach(), atol=1e-5)
 
 
 def test_explains_the_predicted_class():
@@ -110,16 +109,7 @@ def test_works_without_gradients_and_on_frozen_weights(context):
     np.testing.assert_array_equal(maps, expected)
 
 
-def test_works_on_a_compiled_network():
-    network = model.ResNet((8, 8), (1, 1), num_classes=5).eval()
-    expected = grad_cam(network, IMAGES, "stages.0", [1, 2, 3])
-    compiled = torch.compile(network, backend="eager")
-    with torch.no_grad():
-        compiled(to_input(torch.from_numpy(IMAGES)))  # compiled by now, without our hooks
-    np.testing.assert_array_equal(grad_cam(compiled, IMAGES, "stages.0", [1, 2, 3]), expected)
-
-
-@pytest.mark.parametrize("layer", ["stages.9", "head", nn.Conv2d(3, 3, 1)])
+@pytest.mark.parametrize("layer", ["stages.9", "head"])
 def test_a_wrong_layer_is_told_which_there_are(layer):
     with pytest.raises(UserError, match=r"choose one of stem, stages\.0, stages\.1, stages\.2, or"):
         grad_cam(make_network(), IMAGES, layer)

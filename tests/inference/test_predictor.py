@@ -66,7 +66,7 @@ def test_files_and_arrays_get_the_probabilities_of_the_evaluation(run, tmp_path)
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(predictor.predict, IMAGES)) == alone
     for top_k in (0, 101, 2.0, "5", None, True):
-        with pytest.raises(UserError, match="top_k must be a whole number from 1 to 100, not"):
+        with pytest.raises(UserError, match="The number of classes must be a whole number from 1 to 100, not"):
             predictor.predict("the image is not even opened", top_k)
 
 
@@ -82,15 +82,15 @@ def test_a_set_has_the_classes_up_to_its_threshold(evaluated, confidence):
     for answer in predictor.answer_batch(IMAGES, confidence):
         shares = [prediction.probability for prediction in answer.ranking]
         scores = [sum(shares[:k]) + 0.01 * max(0, k - 4) for k in range(100)]
-        assert answer.enough == sum(score <= threshold + 1e-12 for score in scores)
+        assert answer.set_size == sum(score <= threshold + 1e-12 for score in scores)
         classes = sum(score <= at_ninety + 1e-12 for score in scores)
         assert classes >= UNKNOWN_FROM  # an untrained network knows nothing
-        assert answer.doubt == f"It takes {classes} classes to be 90% sure: it does not know this."
+        assert answer.doubt == f"It needs {classes} classes to be 90% sure: it does not know this."
     nn.init.zeros_(predictor.network.head.weight)
     with torch.no_grad():
         predictor.network.head.bias.copy_(torch.eye(100)[7] * 500)
     sure = predictor.answer(IMAGES[0], confidence)
-    assert sure.ranking[0].class_id == 7 and sure.enough <= 6 and sure.doubt is None
+    assert sure.ranking[0].class_id == 7 and sure.set_size <= 6 and sure.doubt is None
     for wrong in (0, 1, 0.995, float("nan"), "0.9", None, True):
         with pytest.raises(UserError, match="from 0.01 to 0.99"):
             predictor.answer(IMAGES[0], wrong)
@@ -114,7 +114,7 @@ def test_logits_that_are_not_finite_are_refused():
     network = make_network(SMOKE)
     nn.init.constant_(network.head.weight, 3e38)
     with pytest.raises(UserError, match="logits are not finite"):
-        Predictor(network, torch.device("cpu")).predict(IMAGES[0])
+        Predictor(network).predict(IMAGES[0])
 
 
 def test_the_command_prints_classes_sets_and_doubt(run, evaluated, tmp_path, capsys, monkeypatch):
@@ -125,9 +125,9 @@ def test_the_command_prints_classes_sets_and_doubt(run, evaluated, tmp_path, cap
     command = ["predict", str(evaluated), "*.png", "--device", "cpu"]  # as Windows passes it on
     assert main([*command, "--confidence", "0.3"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"a.png: {answer.doubt}" and lines[answer.enough + 1] == f"b.png: {answer.doubt}"
-    named = [own.class_name.replace("_", " ") for own in answer.ranking[: answer.enough]]
-    assert [line.split("%  ")[1] for line in lines[1 : answer.enough + 1]] == named
+    assert lines[0] == f"a.png: {answer.doubt}" and lines[answer.set_size + 1] == f"b.png: {answer.doubt}"
+    named = [own.class_name.replace("_", " ") for own in answer.ranking[: answer.set_size]]
+    assert [line.split("%  ")[1] for line in lines[1 : answer.set_size + 1]] == named
     assert main([*command, "--json", "--top", "3"]) == 0
     expected = {"doubt": answer.doubt, "classes": [own._asdict() for own in answer.ranking[:3]]}
     assert json.loads(capsys.readouterr().out) == {"a.png": expected, "b.png": expected}

@@ -1,6 +1,8 @@
 """What a Run All decides: train or load, where its paths count from, where a run goes; and what it shows as text."""
 
+import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from cifar100.notebook.session import Session, choose_data, publish, start_sessi
 from cifar100.notebook.showcase import pick_examples
 from cifar100.notebook.tables import list_results, recipe_source, summarise_ranges
 from cifar100.recipes import RECIPES, SMOKE
+from cifar100.report import published
 from cifar100.runs.find import RUN_FILES
 from cifar100.runs.history import EpochRecord
 from cifar100.runs.run import Run
@@ -46,10 +49,14 @@ def test_without_a_gpu_it_loads_what_was_asked_for(place):
 
 def test_with_a_gpu_a_finished_run_of_ones_own_is_loaded_but_not_a_published_one(place, monkeypatch):
     monkeypatch.setattr(session, "choose_device", lambda: torch.device("cuda"))
-    make_run("output", RECIPES[NAME], [0.1])
+    shipped = make_run("output", RECIPES[NAME], [0.1], weights=b"ours")
+    monkeypatch.setattr(published, "LIST", place / "published.json")
+    published.LIST.write_text(json.dumps({"": Run.load(shipped).metrics["sha256"]["weights"]}))
     assert trains() and trains(output="drive") and not trains(train="no")
-    make_run(place / "drive", RECIPES[NAME], [0.1])
-    assert not trains(output="drive")
+    shutil.rmtree(shipped)
+    for output in ("drive", "output"):  # in the project's own output, too
+        make_run(output, RECIPES[NAME], [0.1], weights=b"their own")
+        assert not trains(output=output) and trains(output=output, train="yes")
 
 
 def test_paths_count_from_where_the_user_stands_and_stay(place):

@@ -13,7 +13,7 @@ from cifar100.network import load_network
 from cifar100.recipes import SMOKE
 from cifar100.runs.find import RUN_FILES, find_run, running_folder
 from cifar100.runs.place import claim, locked, take_place
-from cifar100.runs.run import Run, find_main, load_metrics, note_epoch, save_recipe
+from cifar100.runs.run import Run, load_metrics, main_hardware, note_epoch, save_recipe
 from tests.conftest import make_run
 
 
@@ -135,4 +135,4 @@ def test_the_machine_that_trained_most_epochs_is_the_runs():
     for epoch, hardware in enumerate("ABBA", start=1):
         note_epoch(machines, hardware, epoch)
     assert [machine["epochs"] for machine in machines] == [[1, 1], [2, 3], [4, 4]]
-    assert find_main(machines[:2]) == "B"
+    assert main_hardware(machines[:2]) == "B"
