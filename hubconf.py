@@ -20,7 +20,7 @@ from cifar100.network import load_network
 from cifar100.runs.find import find_run
 from model import NETWORKS
 
-dependencies = ["torch", "numpy", "PIL", "safetensors"]
+dependencies = ["torch", "numpy", "PIL", "safetensors", "pydantic", "typing_extensions"]
 OUTPUT = Path(__file__).with_name("output")
 # The recipes of each network: the first one with weights is used, at its lowest seed.
 TRAINED = {

@@ -1,4 +1,4 @@
-"""What the notebooks import. Every name lives in a room of cifar100/."""
+"""What the notebooks import. Every name is defined in cifar100/."""
 
 from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import FINE_NAMES, MEAN, STD, is_sample, load_split, readable
@@ -58,6 +58,6 @@ from cifar100.report.reported import list_levels
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
 from cifar100.train import evaluate, fit, train_one_epoch
-from cifar100.training.optimizers import make_optimizers, orthogonalise
+from cifar100.training.optimizers import Muon, orthogonalise
 
 __all__ = [name for name in dir() if not name.startswith("_")]

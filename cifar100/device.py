@@ -121,7 +121,8 @@ def describe_hardware(device: torch.device) -> str:
     processor = read_cpu("model name") or platform.processor() or platform.machine()
     amx = ", AMX" if "amx_bf16" in read_cpu("flags").split() else ""  # not part of the capability's name
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"{processor}, {torch.get_num_threads()} threads ({capability}{amx}), {device.type}"
+    count = torch.get_num_threads()
+    return f"{processor}, {count} thread{'' if count == 1 else 's'} ({capability}{amx}), {device.type}"
 
 
 def name_precision(dtype: torch.dtype) -> str:

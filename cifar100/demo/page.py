@@ -143,7 +143,5 @@ def serve(models: dict[str, Path], device: str | None = None, port: int | None =
         raise UserError(f"The page cannot be served on {wanted}: choose a free one with --port.") from error
     except Exception as error:  # Gradio requests its own page, and raises many kinds if that fails
         app.close(verbose=False)
-        raise UserError(
-            "The page has started but does not respond: close other programs, or set NO_PROXY=127.0.0.1."
-        ) from error
+        raise UserError("The page has started but does not respond: close other programs and try again.") from error
     return app

@@ -50,7 +50,7 @@ def label_transform(name: str, augmentation: Augmentation) -> str:
 
 
 def draw_augmented(augmentation: Augmentation, images: np.ndarray, epochs: int) -> np.ndarray:
-    """Augmented images of seed 0's first epochs, without CutMix: (N, 32, 32, 3) uint8 -> (N, epochs, 32, 32, 3) uint8."""
+    """Augmented images of seed 0's first epochs, without CutMix: (N, 32, 32, 3) -> (N, epochs, 32, 32, 3), uint8."""
     shown = np.empty((len(images), epochs, *images.shape[1:]), np.uint8)
     if augmentation.pipeline == "albumentations":
         augment = ImageAugmentation(augmentation, 0)

@@ -94,8 +94,7 @@ def describe_evaluation(run: Run, summary: dict) -> Iterator[str]:
 def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[dict, dict]:
     """Reliability curves and calibration errors before and after temperature scaling, for `plot_reliability`."""
     scaled = calibration.cross_fitted_temperature(logits, labels)
-    value = calibration.fit_temperature(logits, labels)
-    versions = {"without a temperature": logits, f"a temperature of {value:.2f}": scaled}
+    versions = {"without a temperature": logits, "with a temperature": scaled}
     return (
         {name: calibration.reliability_curve(version, labels) for name, version in versions.items()},
         {name: calibration.expected_calibration_error(version, labels) for name, version in versions.items()},

@@ -91,7 +91,7 @@ def blocks_as_markdown(blocks: list[Block]) -> str:
     ]
     for b in blocks:
         sizes = f"{b.in_size}x{b.in_size} | {b.out_size}x{b.out_size}"
-        numbers = f"{b.parameters:,} | {b.jump} | {b.receptive_field}"
+        numbers = f"{b.parameters:,} | " + ("- | -" if b.name == "head" else f"{b.jump} | {b.receptive_field}")
         shortcut = ", shortcut 1x1/2/0" if b.shortcut else ""
         lines.append(f"| {b.name} | {b.in_channels} -> {b.out_channels} | {b.layers}{shortcut} | {sizes} | {numbers} |")
     lines.append(f"| all | | | | | {sum(b.parameters for b in blocks):,} | | |")

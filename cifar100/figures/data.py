@@ -84,8 +84,8 @@ def plot_distances(distances: np.ndarray, share: float) -> Picture:
 
 
 def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool = False) -> Picture:
-    """points: (N, 2), the embedded images; fine: (N,) their classes; named: write the names of the superclasses at
-    their centres, moved apart if they overlap, instead of a legend."""
+    """points: (N, 2), the embedded images; fine: (N,) their classes; named: write the name of each superclass where
+    its points are densest, moved apart if they overlap, instead of a legend."""
     fig, ax = make_figure(9, 6.5, title)
     ax.scatter(*points.T, s=7, c=[COLOURS[COARSE_OF_FINE[k]] for k in fine], linewidths=0)
     ax.set(xticks=[], yticks=[])
@@ -94,15 +94,22 @@ def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool
         fig.legend(handles, SUPERCLASSES, loc="outside right center", frameon=False, fontsize=8)
         return fig
     numbers = np.unique(COARSE_OF_FINE[fine])
-    middles = np.stack([np.median(points[COARSE_OF_FINE[fine] == number], axis=0) for number in numbers])
+    places = np.stack([densest_point(points[COARSE_OF_FINE[fine] == number]) for number in numbers])
     width, height = np.ptp(points, axis=0) * (0.0085, 0.035)  # about the size of a letter
     widths = width * np.array([len(SUPERCLASSES[number]) + 2 for number in numbers])
+    places[:, 0] = np.clip(places[:, 0], points[:, 0].min() + widths / 2, points[:, 0].max() - widths / 2)
     look = {
         "ha": "center",
         "va": "center",
         "fontsize": 8,
         "path_effects": [withStroke(linewidth=3, foreground="white")],
     }
-    for number, place in zip(numbers, keep_apart(middles, height, widths)):
-        ax.text(*place, SUPERCLASSES[number], fontweight="bold", **look)
+    for number, place in zip(numbers, keep_apart(places, height, widths)):
+        ax.text(*place, SUPERCLASSES[number], fontweight="bold", color=0.6 * np.array(COLOURS[number][:3]), **look)
     return fig
+
+
+def densest_point(points: np.ndarray) -> np.ndarray:
+    """Of points (N, 2) the one with a quarter of them within the smallest distance."""
+    distances = np.linalg.norm(points[:, None] - points, axis=2)
+    return points[np.quantile(distances, 0.25, axis=1).argmin()]

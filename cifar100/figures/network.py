@@ -12,7 +12,7 @@ from cifar100.runs.history import EpochRecord
 
 def plot_block() -> Picture:
     """`model.BasicBlock`, without and with a change of shape."""
-    fig, axes = make_figure(9, 3.6, "A residual block: y = ReLU(F(x) + x)", 2, 1)
+    fig, axes = make_figure(9, 3.6, "A residual block: y = ReLU(F(x) + shortcut(x))", 2, 1)
     box = {"boxstyle": "round,pad=0.5", "edgecolor": "0.4"}
     for ax, stride, shortcut in (
         (axes[0], "", "shortcut: the identity"),
@@ -26,11 +26,12 @@ def plot_block() -> Picture:
         ax.plot((0.4, 0.4, 7.5), (0, 1.1, 1.1), color=HELD, linewidth=2)
         ax.annotate("", (7.5, 0.22), (7.5, 1.14), arrowprops={"arrowstyle": "->", "color": HELD, "lw": 2})
         ax.text(3.9, 1.1, shortcut, fontsize=8.5, ha="center", va="center", bbox=box | {"facecolor": "#f4d9d4"})
-        for place, height, name in ((0.05, 0, "x"), (8.85, 0, "y"), (4, -0.75, "F(x)")):
+        ax.plot((0.7, 0.7, 7.25, 7.25), (-0.45, -0.6, -0.6, -0.45), color="0.4", linewidth=1)  # a bracket
+        for place, height, name in ((0.05, 0, "x"), (8.85, 0, "y"), (4, -0.85, "F(x)")):
             ax.text(place, height, name, fontsize=12, style="italic", ha="center", va="center")
         where = "at the start of a stage, where the shape changes" if stride else "within a stage"
         ax.set_title(where, fontsize=9, loc="left")
-        ax.set(xlim=(-0.1, 9), ylim=(-1.0, 1.5))
+        ax.set(xlim=(-0.1, 9), ylim=(-1.1, 1.5))
         ax.set_axis_off()
     return fig
 

@@ -80,8 +80,8 @@ def display_name(name: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share, 0..1, in whole percents; ">99%" rather than a certainty that is none."""
-    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+    """A share, 0..1, in whole percents; "<1%" and ">99%" rather than a certainty that is none."""
+    return ">99%" if 0.995 <= share < 1 else "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def keep_apart(points: np.ndarray, height: float, widths: np.ndarray | float = np.inf) -> np.ndarray:

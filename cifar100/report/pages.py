@@ -83,7 +83,10 @@ def render_headline(groups: Groups) -> str:
     best = max(groups, key=lambda name: statistics.mean(list_accuracies(groups[name])), default="")
     words = {find_own(groups): "The notebook's network", best: "The most accurate"}
     words |= {"resnet18_fast": "ResNet-18, fast", "sprint": "A small network for two CPU cores"}
-    lines = ["| recipe | top-1 on the test set | its report | training time |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| recipe | top-1 on the test set | the report (best epoch) | training time |",
+        "| --- | --- | --- | --- |",
+    ]
     for name in filter(groups.get, words):
         seeds = ", ".join(f"{accuracy:.2%}" for accuracy in list_accuracies(groups[name]))
         each = f": {seeds}" if len(groups[name]) > 1 else ""
@@ -125,8 +128,8 @@ def render_results(groups: Groups) -> str:
     reproduced = {report.title: name for name, report in REPORTED.items()}  # the last one with this report
     reports = "; ".join(f"`{name}`: {title}" for title, name in reproduced.items())
     sources = {name: reproduced[REPORTED[name].title] for name in groups if name in REPORTED}
-    improved = "; ".join(f"`{name}` starts from that of `{first}`" for name, first in sources.items() if name != first)
-    reports = f"The reports, by the recipe that reproduces each{improved and f' ({improved})'}: {reports}."
+    improved = "; ".join(f"`{name}` uses the one of `{first}`" for name, first in sources.items() if name != first)
+    reports = f"Reports by others, with the recipe that rebuilds each{improved and f' ({improved})'}: {reports}."
     return "\n".join([*lines, "", target, "", reports, ""])
 
 

@@ -14,18 +14,18 @@ class Muon(Optimizer):
 
     Jordan 2024, "Muon" (kellerjordan.github.io/posts/muon), as in cifar10-airbench: a filter bank
     (out, in, h, w) is treated as a matrix (out, in * h * w), and is scaled to the norm sqrt(out)
-    before each step. torch.optim.Muon takes matrices only. dtype: of the orthogonalisation; the source uses
-    bfloat16, which takes less than half the time if the hardware supports it.
+    before each step. torch.optim.Muon takes matrices only. dtype: of the orthogonalisation; the
+    source uses bfloat16, which takes less than half the time if the hardware supports it.
     """
 
-    def __init__(self, params, lr: float, momentum: float = 0.6, dtype: torch.dtype = torch.float32):
+    def __init__(self, params, lr: float, momentum: float = 0.6, dtype=torch.float32):
         super().__init__(params, {"lr": lr, "momentum": momentum})
         self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
         for group in self.param_groups:
-            alike = defaultdict(list)  # on a GPU banks of the same shape are updated together, which is faster
+            alike = defaultdict(list)  # on a GPU, banks of the same shape are updated together
             for filters in group["params"]:
                 if filters.grad is not None:
                     alike[filters.shape if filters.is_cuda else id(filters)].append(filters)
@@ -54,7 +54,7 @@ def orthogonalise(matrices: Tensor, steps: int = 3, dtype=torch.float32) -> Tens
 
     matrices: (M, K) float32, or a batch (B, M, K) of them; the result has the same shape. The
     coefficients trade accuracy for speed: singular values above a hundredth of the norm end
-    between about 0.4 and 1.5, smaller ones below.
+    between about 0.4 and 1.2, smaller ones below.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     add_product = torch.addmm if matrices.ndim == 2 else torch.baddbmm
@@ -67,9 +67,9 @@ def orthogonalise(matrices: Tensor, steps: int = 3, dtype=torch.float32) -> Tens
     return (x.mT if tall else x).float()
 
 
-def make_optimizers(model: nn.Module, recipe: Recipe, dtype=torch.float32) -> list[Optimizer]:
+def make_optimizers(network: nn.Module, recipe: Recipe, dtype=torch.float32) -> list[Optimizer]:
     """SGD, and Muon for the filters of convolutions if the recipe has a rate for it."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = [p for p in network.parameters() if p.requires_grad]
     filters = [p for p in trained if p.ndim == 4] if recipe.muon_lr else []
     chosen = {id(p) for p in filters}
     weights = [p for p in trained if p.ndim > 1 and id(p) not in chosen]
