@@ -18,7 +18,7 @@ from cifar100.eda.images import (
     mean_images,
     superclass_share_of_nearest,
 )
-from cifar100.evaluation.calibration import accuracy_by_coverage
+from cifar100.evaluation.calibration import accuracy_by_coverage, reliability
 from cifar100.evaluation.logits import compute_logits, extract_features
 from cifar100.evaluation.metrics import (
     accuracies_by_class,
@@ -29,7 +29,6 @@ from cifar100.evaluation.metrics import (
     superclass_confusion,
 )
 from cifar100.evaluation.probabilities import softmax
-from cifar100.evaluation.summary import pick_confused, reliability
 from cifar100.explain.grad_cam import explain_stages, grad_cam, stage_layers
 from cifar100.explain.gradient_flow import gradient_norms, without_norms, without_shortcuts
 from cifar100.explain.receptive_field import blocks_as_markdown, trace_blocks
@@ -40,7 +39,7 @@ from cifar100.inference.images import open_image, shrink
 from cifar100.lr_finder import curve_file, find_recipe_lr, load_curve
 from cifar100.network import load_network
 from cifar100.notebook.session import choose_data, load_without_shortcuts, publish, render_result, start_session
-from cifar100.notebook.showcase import pick_examples, save_showcase
+from cifar100.notebook.showcase import pick_confused, pick_examples, save_showcase
 from cifar100.notebook.tables import (
     as_code,
     as_markdown,

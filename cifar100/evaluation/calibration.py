@@ -81,3 +81,13 @@ def accuracy_by_coverage(logits: np.ndarray, labels: np.ndarray) -> tuple[np.nda
     numbers = np.arange(1, len(labels) + 1)
     right = (logits.argmax(1) == labels)[order]
     return numbers / len(labels), right.cumsum() / numbers
+
+
+def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[dict, dict]:
+    """Reliability curves and calibration errors before and after temperature scaling, for `plot_reliability`."""
+    scaled = cross_fitted_temperature(logits, labels)
+    versions = {"without a temperature": logits, "with a temperature": scaled}
+    return (
+        {name: reliability_curve(version, labels) for name, version in versions.items()},
+        {name: expected_calibration_error(version, labels) for name, version in versions.items()},
+    )

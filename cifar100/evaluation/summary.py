@@ -89,26 +89,3 @@ def describe_evaluation(run: Run, summary: dict) -> Iterator[str]:
     for confidence, own in summary["sets"].items():
         held = f"contain the true class for {own['coverage']:.2%} of the images"
         yield f"sets for {float(confidence):.0%} {held}, with {own['size']:.2f} classes on average"
-
-
-def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[dict, dict]:
-    """Reliability curves and calibration errors before and after temperature scaling, for `plot_reliability`."""
-    scaled = calibration.cross_fitted_temperature(logits, labels)
-    versions = {"without a temperature": logits, "with a temperature": scaled}
-    return (
-        {name: calibration.reliability_curve(version, labels) for name, version in versions.items()},
-        {name: calibration.expected_calibration_error(version, labels) for name, version in versions.items()},
-    )
-
-
-def pick_confused(
-    logits: np.ndarray, labels: np.ndarray, images: np.ndarray, pairs: list[tuple[int, int, int]], count: int = 8
-) -> dict[tuple[int, int], np.ndarray]:
-    """For each pair in both directions, by (true class, predicted class): the misclassified images, the most confident
-    first, (count or fewer, 32, 32, 3) each."""
-    guesses, confidence = logits.argmax(1), softmax(logits).max(1)
-    examples = {}
-    for true, guess in (pair for first, second, _ in pairs for pair in ((first, second), (second, first))):
-        found = np.flatnonzero((labels == true) & (guesses == guess))
-        examples[true, guess] = images[found[np.argsort(-confidence[found], kind="stable")[:count]]]
-    return examples

@@ -12,7 +12,7 @@ from cifar100.figures.style import (
     make_figure,
 )
 
-SUPERCLASSES = [readable(name) for name in COARSE_NAMES]
+SUPERCLASS_NAMES = [readable(name) for name in COARSE_NAMES]
 MIDDLES = np.arange(20) * 5 + 2  # of each superclass on the axis of the classes
 
 
@@ -27,7 +27,7 @@ def plot_class_balance(counts: np.ndarray) -> Picture:
         size = f"{row.min()} each" if row.min() == row.max() else f"{row.min()} to {row.max()}"
         ax.annotate(f"{name}: {size}", (99, row.max()), ha="right", va="bottom", fontsize=9)
     ax.set(ylabel="images of a class", xlim=(-1, 100), ylim=(0, counts.max() * 1.15))
-    ax.set_xticks(MIDDLES, SUPERCLASSES, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+    ax.set_xticks(MIDDLES, SUPERCLASS_NAMES, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
     return fig
 
 
@@ -74,8 +74,8 @@ def plot_distances(distances: np.ndarray, share: float) -> Picture:
     fig, ax = make_figure(9, 7.6, title)
     look = {"cmap": "viridis", "interpolation": "nearest", "vmin": 0, "vmax": 50}
     shown = ax.imshow(distances[np.ix_(BY_SUPERCLASS, BY_SUPERCLASS)], **look)
-    ax.set_xticks(MIDDLES, SUPERCLASSES, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
-    ax.set_yticks(MIDDLES, SUPERCLASSES, fontsize=7)
+    ax.set_xticks(MIDDLES, SUPERCLASS_NAMES, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+    ax.set_yticks(MIDDLES, SUPERCLASS_NAMES, fontsize=7)
     for edge in np.arange(5, 100, 5) - 0.5:
         ax.axvline(edge, color="white", linewidth=0.3)
         ax.axhline(edge, color="white", linewidth=0.3)
@@ -91,12 +91,12 @@ def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool
     ax.set(xticks=[], yticks=[])
     if not named:
         handles = [ax.scatter([], [], color=colour) for colour in COLOURS]
-        fig.legend(handles, SUPERCLASSES, loc="outside right center", frameon=False, fontsize=8)
+        fig.legend(handles, SUPERCLASS_NAMES, loc="outside right center", frameon=False, fontsize=8)
         return fig
     numbers = np.unique(COARSE_OF_FINE[fine])
     places = np.stack([densest_point(points[COARSE_OF_FINE[fine] == number]) for number in numbers])
     width, height = np.ptp(points, axis=0) * (0.0085, 0.035)  # about the size of a letter
-    widths = width * np.array([len(SUPERCLASSES[number]) + 2 for number in numbers])
+    widths = width * np.array([len(SUPERCLASS_NAMES[number]) + 2 for number in numbers])
     places[:, 0] = np.clip(places[:, 0], points[:, 0].min() + widths / 2, points[:, 0].max() - widths / 2)
     look = {
         "ha": "center",
@@ -105,7 +105,7 @@ def plot_embedding(points: np.ndarray, fine: np.ndarray, title: str, named: bool
         "path_effects": [withStroke(linewidth=3, foreground="white")],
     }
     for number, place in zip(numbers, keep_apart(places, height, widths)):
-        ax.text(*place, SUPERCLASSES[number], fontweight="bold", color=0.6 * np.array(COLOURS[number][:3]), **look)
+        ax.text(*place, SUPERCLASS_NAMES[number], fontweight="bold", color=0.6 * np.array(COLOURS[number][:3]), **look)
     return fig
 
 

@@ -122,10 +122,8 @@ def plot_confused_pairs(confusion: np.ndarray, examples: dict[tuple[int, int], n
     confusion: (100, 100) counts, a row per true class; examples: (true class, predicted class) -> (n, 32, 32, 3) uint8,
     the most confused pair first, both directions in turn.
     """
-    names, counts = (
-        [[readable(FINE_NAMES[k]) for k in pair] for pair in examples],
-        [confusion[pair] for pair in examples],
-    )
+    names = [[readable(FINE_NAMES[k]) for k in pair] for pair in examples]
+    counts = [confusion[pair] for pair in examples]
     both = confusion[list(next(iter(examples)))].sum()
     one, other = names[0]
     title = f"{one.capitalize()} and {other} are confused most often: {counts[0] + counts[1]} of their {both} images"

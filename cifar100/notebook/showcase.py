@@ -6,6 +6,7 @@ import numpy as np
 from torch import nn
 
 from cifar100.dataset.cifar import COARSE_OF_FINE, FINE_NAMES, Images, readable
+from cifar100.evaluation.probabilities import softmax
 from cifar100.explain.grad_cam import explain_stages
 from cifar100.figures.explanation import plot_classification, plot_showcase
 from cifar100.figures.style import Picture, percent, save_figure
@@ -20,6 +21,19 @@ def pick_examples(probabilities: np.ndarray, labels: np.ndarray, right: bool, co
     order = order[(probabilities.argmax(1) == labels)[order] == right]
     _, first = np.unique(COARSE_OF_FINE[labels[order]], return_index=True)
     return order[np.sort(first)[:count]]
+
+
+def pick_confused(
+    logits: np.ndarray, labels: np.ndarray, images: np.ndarray, pairs: list[tuple[int, int, int]], count: int = 8
+) -> dict[tuple[int, int], np.ndarray]:
+    """For each pair in both directions, by (true class, predicted class): the misclassified images, the most confident
+    first, (count or fewer, 32, 32, 3) each."""
+    guesses, confidence = logits.argmax(1), softmax(logits).max(1)
+    examples = {}
+    for true, guess in (pair for first, second, _ in pairs for pair in ((first, second), (second, first))):
+        found = np.flatnonzero((labels == true) & (guesses == guess))
+        examples[true, guess] = images[found[np.argsort(-confidence[found], kind="stable")[:count]]]
+    return examples
 
 
 def pick_cases(probabilities: np.ndarray, labels: np.ndarray, label: int) -> dict[str, int]:

@@ -11,11 +11,12 @@ from cifar100 import figures
 from cifar100.__main__ import main
 from cifar100.dataset.augment_image import to_input
 from cifar100.errors import UserError
-from cifar100.evaluation import metrics
+from cifar100.evaluation import calibration, metrics
 from cifar100.evaluation import summary as assessment
 from cifar100.evaluation.corruptions import find_table, load_corruptions, table_file
 from cifar100.evaluation.logits import compute_logits, evaluate_run, extract_features
 from cifar100.evaluation.metrics import order_by_confusion
+from cifar100.notebook.showcase import pick_confused
 from cifar100.recipes import SMOKE
 from cifar100.runs.place import claim
 from cifar100.runs.run import load_metrics
@@ -126,7 +127,7 @@ def test_confused_classes_become_neighbours():
 def test_misclassified_images_come_with_the_most_confident_first():
     images, labels = np.arange(5)[:, None] * np.ones((1, 4), int), np.array([0, 0, 0, 1, 1])
     logits = np.array([[0.0, 1, 0], [0, 9, 0], [9, 0, 0], [5, 0, 0], [0, 0, 5]])
-    found = assessment.pick_confused(logits, labels, images, [(0, 1, 3)])
+    found = pick_confused(logits, labels, images, [(0, 1, 3)])
     assert {pair: own[:, 0].tolist() for pair, own in found.items()} == {(0, 1): [1, 0], (1, 0): [3]}
 
 
@@ -139,12 +140,12 @@ def test_every_figure_shows_its_data_of_few_images_too():
     confusion = metrics.confusion_matrix(logits, labels)
     pairs, by_class = metrics.confused_pairs(confusion), metrics.accuracies_by_class(logits, labels)
     between = metrics.superclass_confusion(confusion)
-    curves, errors = assessment.reliability(logits, labels)
+    curves, errors = calibration.reliability(logits, labels)
     worse = {"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}
     drawn = {
         "classes": figures.plot_class_accuracy(by_class, metrics.class_intervals(logits, labels)),
         "superclasses": figures.plot_superclass_confusion(between),
-        "pairs": figures.plot_confused_pairs(confusion, assessment.pick_confused(logits, labels, images, pairs)),
+        "pairs": figures.plot_confused_pairs(confusion, pick_confused(logits, labels, images, pairs)),
         "reliability": figures.plot_reliability(curves, errors),
         "corruptions": figures.plot_corruptions(worse, 0.6),
     }
