@@ -12,10 +12,10 @@ from cifar100.recipe import Recipe
 class Muon(Optimizer):
     """SGD with momentum whose updates are orthogonalised, for the filters of convolutions.
 
-    Jordan 2024, "Muon" (kellerjordan.github.io/posts/muon), as in cifar10-airbench: a filter bank
-    (out, in, h, w) is treated as a matrix (out, in * h * w), and is scaled to the norm sqrt(out)
-    before each step. torch.optim.Muon takes matrices only. dtype: of the orthogonalisation; the
-    source uses bfloat16, which takes less than half the time if the hardware supports it.
+    Jordan 2024, "Muon" (kellerjordan.github.io/posts/muon), as in cifar10-airbench: a filter
+    bank (out, in, h, w) is treated as a matrix (out, in * h * w), and is scaled to the norm
+    sqrt(out) before each step. torch.optim.Muon takes matrices only. dtype: of the
+    orthogonalisation; the source uses bfloat16, in less than half the time on some hardware.
     """
 
     def __init__(self, params, lr: float, momentum: float = 0.6, dtype=torch.float32):
