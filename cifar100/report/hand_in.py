@@ -9,7 +9,7 @@ from pathlib import Path
 from cifar100.errors import UserError, printable
 from cifar100.files import ROOT, load_json, write_bytes, write_text
 from cifar100.recipe import Recipe
-from cifar100.report.describe import format_accuracy, format_times, list_accuracies
+from cifar100.report.describe import format_mean, format_times, list_accuracies
 from cifar100.report.published import is_published
 from cifar100.report.reported import ASKED_FOR, REPORTED
 from cifar100.runs.run import Run
@@ -92,14 +92,15 @@ def render_submission(recipe: Recipe, runs: list[Run], root: Path = ROOT) -> str
     lines = [f"- {DETAILS[name]}: {text}" for name, text in load_details(root).items() if text and name != "run"]
     if runs:
         accuracies = list_accuracies(runs)
-        each = ", ".join(f"{accuracy:.2%} (seed {run.recipe.seed})" for run, accuracy in zip(runs, accuracies))
-        lines.append(f"- Result: {format_accuracy(runs)} top-1 on the test set with `{recipe.name}`: {each}")
+        each = [f": {accuracy:.2%}" if len(runs) > 1 else "" for accuracy in accuracies]
+        seeds = ", ".join(f"seed {run.recipe.seed}{accuracy}" for run, accuracy in zip(runs, each))
+        lines.append(f"- Result: {format_mean(runs)} top-1 on the test set with `{recipe.name}` ({seeds})")
         enough = sum(accuracy >= ASKED_FOR for accuracy in accuracies)
         lines.append(f"- {enough} of {len(runs)} reach the {ASKED_FOR:.0%} that the course asks for")
         if recipe.name in REPORTED:
             lines.append(f"- The report: {REPORTED[recipe.name].describe()}")
         lines.append(f"- Time: {format_times(runs)}")
-    return "\n".join([*lines, "", render_list(root)])
+    return "\n".join([*lines, "", "To hand in, as `python -m cifar100 hand-in` finds it:", "", render_list(root)])
 
 
 def pack(root: Path, target: Path, space: dict[str, bytes]) -> list[str]:
