@@ -37,7 +37,8 @@ def check(
     precision = name_precision(choose_precision(chosen))
     right = not has_bfloat16(chosen) or convolves_correctly(torch.bfloat16)
     yield "precision", right, precision if right else f"{precision}. {INCORRECT_BFLOAT16}: a newer one may be correct"
-    written = {"output": Path(output)} if name_data(data) else {"output": Path(output), "data": find_folder()}
+    named = name_data(data)  # a folder that the user names is only read
+    written = {"output": Path(output)} if named else {"output": Path(output), "data": find_folder()}
     for what, folder in written.items():
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
         free, writable = shutil.disk_usage(there).free / 1e9, os.access(there, os.W_OK)
@@ -48,6 +49,5 @@ def check(
     elif all(find_split(split, find_folder(data)) for split in SIZES):
         yield "data", True, f"CIFAR-100 in {find_folder(data)}"
     else:
-        named = name_data(data)
         text = "holds no CIFAR-100" if named else "holds no CIFAR-100 yet: the first training run downloads it"
         yield "data", not named, f"{find_folder(data)} {text}"

@@ -74,7 +74,7 @@ def save_evaluation(result: Evaluation, summary: dict) -> None:
 
 
 def describe_evaluation(run: Run, summary: dict) -> Iterator[str]:
-    """Yield the lines that `evaluate` prints. summary: from `summarise_evaluation`."""
+    """Yield the lines that `evaluate` prints. summary: from `summarise_evaluation` or `summarise_predictions`."""
     final, low, high = run.metrics["final"], *summary["top1_interval"]
     yield f"{run.folder}: {summary['images']:,} {run.split} images, one view per image"
     yield f"top-1 accuracy {summary['top1']:.2%}, loss {summary['nll']:.4f}"
