@@ -111,7 +111,7 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
                 choices = [(describe_model(name, path), name) for name, path in models.items()]
                 model = gr.Dropdown(choices, label="Network (accuracy on the test split)", interactive=True)
             with gr.Column():
-                shares = gr.Label(label=f"The {TOP} most probable classes", num_top_classes=TOP)
+                classes = gr.Label(label=f"The {TOP} most probable classes", num_top_classes=TOP)
                 sure = gr.Textbox(label="How sure it is", interactive=False, lines=1, max_lines=3)
                 superclass = gr.Textbox(label="Superclass of the first class", interactive=False)
         gr.Markdown(REASONS)
@@ -122,8 +122,8 @@ def make_app(models: dict[str, Path], device: str | None = None) -> gr.Blocks:
             before = gr.Image(label="Where it looks: stage before", **shown)
         with gr.Accordion("All it knows: the 100 classes", open=False):
             gr.Markdown(CLASSES)
-        outputs = [shares, sure, superclass, seen, last, before]
-        asking = {"fn": predict, "inputs": [image, model], "outputs": outputs, "show_progress_on": shares}
+        outputs = [classes, sure, superclass, seen, last, before]
+        asking = {"fn": predict, "inputs": [image, model], "outputs": outputs, "show_progress_on": classes}
         # `image.change` would cover all of them, but runs twice if an upload replaces an image.
         asked = gr.on([image.upload, image.clear, model.change], **asking, api_name="predict")
         chosen = examples.load_input_event.then(**asking, api_visibility="private")
