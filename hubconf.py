@@ -24,7 +24,7 @@ dependencies = ["torch", "numpy", "PIL", "safetensors", "pydantic", "typing_exte
 OUTPUT = Path(__file__).with_name("output")
 # The recipes of each network: the first one with weights is used, at its lowest seed.
 TRAINED = {
-    "resnet56": ("resnet56_muon", "resnet56_multistep"),
+    "resnet56": ("resnet56_200", "resnet56_multistep"),
     "resnet18": ("resnet18_warmup_cosine",),
     "sprint": ("sprint",),
 }

@@ -9,7 +9,7 @@ from cifar100.inference import load_predictor
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize(("name", "recipe"), [("resnet56", "resnet56_muon"), ("sprint", "sprint")])
+@pytest.mark.parametrize(("name", "recipe"), [("resnet56", "resnet56_200"), ("sprint", "sprint")])
 def test_a_local_folder_answers_as_load_predictor(name, recipe):
     def load(entry, **options):
         return torch.hub.load(str(ROOT), entry, source="local", **options)

@@ -23,7 +23,7 @@ RESNET56 = Reported("CIFAR-100 Image Classification with ResNet-56 (Subhajit)", 
 STOPPED, ELSEWHERE = " best, in a log that ends at epoch 103", " best, from another file of its repository"
 SPACE = "https://huggingface.co/spaces/AsangSingh/ResNet_CIFAR100"
 CUTMIX = "[ResNet-18, CIFAR-100 Classification (From Scratch, 150 Epochs)](https://github.com/SXD390/ERA_CIFAR_100_ResNET_18)"
-REPORTED = {  # by the recipe that improves on the report, or, last, reproduces it
+REPORTED = {  # by the recipes that start from the report
     "resnet56_200": RESNET56,
     "resnet56_muon": RESNET56,
     "resnet56_multistep": RESNET56,

@@ -80,7 +80,7 @@ def test_the_pipeline_in_chapter_3_is_the_recipes():
     (source,) = [source for source in list_code(load(ROOT / MAIN)) if "A.Compose" in source]
     written = {"train": type("Train", (), {"images": np.zeros((1, 32, 32, 3), np.uint8)})}
     exec(source, written)
-    for name in ("resnet56_multistep", "resnet56_muon"):
+    for name in ("resnet56_multistep", "resnet56_200"):
         built = make_albumentations(RECIPES[name].augmentation)
         assert albumentations.to_dict(written["pipeline"]) == albumentations.to_dict(built)
 

@@ -108,8 +108,8 @@ def test_the_first_screen_has_four_rows_and_the_notebooks_recipe_first(tmp_path)
     assert first.endswith("| 1 min 0 s to 2 min 0 s on a GPU; 1 h 0 min on a CPU |")
     assert "The most accurate: `resnet18_cutmix`" in best and "`resnet18_fast`" in fast and "`sprint`" in small
     assert machines == "Hardware: abacus; slide rule."
-    make_run(tmp_path, RECIPES["resnet56_muon"], [0.745])
-    assert "`resnet56_muon` | **74.50%** | 73.84% |" in render_headline(groups_in(tmp_path)).splitlines()[2]
+    make_run(tmp_path, RECIPES["resnet56_200"], [0.745])
+    assert "`resnet56_200` | **74.50%** | 73.84% |" in render_headline(groups_in(tmp_path)).splitlines()[2]
 
 
 def test_copies_of_a_run_are_no_runs_and_own_runs_have_a_mean_of_their_own(tmp_path, monkeypatch):
