@@ -57,6 +57,5 @@ from cifar100.report.reported import list_levels
 from cifar100.runs.history import format_record, load_history
 from cifar100.runs.run import Run
 from cifar100.train import evaluate, fit, train_one_epoch
-from cifar100.training.optimizers import Muon, orthogonalise
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -155,7 +155,7 @@ RESNET56_MUON = replace(
     label_smoothing=0.1,
 )
 
-# What the report itself lists as possible improvements: twice as long, and label smoothing.
+# The notebook's own. What the report itself lists as possible improvements: twice as long, and label smoothing.
 RESNET56_200 = replace(
     RESNET56_MULTISTEP,
     name="resnet56_200",
