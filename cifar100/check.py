@@ -45,7 +45,7 @@ def check(
         text = f"{free:.1f} GB free for {folder}" + ("" if writable else ", which is not writable")
         yield f"disk, {what}", free >= NEEDED_GB and writable, text
     if is_sample(data):
-        yield "data", True, "the embedded sample"
+        yield "data", True, "the synthetic sample"
     elif all(find_split(split, find_folder(data)) for split in SIZES):
         yield "data", True, f"CIFAR-100 in {find_folder(data)}"
     else:

@@ -45,7 +45,7 @@ def option(*names: str, **settings) -> Callable[[ArgumentParser], object]:
 DETAILS = {"name": "TEXT", "course": "TEXT", "repository": "OWNER/NAME", "space": "USER/NAME", "assistants": "TEXT"}
 RECIPE = option("recipe", metavar="RECIPE", help=", ".join(RECIPES))
 RUN = option("folder", metavar="RUN", type=user_path, help="folder of a run, or of a recipe (for its lowest seed)")
-DATA = option("--data", metavar="FOLDER", help="folder with CIFAR-100, or sample for the embedded sample")
+DATA = option("--data", metavar="FOLDER", help="folder with CIFAR-100, or sample for the synthetic sample")
 OUTPUT = option(
     "--output", metavar="FOLDER", type=user_path, default="output", help="folder of all runs (default: output)"
 )

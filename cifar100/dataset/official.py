@@ -22,7 +22,7 @@ ARCHIVE = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"  # by the a
 SILENCE = 30.0  # seconds to wait for their server
 WAYS_OUT = (
     "Specify the folder with the data (--data FOLDER, or CIFAR100_DATA=FOLDER), or download "
-    f"{ARCHIVE} by hand into ./data, or use the embedded sample with CIFAR100_DATA=sample."
+    f"{ARCHIVE} by hand into ./data, or use the synthetic sample with CIFAR100_DATA=sample."
 )
 
 

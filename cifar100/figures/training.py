@@ -121,7 +121,7 @@ def plot_overview(accuracies: dict[str, list[float]], reported: dict[str, float]
     order = sorted(means, key=means.get)
     best, reports = order[-1], set(reported.values())
     beaten = {level for name, level in reported.items() if means[name] >= level}
-    words = f"; {len(beaten)} of {len(reports)} reports matched by the mean of our seeds" if reported else ""
+    words = f"; {len(beaten)} of {len(reports)} reports reached by a recipe that starts from them" if reported else ""
     title = f"{display_name(best)}: {means[best]:.1%}{words}"
     fig, ax = make_figure(9, 1.3 + 0.33 * len(order), title, published=True)
     for row, name in enumerate(order):

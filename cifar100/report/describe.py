@@ -9,13 +9,14 @@ from cifar100.runs.run import Run
 
 
 def describe_recipe(recipe: Recipe) -> str:
-    """The settings in one line, without those that are at their default."""
+    """The settings in one line, without those at their default but the optimizer's."""
     settings = {k: v for k, v in asdict(recipe).items() if k not in ("name", "seed")}
     settings |= settings.pop("augmentation")
     if not recipe.milestones:
         del settings["gamma"]
     nothing = {field.name: field.default for field in fields(Recipe)} | asdict(Augmentation())
-    return ", ".join(f"{k.replace('_', ' ')} {show(v)}" for k, v in settings.items() if v != nothing[k])
+    kept = {k: v for k, v in settings.items() if v != nothing[k] or k in ("momentum", "weight_decay", "gamma")}
+    return ", ".join(f"{k.replace('_', ' ')} {show(v)}" for k, v in kept.items())
 
 
 def show(value) -> str:

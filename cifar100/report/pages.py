@@ -84,7 +84,7 @@ def render_headline(groups: Groups) -> str:
     words = {find_own(groups): "The notebook's network", best: "The most accurate"}
     words |= {"resnet18_fast": "ResNet-18, fast", "sprint": "A small network for two CPU cores"}
     lines = [
-        "| recipe | top-1 on the test set | a report by others (best epoch) | training time |",
+        "| recipe | top-1 on the test set | the report it starts from (best epoch) | training time |",
         "| --- | --- | --- | --- |",
     ]
     for name in filter(groups.get, words):
