@@ -104,11 +104,7 @@ def test_what_is_imported_is_declared():
         for file in distribution.files or []:
             owners[file.parts[0].removesuffix(".py")].append(distribution.metadata["Name"])
     for path in [*ROOT.glob("cifar100/**/*.py"), *ROOT.glob("benchmarks/*.py"), ROOT / "model.py", ROOT / "utils.py"]:
-        optional = (
-            others
-            if path.parent.name == "benchmarks" or path.name in ("onnx_export.py", "download.py", "parquet.py")
-            else set()
-        )
+        optional = others if path.parent.name == "benchmarks" or path.name == "onnx_export.py" else set()
         names = {name.partition(".")[0] for name in list_imports(path.read_text(encoding="utf-8"))}
         for name in names - sys.stdlib_module_names - {"cifar100", "benchmarks", "model"}:
             packages = {owner.lower().replace("_", "-") for owner in owners.get(name, [name])}

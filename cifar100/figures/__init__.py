@@ -3,7 +3,6 @@
 from cifar100.figures.data import plot_brightness, plot_channels, plot_class_balance, plot_distances, plot_embedding
 from cifar100.figures.evaluation import (
     plot_class_accuracy,
-    plot_corruptions,
     plot_reliability,
     plot_superclass_confusion,
 )

@@ -1,6 +1,5 @@
 """Figures of an evaluation: accuracy by class, confusions, calibration, and corruptions."""
 
-import matplotlib
 import numpy as np
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
@@ -84,19 +83,4 @@ def plot_reliability(curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]
     axes[0, 0].set_ylabel("accuracy")
     axes[0, 0].legend(frameon=False, fontsize=9, loc="upper left")
     axes[1, 0].set_ylabel("share of\nimages")
-    return fig
-
-
-def plot_corruptions(accuracies: dict[str, list[float]], clean: float) -> Picture:
-    """Accuracy over the severity of each corruption. accuracies: corruption -> accuracies, 0..1, from severity 1."""
-    worst, low = min(((name, values[-1]) for name, values in accuracies.items()), key=lambda pair: pair[1])
-    title = f"{worst[0].upper()}{worst[1:]} hurts most: from {clean:.0%} to {low:.0%} at the highest severity"
-    fig, ax = make_figure(9, 3.8, title)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.95, len(accuracies)))
-    for (name, values), colour in zip(accuracies.items(), colours):
-        ax.plot(range(len(values) + 1), [clean, *values], marker="o", markersize=4, color=colour, label=name)
-    ax.set(xlabel="severity (0: uncorrupted)", ylabel="accuracy", ylim=(0, 1), xticks=range(6))
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.grid(axis="y", color="0.9")
-    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     return fig

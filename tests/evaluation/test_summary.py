@@ -141,13 +141,11 @@ def test_every_figure_shows_its_data_of_few_images_too():
     pairs, by_class = metrics.confused_pairs(confusion), metrics.accuracies_by_class(logits, labels)
     between = metrics.superclass_confusion(confusion)
     curves, errors = calibration.reliability(logits, labels)
-    worse = {"noise": [0.5, 0.4, 0.3, 0.2, 0.1], "blur": [0.5] * 5}
     drawn = {
         "classes": figures.plot_class_accuracy(by_class, metrics.class_intervals(logits, labels)),
         "superclasses": figures.plot_superclass_confusion(between),
         "pairs": figures.plot_confused_pairs(confusion, pick_confused(logits, labels, images, pairs)),
         "reliability": figures.plot_reliability(curves, errors),
-        "corruptions": figures.plot_corruptions(worse, 0.6),
     }
     points = [line.get_xdata()[0] for ax in drawn["classes"].axes for line in ax.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(np.sort(points), np.sort(by_class))  # NaN for a class without images
@@ -157,5 +155,3 @@ def test_every_figure_shows_its_data_of_few_images_too():
     _, heights, used = next(iter(curves.values()))
     bars = [bar.get_height() for bar in drawn["reliability"].axes[0].patches]
     np.testing.assert_allclose(bars, heights[used > 0])
-    lines = {line.get_label(): list(line.get_ydata()) for line in drawn["corruptions"].axes[0].lines}
-    assert {name: lines[name] for name in worse} == {name: [0.6, *values] for name, values in worse.items()}
