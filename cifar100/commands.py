@@ -185,7 +185,10 @@ def hand_in(options: Namespace) -> None:
 
     folder = find_run(options.folder).resolve()
     if folder.parents[1] != ROOT / "output":
-        raise UserError(f"{folder} is not in {ROOT / 'output'}: copy its recipe's folder there and use that one.")
+        place = ROOT / "output/RECIPE/seedN"
+        raise UserError(f"{folder} is not {place}: copy its recipe's folder there, and name that one.")
+    if not group_by_recipe([Run.load(folder)]):
+        raise UserError(f"{folder} has other settings than its recipe: enter them in cifar100/recipes.py first.")
     check_writable(options.to)
     given = {name: getattr(options, name) for name in DETAILS}
     save_details(run="/".join(folder.parts[-2:]), date=load_details()["date"] or f"{date.today()}", **given)

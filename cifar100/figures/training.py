@@ -38,6 +38,7 @@ def plot_history(
     title: str,
     changes: dict[float, str] | None = None,
     levels: dict[str, float] | None = None,
+    published: bool = False,
 ) -> Picture:
     """Loss, accuracy and learning rate over the epochs; for 10 epochs or more also a close-up of the test accuracy in
     the last 30 epochs (or of the second half).
@@ -47,7 +48,7 @@ def plot_history(
     """
     changes, levels = changes or {}, levels or {}
     rows, columns = (2, 2) if len(history) >= 10 else (1, 3)
-    fig, axes = make_figure(10, 2.4 * rows + 0.4, title, rows, columns)
+    fig, axes = make_figure(10, 2.4 * rows + 0.4, title, rows, columns, published)
     loss, accuracy, rate, *end = axes.flat
     draw_curves(loss, history, "loss")
     draw_curves(accuracy, history, "accuracy")

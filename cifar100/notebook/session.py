@@ -83,8 +83,8 @@ def start_session(
     if may_train:
         return Session(chosen, device, own, True, image)
     raise UserError(
-        f"{chosen.name}, seed {seed}, has no finished run with weights in {own}, and nothing is trained without a "
-        "GPU or with TRAIN set to no: set TRAIN to yes to train it, or choose another RECIPE or SEED."
+        f"{chosen.name}, seed {seed}, has no finished run with weights and these settings in {own}, and nothing is "
+        "trained without a GPU or with TRAIN set to no: set TRAIN to yes, or choose another RECIPE or SEED."
     )
 
 
@@ -146,4 +146,4 @@ def publish(session: Session) -> list[Path]:
             take_place(home)
         for path in [*run.parent.glob("*.png"), *run.parent.glob("*.csv")]:
             write_bytes(home.parent / path.name, path.read_bytes())
-    return write_all(Path.cwd())
+    return write_all(Path.cwd(), notebooks=False)

@@ -12,6 +12,7 @@ from cifar100.recipe import Recipe
 from cifar100.report.describe import format_mean, format_times, list_accuracies
 from cifar100.report.published import is_published
 from cifar100.report.reported import ASKED_FOR, REPORTED
+from cifar100.runs.history import format_record
 from cifar100.runs.run import Run
 
 DETAILS = {  # saved in submission.json in the root folder, with their labels in the log
@@ -58,6 +59,8 @@ def save_details(root: Path = ROOT, **details: str | None) -> None:
 def load_handed(root: Path = ROOT) -> Run | None:
     """The run that is handed in, or None. Raises UserError if it is damaged or missing."""
     name = load_details(root)["run"]
+    if name and not (root / "output" / name).is_dir():
+        raise UserError(f"submission.json names output/{name}, which is gone: restore it, or delete that entry.")
     return Run.load(root / "output" / name) if name else None
 
 
@@ -65,10 +68,11 @@ def render_list(root: Path = ROOT) -> str:
     """The requirements of the course as a Markdown checklist, for README, notebook, log and zip file."""
     run, details = load_handed(root), load_details(root)
     accuracy = run.history[-1].eval_accuracy if run else 0.0
+    line = format_record(run.history[-1], run.recipe.epochs) if run else ""  # which the notebook prints
     items = {
         "a network that you have trained yourself, from random weights": run and not is_published(run),
         f"at least {ASKED_FOR:.0%} top-1 on the test set after its last epoch": accuracy >= ASKED_FOR,
-        f"`{NOTEBOOK}`, executed with this network and saved": run and was_executed(root / NOTEBOOK, f"{accuracy:.2%}"),
+        f"`{NOTEBOOK}`, executed with this network and saved": run and was_executed(root / NOTEBOOK, line),
         f"`{LOG}` with each of its epochs, and only your own runs": run,
         "the address of a public repository with all of this (`--repository OWNER/NAME`)": details["repository"],
         "the address of the demo as a Hugging Face Space (`--space USER/NAME`)": details["space"],
@@ -108,7 +112,10 @@ def pack(root: Path, target: Path, space: dict[str, bytes]) -> list[str]:
     names in it. Raises UserError if the file cannot be written."""
     run = load_handed(root)
     files = [*(root / name for name in PAGES), *(root / "assets").rglob("*")]
-    files += [*run.folder.parent.glob("*"), *run.folder.glob("*")] if run else []
+    if run:  # without lock files, and what was measured of other seeds
+        beside = run.folder.parent.glob("[!.]*")
+        files += [path for path in beside if "_seed" not in path.stem or path.stem.endswith(f"_{run.folder.name}")]
+        files += run.folder.glob("[!.]*")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("HAND_IN.md", f"# Submission\n\n{render_list(root)}")

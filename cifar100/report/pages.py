@@ -29,13 +29,16 @@ The line with the hardware includes the precision of training, which depends on 
 """
 
 
-def write_all(root: Path) -> list[Path]:
-    """Update the figures and pages. Returns the files that have changed."""
+def write_all(root: Path, notebooks: bool = True) -> list[Path]:
+    """Update the figures and pages; without the notebooks if one of them is running, which its editor would notice.
+    Returns the files that have changed."""
     runs, drawn = load_published(root / "output"), []
     pages = render_all(root, runs)
     if is_old(root / LOG, pages[root / LOG]) or not all((run.folder.parent / CURVES).is_file() for run in runs):
-        drawn = save_curves(runs)
+        drawn = save_curves(choose_shown(runs, load_handed(root)))
         pages = render_all(root, runs)  # the README shows only curves that exist
+    if not notebooks:
+        pages = {path: text for path, text in pages.items() if path.suffix != ".ipynb"}
     changed = [path for path, text in pages.items() if is_old(path, text)]
     for path in changed:
         write_text(path, pages[path])
@@ -67,15 +70,22 @@ def render_all(root: Path, runs: list[Run]) -> dict[Path, str]:
         text = replace_block(text, name, content)
     log = [LOG_TITLE, *map(render_section, shown)]
     if handed:
-        own = [run for run in shown if run.recipe.name == handed.recipe.name]
-        log.insert(1, f"## Submission\n\n{render_submission(handed.recipe, own, root)}")
-    evaluated = {run.folder.parent: run for run in reversed(runs) if "evaluation" in run.metrics}  # the lowest seeds
+        log.insert(1, f"## Submission\n\n{render_submission(handed.recipe, groups.get(handed.recipe.name, []), root)}")
+    evaluated = choose_shown([run for run in runs if "evaluation" in run.metrics], handed)
     return {
         root / LOG: "\n".join(log),
         readme: text,
         **{path: render_notebook(path, address) for path in sorted(root.glob("*.ipynb"))},
-        **{folder / "MODEL_CARD.md": render_card(run) for folder, run in evaluated.items()},
+        **{run.folder.parent / "MODEL_CARD.md": render_card(run) for run in evaluated},
     }
+
+
+def choose_shown(runs: list[Run], handed: Run | None) -> list[Run]:
+    """The run of each recipe that its card and curves are of: the one that is handed in, else the lowest seed of the
+    user's own, else the lowest published one."""
+    name = handed and handed.folder
+    ordered = sorted(reversed(runs), key=lambda run: (run.folder == name, not is_published(run)))  # the last one counts
+    return list({run.recipe.name: run for run in ordered}.values())
 
 
 def render_headline(groups: Groups) -> str:
@@ -162,15 +172,15 @@ def render_notebook(path: Path, address: str) -> str:
 
 
 def save_curves(runs: list[Run]) -> list[Path]:
-    """Save the curves of each recipe's first run, beside its folder. Returns the files."""
+    """Save the curves of each run beside its folder. Returns the files."""
     from cifar100.figures import plot_history, save_figure  # here, because matplotlib is slow to import
 
     paths = []
-    for run in {run.recipe.name: run for run in reversed(runs)}.values():
+    for run in runs:
         name = run.recipe.name
         title = f"{name}, seed {run.recipe.seed}: {run.history[-1].eval_accuracy:.2%} after {len(run.history)} epochs"
         paths.append(run.folder.parent / CURVES)
-        save_figure(plot_history(run.history, title, list_events(run.recipe), list_levels(name)), paths[-1])
+        save_figure(plot_history(run.history, title, list_events(run.recipe), list_levels(name), True), paths[-1])
     return paths
 
 

@@ -43,7 +43,7 @@ def trains(recipe=NAME, **parameters) -> bool:
 def test_without_a_gpu_it_loads_what_was_asked_for(place):
     make_run("output", RECIPES[NAME], [0.1])
     assert trains(train="yes") and not trains() and not trains(output="drive")
-    with pytest.raises(UserError, match=f"{NAME}, seed 1, has no finished run with weights in output, and nothing"):
+    with pytest.raises(UserError, match=f"{NAME}, seed 1, has no finished run with weights and these settings in"):
         trains(seed=1)
 
 
@@ -82,7 +82,7 @@ def test_publishing_brings_a_run_home_whole_and_evaluated(place, tiny, monkeypat
     recipe = replace(SMOKE, epochs=1, batch_size=100)
     list(fit(recipe, output="drive"))
     (place / "drive/smoke/09_curves.png").write_bytes(b"image")
-    monkeypatch.setattr(session, "write_all", lambda root: [root / "training_logs.md"])
+    monkeypatch.setattr(session, "write_all", lambda root, notebooks: [root / "training_logs.md"])
     finished, home = Session(recipe, torch.device("cpu"), Path("drive"), False, None), place / "output/smoke"
     assert publish(finished) == [place / "training_logs.md"]
     assert {path.name for path in (home / "seed0").iterdir()} == set(RUN_FILES)

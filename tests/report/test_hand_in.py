@@ -10,7 +10,8 @@ from cifar100.errors import UserError
 from cifar100.recipes import SPRINT
 from cifar100.report import published
 from cifar100.report.hand_in import load_details, pack, render_list, save_details
-from cifar100.report.pages import insert_address, render_notebook, write_all
+from cifar100.report.pages import choose_shown, insert_address, render_notebook, write_all
+from cifar100.runs.history import format_record
 from cifar100.runs.run import Run
 from tests.report.test_pages import make_run
 
@@ -52,14 +53,30 @@ def test_own_runs_alone_are_handed_in_with_what_is_still_missing(root):
     assert render_list(root) in head and render_list(root) in readme
     ticked = [line[3] == "x" for line in render_list(root).splitlines()]
     assert ticked == [True, True, False, True, False, True, False, False]  # notebook, repository, assistants, course
-    CELL["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["76.00% after the last epoch"]}]
+    last = format_record(Run.load(root / "output/sprint/seed1").history[-1], SPRINT.epochs)
+    CELL["outputs"] = [{"output_type": "stream", "name": "stdout", "text": [last]}]
     (root / "CIFAR100_ResNet.ipynb").write_text(json.dumps({"cells": [TITLE, CELL], "nbformat": 4}))
     assert [line[3] for line in render_list(root).splitlines()][2] == "x"
+    for name in (".seed1.lock", "corruptions_seed0.csv", "corruptions_seed1.csv"):
+        (root / "output/sprint" / name).touch()
     names = pack(root, root / "all.zip", {"app.py": b""})
     with zipfile.ZipFile(root / "all.zip") as archive:
         assert archive.namelist() == names and render_list(root) in archive.read("HAND_IN.md").decode()
-    assert {"space/app.py", "output/sprint/seed1/history.csv", "output/sprint/curves.png", "README.md"} < set(names)
-    assert not any("seed0" in name for name in names)
+    own = {f"output/sprint/{name}" for name in ("seed1/history.csv", "curves.png", "corruptions_seed1.csv")}
+    assert {"space/app.py", "README.md"} | own < set(names)
+    assert not any("seed0" in name or ".lock" in name for name in names)
+
+
+def test_card_and_curves_are_of_ones_own_run_unless_a_published_one_is_handed_in(root):
+    runs = published.load_published(root / "output")
+    assert [run.recipe.seed for run in choose_shown(runs, None)] == [1]
+    assert [run.recipe.seed for run in choose_shown(runs, runs[0])] == [0]
+
+
+def test_a_run_that_is_gone_is_named(root):
+    save_details(root, run="sprint/seed7")
+    with pytest.raises(UserError, match="names output/sprint/seed7, which is gone"):
+        write_all(root)
 
 
 def test_a_run_of_the_project_is_not_ones_own(root):
