@@ -14,7 +14,7 @@ setup: .venv/installed
 
 run: setup
 	mkdir -p output/sample
-	$(BIN)/papermill CIFAR100_ResNet.ipynb output/sample/CIFAR100_ResNet.ipynb -p DATA sample
+	$(BIN)/papermill CIFAR100_ResNet.ipynb output/sample/CIFAR100_ResNet.ipynb -p DATA sample -p TRAIN yes
 
 notebooks: setup
 	$(BIN)/papermill CIFAR100_ResNet.ipynb CIFAR100_ResNet.ipynb

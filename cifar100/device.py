@@ -22,8 +22,10 @@ def choose_device(name: str | None = None, local_rank: int | None = None) -> tor
     """The named device, or else the fastest available; under torchrun the GPU of the local rank. Raises UserError if it
     does not exist or has no free memory."""
     if local_rank is not None and name in (None, "cuda") and torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            raise UserError(f"There are {torch.cuda.device_count()} GPUs: give torchrun --nproc-per-node at most that.")
         name = f"cuda:{local_rank}"
-        torch.cuda.set_device(min(local_rank, torch.cuda.device_count() - 1))
+        torch.cuda.set_device(local_rank)
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -55,7 +57,8 @@ def advise_on_memory(recipe: Recipe) -> Iterator[None]:
             raise
         half = f"--batch-size {recipe.batch_size // 2} --lr {recipe.lr / 2:g}"
         problem = f"The GPU has too little memory for batches of {recipe.batch_size}"
-        raise UserError(f"{problem}: use {half}, close other programs that use it, or use --device cpu.") from error
+        way = f"use {half} or change the recipe, close other programs that use it, or use --device cpu"
+        raise UserError(f"{problem}: {way}.") from error
 
 
 def choose_precision(device: torch.device, name: str = "auto") -> torch.dtype:
