@@ -34,10 +34,13 @@ def plot_class_accuracy(accuracies: np.ndarray, intervals: np.ndarray) -> Pictur
 def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
     """The confusion matrix of the superclasses, ordered so that confused ones are neighbours. The diagonal is not
     coloured. confusion: (20, 20) counts, a row per true superclass."""
+    import seaborn  # here, because it is slow to import
+
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     order = order_by_confusion(shares)
     shares = shares[np.ix_(order, order)]
-    others = np.where(np.eye(20, dtype=bool), np.nan, shares)
+    diagonal = np.eye(20, dtype=bool)
+    others = np.where(diagonal, np.nan, shares)
     true, guess = np.unravel_index(np.nanargmax(others), others.shape)
     names = [readable(COARSE_NAMES[k]) for k in order]
     stay = np.trace(confusion) / confusion.sum()
@@ -45,17 +48,16 @@ def plot_superclass_confusion(confusion: np.ndarray) -> Picture:
     fig, ax = make_figure(9, 7.6, title)
     words = "White diagonal: share of a superclass that is classified correctly. Colours: shares of other predictions."
     ax.set_title(words, fontsize=8.5, loc="right", pad=8)
-    shown = ax.imshow(others, cmap="viridis", interpolation="nearest")
+    texts = np.where(shares >= 0.02, np.char.mod("%.0f%%", 100 * shares), "")
+    label = "share of the true superclass's images"
+    bar = {"shrink": 0.6, "label": label, "format": PercentFormatter(1)}
+    look = {"cmap": "viridis", "annot_kws": {"fontsize": 7}, "xticklabels": names, "yticklabels": names, "square": True}
+    seaborn.heatmap(others, mask=diagonal, annot=texts, fmt="", cbar_kws=bar, ax=ax, **look)
     for k in range(20):
-        ax.text(k, k, f"{shares[k, k]:.0%}", ha="center", va="center", fontsize=7)
-        for other in range(20):
-            if other != k and shares[k, other] >= 0.02:
-                colour = "white" if shares[k, other] < 0.6 * np.nanmax(others) else "black"
-                ax.text(other, k, f"{shares[k, other]:.0%}", ha="center", va="center", fontsize=7, color=colour)
-    ax.set_xticks(range(20), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
-    ax.set_yticks(range(20), names, fontsize=8)
+        ax.text(k + 0.5, k + 0.5, f"{shares[k, k]:.0%}", ha="center", va="center", fontsize=7)
+    ax.tick_params(labelsize=8)
+    ax.set_xticks(ax.get_xticks(), names, rotation=60, ha="right", rotation_mode="anchor")
     ax.set(xlabel="predicted superclass", ylabel="true superclass")
-    fig.colorbar(shown, ax=ax, shrink=0.6, label="share of the true superclass's images", format=PercentFormatter(1))
     return fig
 
 

@@ -150,7 +150,7 @@ def test_every_figure_shows_its_data_of_few_images_too():
     points = [line.get_xdata()[0] for ax in drawn["classes"].axes for line in ax.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(np.sort(points), np.sort(by_class))  # NaN for a class without images
     shares = between / np.maximum(between.sum(1, keepdims=True), 1)
-    off_diagonal = drawn["superclasses"].axes[0].images[0].get_array().compressed()
+    off_diagonal = drawn["superclasses"].axes[0].collections[0].get_array().compressed()
     np.testing.assert_allclose(np.sort(off_diagonal), np.sort(shares[~np.eye(20, dtype=bool)]))
     _, heights, used = next(iter(curves.values()))
     bars = [bar.get_height() for bar in drawn["reliability"].axes[0].patches]
