@@ -51,7 +51,7 @@ RESNET56_COSINE = Recipe(
     lr=0.1,
     schedule="cosine",
     augmentation=Augmentation(
-        crop_padding=4, flip="random", rotation=15, cutout=16, jitter=(0.2, 0.2, 0.2, 0.0), erasing=0.5
+        crop_padding=4, flip="random", rotation=15, jitter=(0.2, 0.2, 0.2, 0.0), erasing=0.5, hole_color="mean"
     ),
     weights_precision="float16",
 )
