@@ -132,8 +132,8 @@ def render_results(groups: Groups) -> str:
         lines.append(f"| `{name}` | {epochs} | **{accuracy}** | {report} | {format_times(runs)} |")
     means = {name: statistics.mean(list_accuracies(runs)) for name, runs in groups.items()}
     missed = [f"`{name}` ({mean:.2%})" for name, mean in means.items() if mean < ASKED_FOR]
-    count = f"{len(means) - len(missed)} of these {len(means)} recipes"
-    target = f"The course asks for {ASKED_FOR:.0%}. The mean of {count} reaches it"
+    count = f"{len(means) - len(missed)} of" if missed else "each of"
+    target = f"The course asks for {ASKED_FOR:.0%}. The mean of {count} these {len(means)} recipes reaches it"
     target += f", all but {', '.join(missed)}." if missed else "."
     names = {report.title: [] for report in REPORTED.values()}
     for name, report in REPORTED.items():
