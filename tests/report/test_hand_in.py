@@ -90,7 +90,10 @@ def test_an_address_on_github_becomes_badge_and_bootstrap(root, form):
     save_details(root, repository="")  # which changes nothing
     address = load_details(root)["repository"]
     assert address == "https://github.com/ada/cifar"
-    text = render_notebook(root / "CIFAR100_ResNet.ipynb", address)
+    path = root / "CIFAR100_ResNet.ipynb"
+    assert path not in write_all(root, notebooks=False)  # as in a notebook, which is open
+    text = render_notebook(path, address)
+    assert path in write_all(root) and path.read_text() == text
     title, cell = ("".join(cell["source"]) for cell in json.loads(text)["cells"])
     assert "(https://colab.research.google.com/github/ada/cifar/blob/main/CIFAR100_ResNet.ipynb)" in title
     assert cell.startswith('REPOSITORY = "https://github.com/ada/cifar"  # @param\n')
