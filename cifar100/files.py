@@ -65,7 +65,7 @@ def check_writable(path: Path) -> None:
 
 def name_way_out(error: OSError) -> str:
     """What the user can do about a file that could not be written."""
-    return "free some space on its disk" if error.errno in FULL else "make its folder writable, and close it elsewhere"
+    return "free some space on its disk" if error.errno in FULL else "make its folder writable, or close it elsewhere"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -114,6 +114,6 @@ def clear_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written ({error}): {name_way_out(error)}, close its files in other "
-            "programs, or choose another --output; finished epochs are kept."
+            f"{folder} cannot be written ({error}): {name_way_out(error)}, or choose another "
+            "--output; finished epochs are kept."
         ) from error
