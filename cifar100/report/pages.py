@@ -180,7 +180,8 @@ def save_curves(runs: list[Run]) -> list[Path]:
         name = run.recipe.name
         title = f"{name}, seed {run.recipe.seed}: {run.history[-1].eval_accuracy:.2%} after {len(run.history)} epochs"
         paths.append(run.folder.parent / CURVES)
-        save_figure(plot_history(run.history, title, list_events(run.recipe), list_levels(name), True), paths[-1])
+        changes, levels = list_events(run.recipe), list_levels(name)
+        save_figure(plot_history(run.history, title, changes, levels, published=True), paths[-1])
     return paths
 
 
