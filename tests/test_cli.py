@@ -65,6 +65,7 @@ def test_help_has_an_example_that_parses(command, capsys):
         (["train", "smoke", "--lr", "-0.1"], "lr: Input should be greater than 0"),
         (["train", "smoke", "--lr", "nan"], "lr: Input should be a finite number"),
         (["train", "smoke", "--batch-size", "0"], "batch_size: Input should be greater than 0"),
+        (["bench", "smoke", "--num-workers", "-1"], "workers must be 0 or more, not -1"),
         (["export-onnx", str(ROOT / "output/sprint"), "--to", ""], "is a folder: name a file"),
         (["hand-in", str(ROOT / "output/sprint"), "--to", "/dev/full"], "is a device or a pipe"),
         (["hand-in", str(ROOT / "output/sprint"), "--space", "mine"], "is not the address of a space"),

@@ -26,7 +26,8 @@ class TrainingLoader:
     def __init__(
         self, data: Images, recipe: Recipe, device: torch.device, num_workers: int | None = None, group: Group = ALONE
     ):
-        """num_workers: None chooses them for the device. Raises UserError if a batch is larger than the set."""
+        """num_workers: None chooses them for the device. Raises UserError if a batch is larger than the set, or for
+        a negative number of workers."""
         if recipe.batch_size > len(data):
             raise UserError(
                 f"A batch must have at most {len(data):,} images, not {recipe.batch_size}: lower --batch-size."
@@ -34,6 +35,8 @@ class TrainingLoader:
         by_image = recipe.augmentation.pipeline == "albumentations"
         if num_workers is None:  # on the CPU they would compete with the network for its cores
             num_workers = min(16, count_cores()) if by_image and device.type == "cuda" else 0
+        if num_workers < 0:
+            raise UserError(f"The number of workers must be 0 or more, not {num_workers}.")
         self.count, self.batch_size, self.seed, self.device = len(data), recipe.batch_size, recipe.seed, device
         self.num_workers, self.group = num_workers, group
         place = "cpu" if by_image or num_workers else device
