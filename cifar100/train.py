@@ -168,7 +168,7 @@ def build(
     say: Say = print,
     group: Group = ALONE,
 ) -> Training:
-    """The training before its first step. Raises UserError if a batch is larger than the set."""
+    """The training before its first step. Raises UserError as `TrainingLoader` does."""
     if device.type == "cpu":
         keep_freed_memory()
     dtype = choose_precision(device, precision)
