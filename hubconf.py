@@ -17,7 +17,7 @@ from cifar100.dataset.augment_image import to_input
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.inference.images import ImageInput, stack_images
 from cifar100.network import load_network
-from cifar100.runs.find import find_run
+from cifar100.runs.find import find_run, find_usable
 from model import NETWORKS
 
 dependencies = ["torch", "numpy", "PIL", "safetensors", "pydantic", "typing_extensions"]
@@ -41,7 +41,7 @@ def resnet18(pretrained: bool = False) -> nn.Module:
 
 
 def sprint(pretrained: bool = False) -> nn.Module:
-    """A small residual network for (N, 3, 32, 32) images. pretrained: trained on CIFAR-100, in evaluation mode."""
+    """A network for quick training, for (N, 3, 32, 32) images. pretrained: trained on CIFAR-100, in evaluation mode."""
     return make("sprint", pretrained)
 
 
@@ -58,7 +58,8 @@ def make(name: str, pretrained: bool) -> nn.Module:
     """Raises UserError if there are no weights."""
     if not pretrained:
         return NETWORKS[name]()
-    here = [OUTPUT / recipe for recipe in TRAINED[name] if list(OUTPUT.glob(f"{recipe}/seed*/weights.safetensors"))]
-    network = load_network(find_run(here[0] if here else OUTPUT / TRAINED[name][-1]))
+    runs = find_usable(OUTPUT)
+    folder = next((runs[recipe] for recipe in TRAINED[name] if recipe in runs), OUTPUT / TRAINED[name][0])
+    network = load_network(find_run(folder))
     network.classes = FINE_NAMES
     return network

@@ -106,7 +106,6 @@ def train(options: Namespace) -> None:
 @command(
     RUN,
     option("--write", action="store_true", help="save the results in metrics.json"),
-    option("--batch-size", type=int, default=500, help="images per batch (default: 500)"),
     *(DATA, DEVICE),
 )
 def evaluate(options: Namespace) -> None:
@@ -115,7 +114,7 @@ def evaluate(options: Namespace) -> None:
     from cifar100.evaluation.metrics import summarise_predictions
     from cifar100.evaluation.summary import describe_evaluation, save_evaluation, summarise_evaluation
 
-    result = evaluate_run(find_run(options.folder), options.data, options.device, options.batch_size)
+    result = evaluate_run(find_run(options.folder), options.data, options.device)
     if options.write:
         summary = summarise_evaluation(result)
         save_evaluation(result, summary)
@@ -142,8 +141,9 @@ def predict(options: Namespace) -> None:
     predictor, by_set = load_predictor(options.folder, options.device), options.confidence is not None
     if by_set and predictor.answering is None:
         raise UserError(f"{options.folder} has not been evaluated: run `python -m cifar100 evaluate RUN --write`.")
-    # On Windows the shell does not expand patterns such as *.jpg.
-    images = [found for text in options.images for found in sorted(glob(text)) or [text]]
+    # On Windows the shell does not expand patterns such as *.jpg; a file may be named photo[1].jpg.
+    expand = [[text] if os.path.exists(text) else sorted(glob(text)) or [text] for text in options.images]
+    images = [path for paths in expand for path in paths]
     answers = {}
     for path, answer in zip(images, predictor.answer_batch(images, options.confidence if by_set else 0.9)):
         classes = answer.ranking[: answer.set_size if by_set else options.top]

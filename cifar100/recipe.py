@@ -26,7 +26,8 @@ def is_rising(*numbers: float) -> bool:
 
 @settings
 class Augmentation:
-    """The augmentation of training images, applied in the order of the fields. Only "device" has alternating flips."""
+    """The augmentation of training images, applied in the order of the fields, but a cutout in the mean colour comes
+    after the jitter. Only "device" has alternating flips."""
 
     pipeline: Literal["device", "albumentations"] = "device"  # by batch on the device, or by image in workers
     crop_padding: Annotated[int, Field(ge=0, lt=32)] = 0  # pixels on each side before a random 32x32 crop
@@ -135,4 +136,5 @@ def explain(error: ValidationError) -> str:
     """The first error, in a few words."""
     first = error.errors()[0]
     field, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-    return f"{field}: {message}, not {first['input']!r}" if field else message
+    given = "" if first["type"] == "missing" else f", not {first['input']!r}"
+    return f"{field}: {message}{given}" if field else message

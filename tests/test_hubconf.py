@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+import hubconf
 from cifar100.evaluation.probabilities import softmax
 from cifar100.inference import load_predictor
-from tests.conftest import ROOT
+from cifar100.network import load_network
+from cifar100.recipes import RECIPES
+from tests.conftest import ROOT, make_run
 
 
 @pytest.mark.parametrize(("name", "recipe"), [("resnet56", "resnet56_200"), ("sprint", "sprint")])
@@ -23,3 +26,13 @@ def test_a_local_folder_answers_as_load_predictor(name, recipe):
     assert not network.training and len(network.classes) == 100
     assert np.array_equal(softmax(logits, temperature), predictor.probabilities([image]))
     assert load(name).training  # new weights
+
+
+def test_an_unfinished_run_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(hubconf, "OUTPUT", tmp_path)
+    finished = make_run(tmp_path, RECIPES["resnet56_multistep"])
+    running = tmp_path / "resnet56_200/seed0.running"
+    running.mkdir(parents=True)
+    (running / "weights.safetensors").write_bytes(b"")
+    ours, expected = hubconf.resnet56(pretrained=True), load_network(finished)
+    assert torch.equal(ours.head.weight, expected.head.weight)

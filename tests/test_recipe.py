@@ -81,6 +81,8 @@ def test_foreign_settings_are_refused():
     for settings in ({}, {"name": "x", "resolutions": []}, SPRINT.to_dict() | {"colour": 1}, [], "x"):
         with pytest.raises(UserError, match="recipe's settings are invalid"):
             Recipe.from_json(json.dumps(settings))
+    with pytest.raises(UserError, match=r"\(lr: Field required\)"):  # and not all that was given
+        Recipe.from_json(json.dumps({key: value for key, value in SPRINT.to_dict().items() if key != "lr"}))
 
 
 def test_another_number_of_epochs_scales_the_milestones():

@@ -22,17 +22,17 @@ def predict_logits(network: nn.Module, images: Tensor, batch_size: int = 500) ->
     return torch.cat([network(to_input(batch)).float() for batch in images.split(batch_size)])
 
 
-def compute_logits(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+def compute_logits(network: nn.Module, images: np.ndarray) -> np.ndarray:
     """`predict_logits` of arrays: (N, 32, 32, 3) uint8 -> (N, classes) float32."""
     on_device = torch.tensor(images, device=next(network.parameters()).device)
-    return predict_logits(network, on_device, batch_size).cpu().numpy()
+    return predict_logits(network, on_device).cpu().numpy()
 
 
 @torch.no_grad()
-def extract_features(network: nn.Module, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+def extract_features(network: nn.Module, images: np.ndarray) -> np.ndarray:
     """The input of the last layer for each image: (N, 32, 32, 3) uint8 -> (N, channels) float32."""
     network.eval()
-    batches = torch.tensor(images, device=next(network.parameters()).device).split(batch_size)
+    batches = torch.tensor(images, device=next(network.parameters()).device).split(500)
     return torch.cat([network.features(to_input(batch)).float() for batch in batches]).cpu().numpy()
 
 
@@ -59,10 +59,7 @@ def open_run(folder: Path, data: str | None = None, device: str | None = None) -
     return run, load_network(folder).to(chosen), load_evaluation_set(data, holdout=run.split == "validation")
 
 
-def evaluate_run(folder: Path, data: str | None = None, device: str | None = None, batch_size: int = 500) -> Evaluation:
-    """Evaluate the saved weights of a run on its images. Raises UserError as `open_run` does, and if the batch size is
-    below 1."""
-    if batch_size < 1:
-        raise UserError(f"The batch size must be 1 or more, not {batch_size}.")
+def evaluate_run(folder: Path, data: str | None = None, device: str | None = None) -> Evaluation:
+    """Evaluate the saved weights of a run on its images. Raises UserError as `open_run` does."""
     run, network, images = open_run(folder, data, device)
-    return Evaluation(run, network, images, compute_logits(network, images.images, batch_size))
+    return Evaluation(run, network, images, compute_logits(network, images.images))

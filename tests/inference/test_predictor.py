@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,6 +122,8 @@ def test_the_command_prints_classes_sets_and_doubt(run, evaluated, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     for name in ("b.png", "a.png"):
         Image.fromarray(IMAGES[0]).save(name)
+    Image.fromarray(IMAGES[0]).save("x[1].jpg")  # a pattern, too, that x1.jpg matches
+    Path("x1.jpg").touch()
     answer, _ = load_predictor(evaluated, "cpu").answer_batch([IMAGES[0]] * 2, 0.3)
     command = ["predict", str(evaluated), "*.png", "--device", "cpu"]  # as Windows passes it on
     assert main([*command, "--confidence", "0.3"]) == 0
@@ -131,12 +134,13 @@ def test_the_command_prints_classes_sets_and_doubt(run, evaluated, tmp_path, cap
     assert main([*command, "--json", "--top", "3"]) == 0
     expected = {"doubt": answer.doubt, "classes": [own._asdict() for own in answer.ranking[:3]]}
     assert json.loads(capsys.readouterr().out) == {"a.png": expected, "b.png": expected}
+    assert main(["predict", str(run), "x[1].jpg"]) == 0 and capsys.readouterr().out.startswith("x[1].jpg\n")
     unmeasured = ["predict", str(run), "missing.png", "--confidence", "0.9"]
     for arguments, words in (
         (unmeasured, "has not been evaluated"),  # said before it opens any
         ([*command, "--confidence", "1.5"], "from 0.01 to 0.99"),
         ([*command, "--top", "0"], "from 1 to 100"),
-        (["predict", str(run), "*.jpg"], "cannot be opened as an image"),
+        (["predict", str(run), "*.gif"], "cannot be opened as an image"),
     ):
         assert main(arguments) == 2
         captured = capsys.readouterr()
