@@ -1,4 +1,4 @@
-"""What a training run would use on this machine: a table for bug reports. Nothing is tried out."""
+"""What a training run would use on this machine: a table for bug reports. Nothing is trained."""
 
 import os
 import platform

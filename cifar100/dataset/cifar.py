@@ -64,7 +64,7 @@ def is_sample(data: str | Path | None = None) -> bool:
 
 def find_folder(data: str | Path | None = None) -> Path:
     """The absolute path of the folder in which `load_split` looks."""
-    return user_path("data" if is_sample(data) else name_data(data) or "data")
+    return user_path(name_data(data) or "data")
 
 
 def load_split(split: str, data: str | Path | None = None) -> Images:

@@ -6,14 +6,13 @@ implementation is that of Albumentations, which adds brightness to the pixel val
 contrast about the mean grey value of the image (not the mean of each channel).
 """
 
-from collections.abc import Callable, Iterator
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
 import numpy as np
 
-from cifar100.dataset.cifar import Images
 from cifar100.errors import UserError
 from cifar100.files import load_table, save_table
 from cifar100.runs.run import Run
@@ -27,9 +26,6 @@ STRENGTHS = {  # at severities 1 to 5
     "pixelation": (0.95, 0.9, 0.85, 0.75, 0.65),  # fraction of the side that is left
 }
 SEVERITIES = range(1, 6)
-
-Rows = Iterator[tuple[str, int, float]]  # corruption, severity, accuracy in 0..1; ("clean", 0, ...) comes first
-Predict = Callable[[np.ndarray], np.ndarray]  # images (N, 32, 32, 3) uint8 -> predicted classes (N,)
 
 
 @dataclass(frozen=True)
@@ -73,14 +69,6 @@ def corrupt(images: np.ndarray, name: str, severity: int) -> np.ndarray:
     return np.stack([corruption(image=image)["image"] for image in images])
 
 
-def corrupted_accuracies(predict: Predict, test: Images) -> Rows:
-    """Yield the accuracy on these images and on each of their corrupted versions."""
-    yield "clean", 0, float((predict(test.images) == test.fine).mean())
-    for name in STRENGTHS:
-        for severity in SEVERITIES:
-            yield name, severity, float((predict(corrupt(test.images, name, severity)) == test.fine).mean())
-
-
 def measure_corruptions(
     folder: Path, data: str | None = None, device: str | None = None, count: int = 10_000
 ) -> CorruptionTable:
@@ -96,10 +84,13 @@ def measure_corruptions(
     if kept and kept.images > len(images):
         raise UserError(f"{path} was measured on {kept.images:,} images: use --images {kept.images}, or delete it.")
 
-    def predict(images: np.ndarray) -> np.ndarray:
-        return compute_logits(network, images).argmax(1)
+    def accuracy(pixels: np.ndarray) -> float:
+        return float((compute_logits(network, pixels).argmax(1) == images.fine).mean())
 
-    save_corruptions(list(corrupted_accuracies(predict, images)), len(images), run.metrics["sha256"]["weights"], path)
+    rows = [("clean", 0, accuracy(images.images))]
+    for name, severity in itertools.product(STRENGTHS, SEVERITIES):
+        rows.append((name, severity, accuracy(corrupt(images.images, name, severity))))
+    save_corruptions(rows, len(images), run.metrics["sha256"]["weights"], path)
     return load_corruptions(path)
 
 
@@ -116,7 +107,7 @@ def find_table(run: Run) -> CorruptionTable | None:
 
 
 def save_corruptions(rows: list[tuple[str, int, float]], count: int, weights: str, path: Path) -> None:
-    """Write `Rows` and the other fields of a CorruptionTable as a CSV file."""
+    """Write a CorruptionTable as a CSV file. rows: corruption, severity, accuracy, 0..1; ("clean", 0, ...) first."""
     lines = ((name, severity, f"{accuracy:.6f}", count, weights) for name, severity, accuracy in rows)
     save_table(path, ("corruption", "severity", "accuracy", "images", "weights"), lines)
 

@@ -11,7 +11,7 @@ from cifar100.errors import UserError
 from cifar100.evaluation import calibration
 from cifar100.evaluation.calibration import mean_by_group
 from cifar100.evaluation.probabilities import image_losses, negative_log_likelihood
-from cifar100.evaluation.sets import measure_sets
+from cifar100.evaluation.sets import measure_sets, true_ranks
 
 
 def check_finite(logits: np.ndarray) -> None:
@@ -32,9 +32,7 @@ def right_predictions(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def top_accuracy(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
     """How often the true class is among the `count` highest scores, 0..1. scores: (N, classes). Of equal scores the
     first counts as the highest, as in argmax; otherwise constant scores would always be correct."""
-    own, classes = np.take_along_axis(scores, labels[:, None], 1), np.arange(scores.shape[1])
-    ahead = (scores > own) | ((scores == own) & (classes < labels[:, None]))
-    return float((ahead.sum(1) < count).mean())
+    return float((true_ranks(scores, labels) <= count).mean())
 
 
 def accuracies_by_class(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Figures of an evaluation: accuracy by class, confusions, calibration, and corruptions."""
+"""Figures of an evaluation: accuracy by class, confusions and calibration."""
 
 import numpy as np
 from matplotlib.ticker import MultipleLocator, PercentFormatter

@@ -8,9 +8,9 @@ from cifar100.dataset.cifar import COARSE_NAMES, FINE_NAMES, readable
 from cifar100.figures.style import BY_SUPERCLASS, HELD, Picture, make_figure, percent
 
 
-def show_images(ax, images: np.ndarray, columns: int, gap: int = 2) -> None:
+def show_images(ax, images: np.ndarray, columns: int) -> None:
     """Draw images in rows on one axes. images: (N, H, W, 3) uint8."""
-    count, height, width, _ = images.shape
+    (count, height, width, _), gap = images.shape, 2  # pixels
     rows = max(1, -(-count // columns))
     sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
     for k, image in enumerate(images):

@@ -24,15 +24,15 @@ def pick_examples(probabilities: np.ndarray, labels: np.ndarray, right: bool, co
 
 
 def pick_confused(
-    logits: np.ndarray, labels: np.ndarray, images: np.ndarray, pairs: list[tuple[int, int, int]], count: int = 8
+    logits: np.ndarray, labels: np.ndarray, images: np.ndarray, pairs: list[tuple[int, int, int]]
 ) -> dict[tuple[int, int], np.ndarray]:
     """For each pair in both directions, by (true class, predicted class): the misclassified images, the most confident
-    first, (count or fewer, 32, 32, 3) each."""
+    first, (8 or fewer, 32, 32, 3) each."""
     guesses, confidence = logits.argmax(1), softmax(logits).max(1)
     examples = {}
     for true, guess in (pair for first, second, _ in pairs for pair in ((first, second), (second, first))):
         found = np.flatnonzero((labels == true) & (guesses == guess))
-        examples[true, guess] = images[found[np.argsort(-confidence[found], kind="stable")[:count]]]
+        examples[true, guess] = images[found[np.argsort(-confidence[found], kind="stable")[:8]]]
     return examples
 
 

@@ -1,1 +1,1 @@
-"""The parts of `cifar100/train.py`: forward pass, optimizers and schedules."""
+"""The parts of `cifar100/train.py`: forward pass, small convolutions, optimizers and schedules."""
