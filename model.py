@@ -1,4 +1,4 @@
-"""The networks: ResNets for CIFAR and a small one that trains fast. Needs only torch.
+"""The networks: ResNets for CIFAR, and SprintNet, which trains in ten epochs. Needs only torch.
 
 Shapes, for a batch of N images of 32x32 (the head gives (N, num_classes) logits):
 

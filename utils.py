@@ -49,7 +49,6 @@ from cifar100.notebook.tables import (
     summarise_ranges,
 )
 from cifar100.recipes import find_recipe
-from cifar100.report.describe import list_events
 from cifar100.report.hand_in import save_details
 from cifar100.report.pages import draw_overview, render_results
 from cifar100.report.published import group_by_recipe, load_published

@@ -50,12 +50,12 @@ class LrCurve:
     losses: tuple[float, ...]  # mean of each batch before its step; infinite instead of NaN
     smoothed: tuple[float, ...]  # see `smooth`; unsmoothed for points that are not used
     steepest: float | None  # the rate where the smoothed loss falls fastest; None if it does not fall clearly
-    fallback: float  # a tenth of the rate where the smoothed loss is lowest
+    minimum: float  # the rate where the smoothed loss is lowest
     reason: str  # for the suggestion, in one sentence
 
     @property
     def suggestion(self) -> float:
-        return self.fallback if self.steepest is None else self.steepest
+        return self.minimum / 10 if self.steepest is None else self.steepest
 
     @property
     def method(self) -> str:
@@ -167,7 +167,7 @@ def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> LrCurve:
         else:
             reason = f"The smoothed loss never falls clearly below the {first:.3g} of its start."
     points = (tuple(values.tolist()) for values in (rates, losses, smoothed))
-    return LrCurve(*points, steepest, float(rates[minimum] / 10), reason)
+    return LrCurve(*points, steepest, float(rates[minimum]), reason)
 
 
 def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

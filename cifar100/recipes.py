@@ -44,7 +44,8 @@ RESNET56_MULTISTEP = Recipe(
 # Jitter, erasing and its colour are those of the report's code. Its Cutout is left out: with it, in the mean colour,
 # centred anywhere, and with its rotation by nearest neighbour, 16.6% of the training images were right after 5 epochs
 # and 20.2% after 6 (20.8% and 25.3% in the report's log). Without it, the run stays one to three points above that log:
-# 24.1% after 5, 46.1% after 20 (45.3%), 61.7% after 87 (60.0%), 82.6% after 138 (80.9%).
+# 24.1% after 5, 46.1% after 20 (45.3%), 61.7% after 87 (60.0%), 82.6% after 138 (80.9%). The epochs are those of the
+# report's notebook; its log leaves out 35 of them and numbers the rest anew, up to 103.
 RESNET56_COSINE = Recipe(
     name="resnet56_cosine",
     network="resnet56",

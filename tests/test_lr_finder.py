@@ -46,7 +46,7 @@ def test_steepest_descent_is_found_where_the_curve_was_made_steepest(center):
     assert curve.method == "steepest descent" and curve.suggestion == curve.steepest
     step = RATES[1] / RATES[0]
     assert center / step**1.5 < curve.steepest < center * step**1.5
-    assert curve.fallback == RATES[np.argmin(curve.smoothed)] / 10
+    assert curve.minimum == RATES[np.argmin(curve.smoothed)]
     assert curve.reason.startswith("The smoothed loss falls from 4.")
 
 
@@ -57,10 +57,10 @@ def test_noise_moves_the_suggestion_by_less_than_a_factor_of_two(seed):
 
 
 @pytest.mark.parametrize("slope", [0.1, 3])
-def test_a_curve_that_only_rises_yields_the_fallback(slope):
+def test_a_curve_that_only_rises_yields_a_tenth_of_the_minimum(slope):
     curve = suggest_lr(RATES, 4.6 + slope * np.log10(RATES / RATES[0]))
     assert (curve.steepest, curve.method) == (None, "minimum / 10")
-    assert curve.suggestion == curve.fallback == RATES[5] / 10  # the first point that counts
+    assert curve.suggestion == curve.minimum / 10 == RATES[5] / 10  # the first point that counts
     assert "never falls clearly below the" in curve.reason
 
 
@@ -82,13 +82,13 @@ def test_a_slight_fall_without_noise_is_none():
     ("count", "bad"),
     [(0, np.nan), (0, np.inf), (1, np.nan), (1, 24.0), (9, np.nan), (9, np.inf), (9, -np.inf), (9, 24.0)],
 )
-def test_a_curve_that_diverges_at_once_yields_the_fallback(count, bad):
+def test_a_curve_that_diverges_at_once_yields_a_tenth_of_the_minimum(count, bad):
     losses = np.linspace(4.6, 4.0, 200)
     losses[count:] = bad
     losses[-1] = 0.1  # whatever comes afterwards
     curve = suggest_lr(RATES, losses)
     assert curve.method == "minimum / 10"
-    assert curve.suggestion == curve.fallback == RATES[max(count - 1, 0)] / 10
+    assert curve.suggestion == curve.minimum / 10 == RATES[max(count - 1, 0)] / 10
     assert curve.reason == f"There are only {count} points before the loss diverges: too few for a slope."
 
 
@@ -104,7 +104,7 @@ def test_what_follows_a_divergence_does_not_count():
     assert 10 < end < 190
     losses[end + 1 :] = 0.01
     changed = suggest_lr(RATES, losses)
-    assert (changed.suggestion, changed.fallback) == (whole.suggestion, whole.fallback)
+    assert (changed.suggestion, changed.minimum) == (whole.suggestion, whole.minimum)
     assert changed.smoothed[end:] == tuple(losses[end:])
 
 
@@ -125,7 +125,7 @@ def test_a_fall_within_the_first_points_does_not_count():
     losses, plain = make_fall(1e-2), suggest_lr(RATES, make_fall(1e-2))
     losses[:5] = (9, 8, 7, 6, 5)
     curve = suggest_lr(RATES, losses)
-    assert (curve.steepest, curve.fallback, curve.smoothed[5:]) == (plain.steepest, plain.fallback, plain.smoothed[5:])
+    assert (curve.steepest, curve.minimum, curve.smoothed[5:]) == (plain.steepest, plain.minimum, plain.smoothed[5:])
     losses[5:] = np.linspace(4.6, 6, 195)
     assert suggest_lr(RATES, losses).steepest is None
 

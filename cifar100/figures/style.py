@@ -75,7 +75,8 @@ def save_figure(fig: Picture, path: str | Path) -> Picture:
 
 
 def display_name(name: str) -> str:
-    """The name of a network or recipe for readers: ResNet-56, ResNet-18 cutmix."""
+    """The name of a network or recipe for readers: ResNet-56; ResNet-18 cutmix; ResNet-56, 200 epochs."""
+    name = re.sub(r"_(\d+)$", r", \1 epochs", name)
     return re.sub(r"resnet(\d+)", r"ResNet-\1", name).replace("_", " ")
 
 

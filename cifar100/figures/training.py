@@ -6,12 +6,13 @@ from matplotlib.ticker import PercentFormatter
 from cifar100.dataset.cifar import FINE_NAMES
 from cifar100.figures.style import HELD, TRAINING, Picture, display_name, keep_apart, make_figure
 from cifar100.lr_finder import SKIPPED, LrCurve
+from cifar100.recipe import Recipe
 from cifar100.runs.history import EpochRecord
 
 
 def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     """The loss over the learning rate, with the suggestions of both methods and the rate of the recipe `name`."""
-    title = f"{display_name(name)}: minimum / 10 says {curve.fallback:.2g}, the recipe uses {used:g}"
+    title = f"{display_name(name)}: minimum / 10 says {curve.minimum / 10:.2g}, the recipe uses {used:g}"
     fig, ax = make_figure(9, 3.8, title)
     rates, losses, smoothed = (np.array(values) for values in (curve.rates, curve.losses, curve.smoothed))
     losses, smoothed = (np.where(np.isfinite(losses), values, np.nan) for values in (losses, smoothed))
@@ -20,11 +21,14 @@ def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
     ax.plot(rates[SKIPPED:], smoothed[SKIPPED:], color=TRAINING, linewidth=2, label=words)
     chance = np.log(len(FINE_NAMES))
     ax.axhline(chance, color="0.4", linewidth=0.9, linestyle=":", label=f"guessing: ln 100 = {chance:.2f}")
-    marked = {"minimum / 10": (curve.fallback, "#aa3377", "-"), "steepest descent": (curve.steepest, "#228833", "-")}
+    marked = {
+        "minimum / 10": (curve.minimum / 10, "#aa3377", "-"),
+        "steepest descent": (curve.steepest, "#228833", "-"),
+    }
     for label, (rate, colour, style) in (marked | {"the recipe's rate": (used, HELD, "--")}).items():
         if rate:
             ax.axvline(rate, color=colour, linewidth=1.8, linestyle=style, label=f"{label}: {rate:.2g}")
-    at = int(np.abs(rates - 10 * curve.fallback).argmin())
+    at = int(np.abs(rates - curve.minimum).argmin())
     ax.plot(rates[at], smoothed[at], "o", color="#aa3377", markersize=7, label=f"the minimum, at {rates[at]:.2g}")
     low, high = np.nanmin(smoothed), np.nanmedian(smoothed[:10])
     ax.set(xscale="log", xlabel="learning rate (logarithmic)", ylabel="cross-entropy", xlim=(rates[0], rates[-1]))
@@ -34,25 +38,21 @@ def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
 
 
 def plot_history(
-    history: list[EpochRecord],
-    title: str,
-    changes: dict[float, str] | None = None,
-    levels: dict[str, float] | None = None,
-    published: bool = False,
+    history: list[EpochRecord], recipe: Recipe, title: str, levels: dict[str, float], published: bool = False
 ) -> Picture:
     """Loss, accuracy and learning rate over the epochs; for 10 epochs or more also a close-up of the test accuracy in
-    the last 30 epochs (or of the second half).
+    the last 30 epochs (or of the second half). Changes of rate or image size are dotted lines.
 
-    changes: epoch -> label of a change after it, as dotted lines. levels: label -> accuracy, 0..1, to compare with, as
-    dashed lines.
+    levels: label -> accuracy, 0..1, to compare with, as dashed lines.
     """
-    changes, levels = changes or {}, levels or {}
     rows, columns = (2, 2) if len(history) >= 10 else (1, 3)
     fig, axes = make_figure(10, 2.4 * rows + 0.4, title, rows, columns, published)
     loss, accuracy, rate, *end = axes.flat
     draw_curves(loss, history, "loss")
+    if recipe.label_smoothing:
+        loss.lines[0].set_label("training, smoothed labels")
     draw_curves(accuracy, history, "accuracy")
-    loss.legend(frameon=False, fontsize=9, loc="upper right")
+    loss.legend(fontsize=9, loc="upper right", edgecolor="none", framealpha=1)
     loss.set(xlabel="epoch", ylabel="loss (cross-entropy)")
     accuracy.set(xlabel="epoch", ylabel="top-1 accuracy", ylim=(0, 1))
     mark_reached(accuracy, history)
@@ -63,7 +63,7 @@ def plot_history(
     rate.margins(y=0.15)
     loss.sharex(rate)
     accuracy.sharex(rate)
-    for epoch, change in changes.items():
+    for epoch, change in list_events(recipe).items():
         for ax in (loss, accuracy, rate):
             ax.axvline(epoch, color="0.5", linestyle=":", linewidth=1)
         place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0), "textcoords": "offset points"}
@@ -76,6 +76,13 @@ def plot_history(
         ax.grid(axis="y", color="0.9")
         ax.xaxis.get_major_locator().set_params(integer=True)
     return fig
+
+
+def list_events(recipe: Recipe) -> dict[float, str]:
+    """The changes of learning rate or image size: epoch after which it happens -> label."""
+    rates = {m: f"rate {recipe.lr * recipe.gamma**k:.2g}" for k, m in enumerate(recipe.milestones, start=1)}
+    sides = [*(pixels for _, pixels in recipe.resolutions[1:]), 32]
+    return rates | {until * recipe.epochs: f"{side} px" for (until, _), side in zip(recipe.resolutions, sides)}
 
 
 def draw_curves(ax, history: list[EpochRecord], quantity: str, kinds: tuple[str, ...] = ("train", "eval")) -> None:

@@ -26,13 +26,6 @@ def show(value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def list_events(recipe: Recipe) -> dict[float, str]:
-    """The changes of learning rate or image size: epoch after which it happens -> label."""
-    rates = {m: f"rate {recipe.lr * recipe.gamma**k:.2g}" for k, m in enumerate(recipe.milestones, start=1)}
-    sides = [*(pixels for _, pixels in recipe.resolutions[1:]), 32]
-    return rates | {until * recipe.epochs: f"{side} px" for (until, _), side in zip(recipe.resolutions, sides)}
-
-
 def list_accuracies(runs: list[Run]) -> list[float]:
     """The test accuracies after the last epoch, 0..1."""
     return [run.metrics["final"]["test_accuracy"] for run in runs]

@@ -8,7 +8,7 @@ from pathlib import Path
 from cifar100.errors import UserError
 from cifar100.files import load_json, write_text
 from cifar100.recipes import RECIPES
-from cifar100.report.describe import format_accuracy, format_mean, format_times, list_accuracies, list_events
+from cifar100.report.describe import format_accuracy, format_mean, format_times, list_accuracies
 from cifar100.report.hand_in import GITHUB, LOG, NOTEBOOK, load_details, load_handed, render_list, render_submission
 from cifar100.report.published import group_by_recipe, is_published, load_published
 from cifar100.report.reported import ASKED_FOR, REPORTED, list_levels
@@ -92,7 +92,7 @@ def render_headline(groups: Groups) -> str:
     """The table on the first screen: the notebook's network, the most accurate one, and two fast ones."""
     best = max(groups, key=lambda name: statistics.mean(list_accuracies(groups[name])), default="")
     words = {find_own(groups): "The notebook's network", best: "The most accurate"}
-    words |= {"resnet18_fast": "ResNet-18, fast", "sprint": "A small network for two CPU cores"}
+    words |= {"resnet18_fast": "ResNet-18, fast", "sprint": "The quickest on two CPU cores"}
     lines = [
         "| recipe | top-1 on the test set | the report it starts from (best epoch) | training time |",
         "| --- | --- | --- | --- |",
@@ -180,15 +180,14 @@ def save_curves(runs: list[Run]) -> list[Path]:
         name = run.recipe.name
         title = f"{name}, seed {run.recipe.seed}: {run.history[-1].eval_accuracy:.2%} after {len(run.history)} epochs"
         paths.append(run.folder.parent / CURVES)
-        changes, levels = list_events(run.recipe), list_levels(name)
-        save_figure(plot_history(run.history, title, changes, levels, published=True), paths[-1])
+        save_figure(plot_history(run.history, run.recipe, title, list_levels(name), published=True), paths[-1])
     return paths
 
 
 def draw_overview(groups: Groups):
-    """The figure of the accuracies of the recipes and of their reports; None if there are no runs."""
+    """The figure of the accuracies of the recipes and of their reports."""
     from cifar100.figures import plot_overview
 
     reported = {name: REPORTED[name].best for name in groups if name in REPORTED}
     accuracies = {name: list_accuracies(runs) for name, runs in groups.items()}
-    return plot_overview(accuracies, reported, ASKED_FOR) if groups else None
+    return plot_overview(accuracies, reported, ASKED_FOR)

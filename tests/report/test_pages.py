@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from cifar100.errors import UserError
+from cifar100.figures.training import list_events
 from cifar100.files import write_text
 from cifar100.recipes import RECIPES, SMOKE, SPRINT
 from cifar100.report import published
-from cifar100.report.describe import list_events
 from cifar100.report.pages import (
     choose_shown,
     draw_overview,
