@@ -2,8 +2,8 @@
 
 Each process computes its share of every batch, and DistributedDataParallel averages the gradients. `batch_size` is that
 of all processes together; order and augmentation are those of a single process. CutMix mixes within a process's share,
-and each process has its own dropout. Once they are
-connected, only rank 0 prints; it alone writes. If a process fails, torchrun ends the others.
+and each process has its own dropout. Only rank 0 writes and, once all are connected, prints. If a process fails,
+torchrun ends the others.
 """
 
 import os

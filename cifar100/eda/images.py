@@ -4,8 +4,6 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.spatial.distance import cdist
 
 from cifar100.dataset.cifar import COARSE_OF_FINE, Images
 
@@ -46,6 +44,8 @@ def mean_brightness(images: np.ndarray) -> np.ndarray:
 
 def distances_between_classes(means: np.ndarray) -> np.ndarray:
     """Root mean square difference between the classes' mean images, (100, 100), in 0..255."""
+    from scipy.spatial.distance import cdist  # here, because scipy is slow to import
+
     flat = means.reshape(100, -1)
     return cdist(flat, flat) / np.sqrt(flat.shape[1])
 
@@ -98,6 +98,7 @@ def embed(vectors: np.ndarray) -> np.ndarray:
 def knn_accuracy(vectors: np.ndarray, labels: np.ndarray, neighbours: int = 10) -> float:
     """The leave-one-out accuracy of a k-nearest-neighbours classifier, 0..1. vectors: (N, D), N above `neighbours`;
     labels: (N,)."""
+    from scipy import stats
     from sklearn.neighbors import KNeighborsClassifier
 
     found = KNeighborsClassifier(neighbours).fit(vectors, labels).kneighbors(return_distance=False)  # without itself

@@ -10,7 +10,8 @@ from cifar100.figures.style import BY_SUPERCLASS, HELD, Picture, make_figure, pe
 
 def show_images(ax, images: np.ndarray, columns: int) -> None:
     """Draw images in rows on one axes. images: (N, H, W, 3) uint8."""
-    (count, height, width, _), gap = images.shape, 2  # pixels
+    count, height, width, _ = images.shape
+    gap = 2  # pixels
     rows = max(1, -(-count // columns))
     sheet = np.full((rows * (height + gap), columns * (width + gap), 3), 255, np.uint8)
     for k, image in enumerate(images):

@@ -5,9 +5,13 @@ import pytest
 import torch
 from torch import nn
 
+from cifar100.dataset.cifar import COARSE_OF_FINE, Images
 from cifar100.errors import UserError
 from cifar100.evaluation import corruptions
 from cifar100.evaluation.corruptions import CorruptionTable, load_corruptions
+from cifar100.network import load_network
+from cifar100.runs.run import Run
+from tests.conftest import make_run
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +45,17 @@ def test_strengths_are_what_they_say():
     assert float(flat.max()) - float(flat.min()) == pytest.approx(0.15 * 128, abs=2)
 
 
-def test_a_file_gives_back_what_was_measured_and_is_checked(tmp_path):
-    rows = [("clean", 0, 0.5), *((name, severity, 0.25) for name in corruptions.STRENGTHS for severity in range(1, 6))]
-    path = tmp_path / "corruptions.csv"
-    corruptions.save_corruptions(rows, 20, "abc", path)
+def test_a_file_gives_back_what_was_measured_and_is_checked(images, tmp_path, monkeypatch):
+    folder, fine = make_run(tmp_path), np.array([7] * 5 + [8] * 15)
+    run, network, test = Run.load(folder), load_network(folder), Images(images, fine, COARSE_OF_FINE[fine])
+    nn.init.zeros_(network.head.weight)
+    with torch.no_grad():
+        network.head.bias.copy_(torch.eye(100)[7])  # whatever the image, class 7
+    monkeypatch.setattr("cifar100.evaluation.logits.open_run", lambda *arguments: (run, network, test))
     accuracies = {name: [0.25] * 5 for name in corruptions.STRENGTHS}
-    assert load_corruptions(path) == CorruptionTable(0.5, accuracies, 20, "abc")
+    measured = CorruptionTable(0.25, accuracies, 20, run.metrics["sha256"]["weights"])
+    path = corruptions.table_file(folder)
+    assert corruptions.measure_corruptions(folder) == load_corruptions(path) == measured
     path.write_text(path.read_text().replace("blur,3", "blurred,3"))
     with pytest.raises(UserError, match="delete it, and run"):
         load_corruptions(path)
