@@ -77,7 +77,8 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_record(record: EpochRecord, epochs: float) -> str:
-    """The line of an epoch on the screen and in training_logs.md."""
+    """The line of an epoch on the screen and in training_logs.md, from the digits of history.csv: both round alike."""
+    record = EpochRecord.from_row(record.to_row())
     split = record.eval_split.capitalize()
     return (
         f"Epoch [{record.epoch}/{math.ceil(epochs)}] - "
