@@ -266,6 +266,8 @@ def find_lr(options: Namespace) -> None:
     from cifar100.figures import plot_lr_curve, save_figure
     from cifar100.lr_finder import find_recipe_lr
 
+    if options.data:
+        os.environ["CIFAR100_DATA"] = options.data  # where figures look for it: they say SAMPLE
     recipe, rates = find_recipe(options.recipe), (options.start_lr, options.end_lr, options.steps)
     curve, path = find_recipe_lr(recipe, options.data, options.output, options.device, *rates)
     save_figure(plot_lr_curve(curve, recipe.lr, recipe.name), path.with_suffix(".png"))

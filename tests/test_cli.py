@@ -122,7 +122,15 @@ def test_find_lr_leaves_curve_and_figure(tiny, capsys, tmp_path):
     assert Image.open(tmp_path / "smoke/lr_curve.png").size == (1800, 760)
 
 
-def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path, monkeypatch):
+def test_find_lr_on_the_sample_says_so_in_its_figure(monkeypatch, tmp_path):
+    monkeypatch.setenv("CIFAR100_DATA", "elsewhere")
+    titles = []
+    monkeypatch.setattr("cifar100.figures.save_figure", lambda figure, path: titles.append(figure.get_suptitle()))
+    arguments = ["find-lr", "smoke", "--steps", "10", "--data", "sample", "--output", str(tmp_path)]
+    assert main([*arguments, "--device", "cpu"]) == 0 and titles[0].startswith("SAMPLE: ")
+
+
+def test_train_evaluate_and_report_from_the_command_line(tiny, capsys, tmp_path):
     arguments = ["train", "smoke", "--epochs", "1", "--data", "elsewhere", "--output", str(tmp_path), "--device", "cpu"]
     assert main(arguments) == 0
     out = capsys.readouterr().out
