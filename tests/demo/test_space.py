@@ -78,6 +78,15 @@ def test_it_answers_as_the_project_does_and_without_it(exported, run, tmp_path):
     assert [share for _, share in rows] == pytest.approx([own.probability for own in expected], rel=1e-5)
 
 
+def test_a_run_on_the_sample_is_not_published_as_one_on_cifar_100(run, tmp_path):
+    folder = tmp_path / "smoke" / "seed0"
+    shutil.copytree(run, folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"data": "sample"}))
+    _, front, text = space.make_contents(folder)["README.md"].decode().split("---\n", 2)
+    assert "datasets" not in yaml.safe_load(front) and "random weights on the synthetic sample. It" in text
+
+
 def test_an_evaluated_run_brings_its_card():
     run = find_run(ROOT / "output/sprint")
     contents = space.make_contents(run)

@@ -45,12 +45,14 @@ def test_a_run_on_the_sample_says_so(published):
     card = render_card(replace(published, metrics=published.metrics | {"data": "sample"}))
     assert "- Data: only the embedded sample" in card and "train sprint --data sample`" in card
     assert "training images of CIFAR-100" not in card
+    on_the_hub = render_card(replace(published, metrics=published.metrics | {"data": "sample"}), hub=True)
+    assert "uoft-cs" not in on_the_hub and on_the_hub.startswith("# sprint")
 
 
 def test_damaged_images_are_told_where_they_are_of_these_weights(published, tmp_path):
     folder = tmp_path / "sprint" / "seed0"
     moved = replace(published, folder=folder)
-    assert "Damaged" not in render_card(moved)
+    assert "Corrupted images" not in render_card(moved)
     rows = [("clean", 0, 0.75), *((name, k, k / 10) for name in STRENGTHS for k in SEVERITIES)]
     for weights, told in (("of others", False), (published.metrics["sha256"]["weights"], True)):
         save_corruptions(rows, 2000, weights, table_file(folder))
