@@ -12,7 +12,7 @@ from cifar100.files import read_regular
 from cifar100.inference.images import SIDE
 from cifar100.inference.predictor import Answer, Prediction, Predictor
 from cifar100.inference.safe_opening import open_safely
-from cifar100.runs.find import find_usable
+from cifar100.runs.find import find_run, find_usable
 from cifar100.runs.run import load_metrics
 
 TOP = 5  # classes in an answer
@@ -72,7 +72,7 @@ def find_models(run: str | Path | None = None, output: str | Path = "output") ->
     """The runs to choose from by name: only `run` if given, else the lowest seed with weights of each published recipe,
     most accurate first. Raises UserError if there is none."""
     if run is not None:
-        return {str(run): Path(run)}
+        return {str(run): find_run(run)}
     models = find_usable(output)
     if not models:
         raise UserError(f"{output} holds no finished run with weights: train one, or choose another folder.")
@@ -80,8 +80,8 @@ def find_models(run: str | Path | None = None, output: str | Path = "output") ->
 
 
 def published_accuracy(model: Path) -> float | None:
-    """The accuracy on the test split, 0..1; None for a recipe's folder."""
-    return load_metrics(model)["final"].get("test_accuracy") if (model / "metrics.json").is_file() else None
+    """The accuracy on the test split, 0..1; None for a run that held out images."""
+    return load_metrics(model)["final"].get("test_accuracy")
 
 
 def describe_model(name: str, model: Path) -> str:

@@ -129,6 +129,8 @@ def test_models_are_the_published_runs_with_weights(tmp_path):
     models = answers.find_models(output=tmp_path)
     assert list(models.items()) == [("sprint", tmp_path / "sprint/seed2"), ("smoke", tmp_path / "smoke/seed1")]
     assert answers.describe_model("sprint", models["sprint"]) == "sprint (70.0%)"
+    (chosen,) = answers.find_models(tmp_path / "sprint").items()
+    assert answers.describe_model(*chosen).endswith("sprint (70.0%)")
     with pytest.raises(UserError, match="holds no finished run with weights"):
         answers.find_models(output=tmp_path / "sprint")
 
