@@ -43,10 +43,11 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         problem = f"{path} could not be written ({error.strerror})"
         raise UserError(f"{problem}: {name_way_out(error)}; an older file there is kept.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # of a failure or an interrupt; there is none after a success
 
 
 def check_target(path: Path) -> None:

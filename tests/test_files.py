@@ -29,6 +29,17 @@ def test_a_link_that_lies_where_half_a_file_goes_is_not_followed(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"x" and (tmp_path / "outside").read_text() == "dear"
 
 
+def test_an_interrupt_leaves_the_older_file_alone(tmp_path, monkeypatch):
+    def interrupt(descriptor):
+        raise KeyboardInterrupt
+
+    (tmp_path / "a").write_text("older")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "a", b"newer")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "older")]
+
+
 def test_what_never_ends_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "endless.json").symlink_to("/dev/zero")

@@ -14,7 +14,7 @@ from statistics import mean
 import numpy as np
 
 from cifar100.errors import UserError
-from cifar100.files import load_table, save_table
+from cifar100.files import check_writable, load_table, save_table
 from cifar100.runs.run import Run
 
 STRENGTHS = {  # at severities 1 to 5
@@ -83,6 +83,7 @@ def measure_corruptions(
     kept = find_table(run)
     if kept and kept.images > len(images):
         raise UserError(f"{path} was measured on {kept.images:,} images: use --images {kept.images}, or delete it.")
+    check_writable(path)  # before minutes of computing
 
     def accuracy(pixels: np.ndarray) -> float:
         return float((compute_logits(network, pixels).argmax(1) == images.fine).mean())
