@@ -31,8 +31,7 @@ def run_bench(
     training = build(recipe, training_set, choose_device(device), num_workers, compile)
     chosen, loader = training.device, training.loader
     images, labels = (torch.from_numpy(part).to(chosen) for part in (training_set.images, training_set.fine))
-    repeated = torch.arange(recipe.batch_size, device=chosen) % len(images)
-    batch = mix(to_input(images[repeated]), labels[repeated], recipe.augmentation)
+    batch = mix(to_input(images[: recipe.batch_size]), labels[: recipe.batch_size], recipe.augmentation)
     training.network.train()
     works = {
         "pipeline": (make_inputs_forever(training), len),

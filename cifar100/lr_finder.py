@@ -9,10 +9,9 @@ import copy
 import io
 import itertools
 import math
-import random
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,7 +63,7 @@ class LrCurve:
 
 def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10.0, steps: int = 200) -> LrCurve:
     """Train a copy of the network while the rate rises from start_lr to end_lr, until the loss diverges. `training` and
-    all random states are unchanged. Raises UserError if the recipe has two optimizers or the rates are invalid."""
+    torch's random states are unchanged. Raises UserError if the recipe has two optimizers or the rates are invalid."""
     recipe, device = training.recipe, training.device
     if recipe.muon_lr:
         raise UserError(
@@ -82,7 +81,7 @@ def lr_range_test(training: Training, start_lr: float = 1e-4, end_lr: float = 10
 
     # The library's own bar leaves widgets in a notebook, and its messages mention a method that we do not use.
     library.tqdm = partial(tqdm, desc="Range test", leave=False, unit="step", disable=None)
-    with kept_random_states(), redirect_stdout(io.StringIO()):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), redirect_stdout(io.StringIO()):
         network, dtype = copy.deepcopy(training.network), choose_precision(device)
         finder = library.LRFinder(
             network,
@@ -178,18 +177,6 @@ def smooth(decades: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndar
     # The median difference of neighbours is 0.954 standard deviations; unlike the mean it is robust to outliers.
     noise = np.median(np.abs(np.diff(losses))) / 0.954
     return weights @ losses, noise * np.sqrt((weights**2).sum(1))
-
-
-@contextmanager
-def kept_random_states() -> Iterator[None]:
-    """Restore the random states of torch (CPU and CUDA), NumPy and Python afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
 
 
 def make_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:

@@ -48,7 +48,7 @@ from cifar100.runs.place import claim, take_place
 from cifar100.runs.run import WEIGHTS, Run, is_finished, main_hardware, make_metrics, note_epoch, save_recipe
 from cifar100.training.forward import Forward, Say, compile_forward, make_forward
 from cifar100.training.optimizers import make_optimizers
-from cifar100.training.schedules import make_schedulers
+from cifar100.training.schedules import make_scheduler
 from cifar100.training.small_convolution import use_products
 
 Progress = Callable[[Iterable, int, int], Iterable]  # (batches, epoch, number of steps) -> batches
@@ -183,7 +183,7 @@ def build(
     if compile and device.type == "cuda" and recipe.network != "sprint" and group.size == 1:
         compute_loss = compile_forward(compute_loss, recipe.batch_size, say)
     optimizers = make_optimizers(network, recipe, dtype)
-    schedulers = make_schedulers(optimizers, recipe, len(loader))
+    schedulers = [make_scheduler(optimizer, recipe, len(loader)) for optimizer in optimizers]
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     augmentation = BatchAugmentation(recipe.augmentation, recipe.seed, loader.count)
     total_steps = math.ceil(recipe.epochs * len(loader))

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from cifar100.errors import UserError
 from cifar100.files import name_way_out
-from cifar100.runs.find import RUN_FILES, running_folder
+from cifar100.runs.find import RUN_FILES, has_weights, running_folder
 from cifar100.runs.run import Run
 
 if sys.platform != "win32":
@@ -95,7 +95,7 @@ def take_place(folder: Path) -> None:
     running, replaced = running_folder(folder), replaced_folder(folder)
     run = Run.load(running)
     right = folder.name == f"seed{run.recipe.seed}" and run.recipe.name in folder.parts[-3:-1]
-    if run.weights is None or not right:
+    if not has_weights(running) or not right:
         raise UserError(f"{running} is incomplete, or does not match its metrics.json: delete that folder.")
     with clear_errors(folder):
         for path in running.iterdir():

@@ -59,7 +59,6 @@ class Run:
     recipe: Recipe
     history: list[EpochRecord]
     metrics: dict  # see `Metrics`
-    weights: Path | None  # None if the run was published without them
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
@@ -67,16 +66,15 @@ class Run:
         folder = Path(folder)
         metrics, recipe = load_metrics(folder), load_recipe(folder)
         history = parse_history(read_recorded(folder / HISTORY, metrics), folder / HISTORY)
-        weights = folder / WEIGHTS
-        if weights.is_file():
-            read_recorded(weights, metrics)
+        if (folder / WEIGHTS).is_file():  # a run may be published without them
+            read_recorded(folder / WEIGHTS, metrics)
         for name, value in summarise_history(recipe, history).items():
             if metrics[name] != value:
                 raise UserError(
                     f"{folder / 'metrics.json'} has {name} {metrics[name]!r}, but recipe.json and history.csv give "
                     f"{value!r}: restore them, or train the run again."
                 )
-        return cls(folder, recipe, history, metrics, weights if weights.is_file() else None)
+        return cls(folder, recipe, history, metrics)
 
     @property
     def split(self) -> str:

@@ -16,13 +16,9 @@ from torch.optim.lr_scheduler import (
 from cifar100.recipe import Recipe
 
 
-def make_schedulers(optimizers: list[Optimizer], recipe: Recipe, steps_per_epoch: int) -> list[LRScheduler]:
-    """The recipe's schedule for each optimizer; call `step` after every training step."""
-    return [make_scheduler(optimizer, recipe, steps_per_epoch) for optimizer in optimizers]
-
-
 def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
-    """The factor on the learning rate in step s of S, of which w are warm-up:
+    """The recipe's schedule; call `step` after every training step. The factor on the learning rate in step s of S, of
+    which w are warm-up:
 
     multistep: gamma ** (number of milestones passed)
     cosine: linear from 1/w to 1, then (1 + cos(pi * (s - w) / (S - w))) / 2

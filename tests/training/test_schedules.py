@@ -6,7 +6,7 @@ import pytest
 import model
 from cifar100.recipes import RECIPES, SPRINT, find_recipe
 from cifar100.training.optimizers import make_optimizers
-from cifar100.training.schedules import make_schedulers, triangle
+from cifar100.training.schedules import make_scheduler, triangle
 
 
 def test_triangle_equals_its_closed_form_at_every_step():
@@ -16,7 +16,7 @@ def test_triangle_equals_its_closed_form_at_every_step():
     np.testing.assert_allclose([triangle(step, total, 0.25) for step in range(total)], expected, atol=1e-12)
     network = model.sprint()
     optimizers = make_optimizers(network, SPRINT)
-    schedulers = make_schedulers(optimizers, SPRINT, 49)
+    schedulers = [make_scheduler(optimizer, SPRINT, 49) for optimizer in optimizers]
     for factor in expected:
         rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
         assert rates == pytest.approx([1.38 * factor, 0.18 * factor])
@@ -52,7 +52,7 @@ def test_schedule_equals_its_closed_form_at_every_epoch(name):
     per_epoch, total = 40, 400
     warm, form = recipe.warmup * total, CLOSED_FORMS.get(name) or CLOSED_FORMS[recipe.schedule]
     optimizer = make_optimizers(model.resnet20(), recipe)[0]
-    (scheduler,) = make_schedulers([optimizer], recipe, per_epoch)
+    scheduler = make_scheduler(optimizer, recipe, per_epoch)
     for step in range(total):
         if step % per_epoch == 0 or step == total - 1:
             expected = recipe.lr * form(step, total, warm, per_epoch)
