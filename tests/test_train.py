@@ -180,7 +180,7 @@ def test_a_first_epoch_equals_one_written_out():
         assert torch.allclose(own, expected, atol=1e-5)
 
 
-def test_evaluation_is_a_mean_over_images(monkeypatch):
+def test_evaluation_is_a_mean_over_images():
     generator = np.random.default_rng(0)
     fine = generator.integers(0, 100, 501)  # one more than a batch
     data = Images(generator.integers(0, 256, (501, 32, 32, 3), np.uint8), fine, fine)

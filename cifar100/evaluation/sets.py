@@ -65,9 +65,9 @@ def measure_sets(logits: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, 
             sizes[confidence][own] = set_sizes(probabilities, thresholds[round(100 * confidence) - 1])
     return {
         str(confidence): {
-            "coverage": round(float((ranks <= own).mean()), 6),
-            "size": round(float(own.mean()), 6),
-            "single": round(float((own == 1).mean()), 6),
+            "coverage": round(float((ranks <= size).mean()), 6),
+            "size": round(float(size.mean()), 6),
+            "single": round(float((size == 1).mean()), 6),
         }
-        for confidence, own in sizes.items()
+        for confidence, size in sizes.items()
     }

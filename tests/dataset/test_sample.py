@@ -39,7 +39,6 @@ def test_objects_are_seen_leave_two_thirds_of_the_image_and_move_about(train_spl
 
 
 def test_the_bytes_are_always_the_same():
-    """smoke's published history was trained on these."""
     ours = make_sample(cifar.COARSE_OF_FINE, "test")
     assert hashlib.sha1(ours.images.tobytes()).hexdigest() == "7130adb195b5dde51a985a5b987dc96cb47db3bd"
 
