@@ -47,7 +47,7 @@ def plot_superclasses(images: np.ndarray, fine: np.ndarray) -> Picture:
     """Three examples of every class, a row per superclass. images: (N, 32, 32, 3) uint8; fine: (N,)."""
     generator = np.random.default_rng(0)
     chosen = [generator.choice(np.flatnonzero(fine == k), 3, replace=False) for k in BY_SUPERCLASS]
-    title = "Twenty superclasses of five classes each: classes of a superclass look similar"
+    title = "Twenty superclasses of five classes each: some share a look, some only an idea"
     return plot_by_superclass([images[indices] for indices in chosen], title, 5)
 
 

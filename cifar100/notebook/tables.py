@@ -74,7 +74,7 @@ def list_results(run: Run, logits: np.ndarray, labels: np.ndarray) -> list[dict[
         values[f"{name}: {level:.2%}"] = "reached" if final.eval_accuracy >= level else missed
     values |= {
         "top-1, saved weights, computed now": f"{top1:.2%}",
-        "95% interval, if other test images had been drawn (Wilson score)": f"{least:.2%} to {most:.2%}",
+        "95% confidence interval (Wilson score)": f"{least:.2%} to {most:.2%}",
         "top-5, computed now": f"{top5:.2%}",
         f"best epoch ({best['epoch']}), chosen on the {run.split} set": f"{best[f'{run.split}_accuracy']:.2%}",
         "training accuracy": f"{final.train_accuracy:.2%}, {100 * gap:+.1f} points from the test",
