@@ -263,14 +263,14 @@ def report(options: Namespace) -> None:
 )
 def find_lr(options: Namespace) -> None:
     """Find a learning rate for a recipe with a range test. Example: find-lr resnet56_multistep"""
+    from cifar100.dataset.cifar import is_sample
     from cifar100.figures import plot_lr_curve, save_figure
     from cifar100.lr_finder import find_recipe_lr
 
-    if options.data:
-        os.environ["CIFAR100_DATA"] = options.data  # where figures look for it: they say SAMPLE
     recipe, rates = find_recipe(options.recipe), (options.start_lr, options.end_lr, options.steps)
     curve, path = find_recipe_lr(recipe, options.data, options.output, options.device, *rates)
-    save_figure(plot_lr_curve(curve, recipe.lr, recipe.name), path.with_suffix(".png"))
+    figure = plot_lr_curve(curve, recipe.lr, recipe.name, is_sample(options.data))
+    save_figure(figure, path.with_suffix(".png"))
     print(f"{recipe.name}: {curve.suggestion:.3g} ({curve.method}). {curve.reason} The recipe uses {recipe.lr:g}.")
     print(f"Curve and figure: {path}, {path.with_suffix('.png')}")
 

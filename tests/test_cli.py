@@ -114,8 +114,7 @@ def test_read_only_output(tmp_path):
     assert run.returncode == 2 and "cannot be written" in run.stderr and "Traceback" not in run.stderr
 
 
-def test_find_lr_leaves_curve_and_figure(tiny, capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("CIFAR100_DATA", "elsewhere")  # which the command sets, too
+def test_find_lr_leaves_curve_and_figure(tiny, capsys, tmp_path):
     arguments = ["find-lr", "smoke", "--steps", "10", "--data", "elsewhere", "--output", str(tmp_path)]
     assert main([*arguments, "--device", "cpu"]) == 0
     assert "The recipe uses 0.05." in capsys.readouterr().out

@@ -59,7 +59,7 @@ def plot_shortcuts(curves: dict[str, list[EpochRecord]]) -> Picture:
     history."""
     ends = [f"{history[-1].eval_accuracy:.1%} {name}" for name, history in curves.items()]
     epochs = max(len(history) for history in curves.values())
-    fig, ax = make_figure(9, 3.4, f"After {epochs} epochs: {', '.join(ends)}", published=True)
+    fig, ax = make_figure(9, 3.4, f"After {epochs} epochs: {', '.join(ends)}", sample=False)
     for (name, history), colour in zip(curves.items(), (TRAINING, HELD)):
         numbers = [record.epoch for record in history]
         for kind, style, words in (("eval", "-", history[0].eval_split), ("train", "--", "training")):

@@ -47,12 +47,12 @@ class Picture(Figure):
 
 
 def make_figure(
-    width: float, height: float, title: str, rows: int = 1, columns: int = 1, published: bool = False, **options
+    width: float, height: float, title: str, rows: int = 1, columns: int = 1, sample: bool | None = None, **options
 ):
     """A figure of `width` by `height` inches with its axes, an array (rows, columns) or a single one. The title says
-    SAMPLE on the embedded sample, unless the figure is of published runs."""
+    SAMPLE if the figure shows the embedded sample; None: if CIFAR100_DATA names it."""
     fig = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
-    set_title(fig, f"SAMPLE: {title}" if is_sample() and not published else title)
+    set_title(fig, f"SAMPLE: {title}" if (is_sample() if sample is None else sample) else title)
     return fig, fig.subplots(rows, columns, **options)
 
 

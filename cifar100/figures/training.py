@@ -10,10 +10,10 @@ from cifar100.recipe import Recipe
 from cifar100.runs.history import EpochRecord
 
 
-def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
+def plot_lr_curve(curve: LrCurve, used: float, name: str, sample: bool | None = None) -> Picture:
     """The loss over the learning rate, with the suggestions of both methods and the rate of the recipe `name`."""
     title = f"{display_name(name)}: minimum / 10 says {curve.minimum / 10:.2g}, the recipe uses {used:g}"
-    fig, ax = make_figure(9, 3.8, title)
+    fig, ax = make_figure(9, 3.8, title, sample=sample)
     rates, losses, smoothed = (np.array(values) for values in (curve.rates, curve.losses, curve.smoothed))
     losses, smoothed = (np.where(np.isfinite(losses), values, np.nan) for values in (losses, smoothed))
     ax.plot(rates, losses, color="0.75", linewidth=0.8, label="loss of a batch")
@@ -38,7 +38,7 @@ def plot_lr_curve(curve: LrCurve, used: float, name: str) -> Picture:
 
 
 def plot_history(
-    history: list[EpochRecord], recipe: Recipe, title: str, levels: dict[str, float], published: bool = False
+    history: list[EpochRecord], recipe: Recipe, title: str, levels: dict[str, float], sample: bool | None = None
 ) -> Picture:
     """Loss, accuracy and learning rate over the epochs; for 10 epochs or more also a close-up of the test accuracy in
     the last 30 epochs (or of the second half). Changes of rate or image size are dotted lines.
@@ -46,7 +46,7 @@ def plot_history(
     levels: label -> accuracy, 0..1, to compare with, as dashed lines.
     """
     rows, columns = (2, 2) if len(history) >= 10 else (1, 3)
-    fig, axes = make_figure(10, 2.4 * rows + 0.4, title, rows, columns, published)
+    fig, axes = make_figure(10, 2.4 * rows + 0.4, title, rows, columns, sample)
     loss, accuracy, rate, *end = axes.flat
     draw_curves(loss, history, "loss")
     if recipe.label_smoothing:
@@ -131,7 +131,7 @@ def plot_overview(accuracies: dict[str, list[float]], reported: dict[str, float]
     beaten = {level for name, level in reported.items() if means[name] >= level}
     words = f"; {len(beaten)} of {len(reports)} reports reached by a recipe that starts from them" if reported else ""
     title = f"{display_name(best)}: {means[best]:.1%}{words}"
-    fig, ax = make_figure(9, 1.3 + 0.33 * len(order), title, published=True)
+    fig, ax = make_figure(9, 1.3 + 0.33 * len(order), title, sample=False)
     for row, name in enumerate(order):
         label = None if row else "a seed, after the last epoch"
         ax.scatter(accuracies[name], [row] * len(accuracies[name]), s=50, color=TRAINING, alpha=0.7, label=label)

@@ -180,7 +180,7 @@ def save_curves(runs: list[Run]) -> list[Path]:
         name = run.recipe.name
         title = f"{name}, seed {run.recipe.seed}: {run.history[-1].eval_accuracy:.2%} after {len(run.history)} epochs"
         paths.append(run.folder.parent / CURVES)
-        save_figure(plot_history(run.history, run.recipe, title, list_levels(name), published=True), paths[-1])
+        save_figure(plot_history(run.history, run.recipe, title, list_levels(name), sample=False), paths[-1])
     return paths
 
 
