@@ -29,7 +29,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
-        except (Timeout, OSError, NotImplementedError) as error:  # without locks, filelock raises one or the other
+        except (Timeout, OSError, NotImplementedError) as error:  # without locks, filelock before 3.24 raises the last
             if not has_locks(Path(lock.lock_file)):
                 print(f"The file system of {folder} has no locks: let only one process write there.", flush=True)
             elif isinstance(error, Timeout):
